@@ -1,0 +1,144 @@
+"""The agent's end of the plugin's socket: requests in, a handler called, results or errors out.
+
+1. Every request gets exactly one reply, whatever the handler raises; a failure of ours is code 101 and is logged with its trace.
+2. Only root may ask: the peer's credentials are checked beside the mode of the socket.
+3. Requests run concurrently; those about the same container interface one after the other, in the order in which they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ocicat.cni import relay, result
+from ocicat.cni.request import Request, asked_version, parse
+from ocicat.cni.spec import CniError, Code, ErrorResult
+from ocicat.errors import OcicatError
+from ocicat.model.codec import encode_json
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 10.0
+
+
+class Handler(Protocol):
+    """What the agent does for a container's interface. All may raise `OcicatError`."""
+
+    async def add(self, request: Request) -> result.Attachment: ...
+
+    async def delete(self, request: Request) -> None: ...
+
+    async def check(self, request: Request) -> None: ...
+
+
+@dataclass(slots=True)
+class Turns:
+    """One lock per key, kept only while somebody holds it or waits for it."""
+
+    _locks: dict[tuple[str, str], asyncio.Lock] = field(default_factory=dict)
+    _users: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @asynccontextmanager
+    async def take(self, key: tuple[str, str]) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        self._users[key] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._locks[key], self._users[key]
+
+
+@dataclass(slots=True)
+class Server:
+    """Serves `handler` on the unix socket at `path` until `close`."""
+
+    path: Path
+    handler: Handler
+    _server: asyncio.Server | None = None
+    _turns: Turns = field(default_factory=Turns)
+
+    async def start(self) -> None:
+        """Takes the socket over from an agent that died; an agent that lives was refused before (see agent.daemon)."""
+        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=512)
+        self.path.chmod(0o600)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+        self.path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            writer.write(await self._reply(reader, writer.get_extra_info("socket")))
+            await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def _reply(self, reader: asyncio.StreamReader, connection: socket.socket) -> bytes:
+        document = b""
+        try:
+            _refuse_others_than_root(connection)
+            environment, document = relay.parse(await _read_all(reader))
+            request = parse(environment, document)
+            async with self._turns.take((request.container_id, request.interface)):
+                return relay.reply(0, await self._perform(request))
+        except OcicatError as error:
+            return relay.reply(1, _failure(CniError.of(error), document))
+        except Exception as error:  # promise 1: the plugin must never wait for a reply that does not come
+            log.exception("a CNI request failed in an unforeseen way")
+            bug = CniError(
+                Code.INTERNAL, f"{type(error).__name__}: {error}", hint="this is a defect: see the agent's log"
+            )
+            return relay.reply(1, _failure(bug, document))
+
+    async def _perform(self, request: Request) -> bytes:
+        if request.command == "ADD":
+            return result.render(request.config.version, await self.handler.add(request))
+        actions: dict[str, Callable[[Request], Awaitable[None]]] = {
+            "DEL": self.handler.delete,
+            "CHECK": self.handler.check,
+        }
+        await actions[request.command](request)
+        return b""
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            while chunk := await reader.read(65536):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > relay.LIMIT_BYTES:
+                    raise CniError(Code.DECODING_FAILURE, f"the request is larger than {relay.LIMIT_BYTES} bytes")
+    except TimeoutError:
+        raise CniError(Code.IO_FAILURE, f"the request did not end within {READ_TIMEOUT_S:g} s") from None
+    return b"".join(chunks)
+
+
+def _refuse_others_than_root(connection: socket.socket) -> None:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    if uid != 0:
+        raise CniError(Code.REFUSED, f"user {uid} may not attach containers", hint="only root may")
+
+
+def _failure(error: CniError, document: bytes) -> bytes:
+    log.warning("CNI request refused: %s", error)
+    return encode_json(ErrorResult(asked_version(document), int(error.code), error.message, error.hint))

@@ -1,0 +1,65 @@
+"""Bytes and text on one side, typed records on the other.
+
+The only module that calls msgspec. Everything it cannot read becomes one `UserError` that names what was read, the
+field at fault and the rule it breaks; nothing else escapes. Unknown fields are skipped: what newer tools write must not stop us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import cache
+from typing import TypeVar, cast
+
+import msgspec
+
+from ocicat.errors import UserError
+
+T = TypeVar("T")
+
+_ENCODER = msgspec.json.Encoder(order="deterministic")
+
+
+@cache
+def _decoder(wanted: Hashable) -> msgspec.json.Decoder[object]:
+    """Building a decoder costs more than using it."""
+    return msgspec.json.Decoder(wanted)
+
+
+def decode_json(wanted: type[T], data: bytes | str, *, what: str = "") -> T:
+    """`data` as a `wanted`. `what` names the document in the error ("profile a", "the network configuration")."""
+    try:
+        return cast("T", _decoder(cast("Hashable", wanted)).decode(data))
+    except msgspec.DecodeError as error:  # ValidationError is one of them
+        raise UserError(f"{what or wanted.__name__}: {_plain(error)}") from error
+
+
+def encode_json(value: object) -> bytes:
+    """Compact JSON, keys in the order of the fields, dictionaries sorted: equal values give equal bytes."""
+    return _ENCODER.encode(value)
+
+
+def pretty_json(value: object) -> str:
+    """The same for people: indented, with a final newline."""
+    return msgspec.json.format(encode_json(value), indent=2).decode() + "\n"
+
+
+def convert(wanted: type[T], value: object, *, what: str = "") -> T:
+    """Plain dictionaries and lists (from YAML, say) as a `wanted`."""
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{what or wanted.__name__}: {_plain(error)}") from error
+
+
+def plain(value: object) -> object:
+    """A record as plain dictionaries and lists, ready for another encoder."""
+    return msgspec.to_builtins(value)
+
+
+def _plain(error: Exception) -> str:
+    """msgspec's text, with the path first: "$.spec.cidr" says where better than "Object"."""
+    text = str(error)
+    head, marker, path = text.rpartition(" - at `")
+    if not marker:
+        return text[:1].lower() + text[1:]
+    return f"{path.rstrip('`').removeprefix('$.')}: {head[:1].lower()}{head[1:]}"
