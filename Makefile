@@ -1,0 +1,75 @@
+# Two commands do everything on a fresh Debian 12, as root: `make demo` and `make test`. Both set up what they need, once.
+
+SHELL   := /bin/bash
+PYTHON  ?= /usr/bin/python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+STATE   := .make
+
+# What the agent and the lab need from Debian, and what the tests and benchmarks need beside it.
+DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
+DEBIAN_TEST := $(DEBIAN_RUN) containernetworking-plugins podman busybox-static
+
+.PHONY: demo test lint bench shim mesos setup setup-dev clean help
+
+help:
+	@echo "make demo [KEEP=1]   three hosts, real Mesos, tasks with their own addresses, policy measured"
+	@echo "make test            linters and all tests"
+	@echo "make lint            ruff, mypy, import-linter"
+	@echo "make bench           the benchmarks, printed"
+	@echo "make clean           remove what the other targets made here"
+
+demo: setup mesos
+	@$(BIN)/python -m ocicat.lab.demo $(if $(KEEP),--keep)
+
+test: lint mesos
+	@$(BIN)/pytest $(PYTEST)
+
+lint: setup-dev
+	@$(BIN)/ruff check -q src tests bench
+	@$(BIN)/ruff format -q --check src tests bench
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-timing | tail -n 2
+
+bench: setup-dev mesos
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+shim: setup
+	@$(BIN)/python -m ocicat.cni.install build/cni
+
+# The Apache Mesos 1.11.0 library, from PyPI; kept outside the checkout, so that a second clone has it too.
+mesos: setup
+	@$(BIN)/python -m ocicat.lab.mesos.library
+
+setup: $(STATE)/run-$(shell sha256sum pyproject.toml Makefile | sha256sum | cut -c1-12)
+setup-dev: $(STATE)/dev-$(shell sha256sum pyproject.toml Makefile | sha256sum | cut -c1-12)
+
+$(STATE)/run-%:
+	@$(call debian,$(DEBIAN_RUN))
+	@$(call venv,-e .)
+	@mkdir -p $(STATE) && touch $@
+
+$(STATE)/dev-%: $(STATE)/run-%
+	@$(call debian,$(DEBIAN_TEST))
+	@$(call venv,-e . --group dev)
+	@mkdir -p $(STATE) && touch $@
+
+# Installs only what is missing: dpkg answers in milliseconds, apt does not.
+define debian
+missing=$$(for package in $(1); do dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done); \
+if [ -n "$$missing" ]; then \
+	echo "installing from Debian:" $$missing; \
+	[ $$(id -u) = 0 ] || { echo "make: this needs root, or install them first: apt-get install" $$missing >&2; exit 1; }; \
+	apt-get update -q=2 && DEBIAN_FRONTEND=noninteractive apt-get install -q=2 --no-install-recommends $$missing >/dev/null; \
+fi
+endef
+
+define venv
+echo "python environment: $(1)"; \
+[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); \
+$(BIN)/python -m pip install -q --upgrade 'pip>=25.1' && $(BIN)/python -m pip install -q $(1)
+endef
+
+clean:
+	rm -rf $(VENV) $(STATE) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

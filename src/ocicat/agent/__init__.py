@@ -1,0 +1,1 @@
+"""The one process per host: it wires everything together."""

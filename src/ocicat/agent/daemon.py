@@ -1,0 +1,193 @@
+"""The agent's wiring: datastore -> syncer -> calculation graph -> dataplane thread, and the CNI server beside it.
+
+1. Nothing is served before the kernel is as the datastore wants it: the socket appears when the agent is ready.
+2. One agent per socket: a second one is refused while the first lives, by a lock that dies with its process.
+3. Stopping, or dying, leaves the kernel as it is: traffic and policy go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ocicat.agent.config import AgentConfig, check
+from ocicat.agent.identity import INTERFACE_PREFIX
+from ocicat.agent.inforce import InForce
+from ocicat.agent.local import Local
+from ocicat.agent.node import interface_mtu, own_interfaces, register
+from ocicat.agent.workloads import Workloads
+from ocicat.calc.graph import Graph
+from ocicat.clock import SystemClock
+from ocicat.cni.server import Server
+from ocicat.dataplane.api import Applied, DataplaneConfig, EndpointFailed, EndpointsInForce, Problem, Report
+from ocicat.dataplane.apply import Dataplane
+from ocicat.errors import Refused
+from ocicat.ipam.allocator import Allocator
+from ocicat.store.open import open_store
+from ocicat.store.syncer import Syncer, Updates
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Feed:
+    """What every batch of the datastore's updates goes through, and what comes back from the dataplane. One event loop."""
+
+    graph: Graph
+    allocator: Allocator
+    local: Local
+    dataplane: Dataplane
+    in_force: InForce = field(default_factory=InForce)
+    applied: asyncio.Event = field(default_factory=asyncio.Event)  # the first complete state is in the kernel
+    _problems: dict[str, str] = field(default_factory=dict)
+    _in_sync: bool = False
+
+    def updates(self, batch: Updates) -> None:
+        for update in batch.updates:
+            self.allocator.observe(update.key, update.value, update.revision)
+            self.local.observe(update.key, update.value)
+            self.graph.update(update.key, update.value)
+        if not batch.in_sync:
+            return
+        if not self._in_sync:
+            self._in_sync = True
+            self.graph.in_sync()
+        wanted = self.graph.flush(batch.revision)
+        if wanted:
+            self.dataplane.submit(wanted)
+        self._tell_problems()
+
+    def report(self, report: Report) -> None:
+        match report:
+            case EndpointsInForce(keys, revision):
+                for key in keys:
+                    self.in_force.reached(key, revision)
+            case EndpointFailed(key, text):
+                log.error("endpoint %s: %s", key, text)
+                self.in_force.failed(key, text)
+            case Applied():
+                self.applied.set()
+            case Problem(subject, ""):
+                log.info("%s: solved", subject)
+            case Problem(subject, text):
+                log.error("%s: %s", subject, text)
+
+    def _tell_problems(self) -> None:
+        """Each once when it comes, each once when it goes."""
+        problems = dict(self.graph.problems())
+        for key, text in problems.items():
+            if self._problems.get(key) != text:
+                log.warning("%s: %s", key, text)
+        for key in self._problems.keys() - problems.keys():
+            log.info("%s: solved", key)
+        self._problems = problems
+
+
+async def run(config: AgentConfig) -> None:
+    """Serves until SIGTERM or SIGINT. Errors: UserError, Refused, Unavailable before anything was changed."""
+    check(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_alone(Path(config.socket)))
+        tasks = await _start(config, stack)
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in done - {stopping}:
+            task.result()  # a task that ends by itself has failed: its error is the agent's
+        log.info("stopping; the kernel stays as it is")
+
+
+async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Task[None]]:
+    """Everything in the order in which it depends on each other; undone in reverse by `stack`."""
+    loop = asyncio.get_running_loop()
+    store = await open_store(config.store)
+    stack.push_async_callback(store.close)
+    await register(store, config)
+
+    dataplane_config = DataplaneConfig(
+        host_addresses=(config.host_address,),
+        agent_ports=config.agent_ports,
+        mtu=config.mtu or interface_mtu(config.host_address),
+        interface_prefix=INTERFACE_PREFIX,
+    )
+
+    def hear(report: Report) -> None:  # on the dataplane's thread
+        loop.call_soon_threadsafe(feed.report, report)
+
+    dataplane = Dataplane(dataplane_config, hear)
+    clock = SystemClock()
+    allocator = Allocator(store, config.host, clock)
+    feed = Feed(Graph(config.host), allocator, Local(config.host), dataplane)
+    dataplane.start()
+    stack.callback(dataplane.stop)
+    await allocator.start()
+    stack.push_async_callback(allocator.close)
+
+    following = asyncio.create_task(_follow(Syncer(store), feed), name="follow the datastore")
+    stack.push_async_callback(_cancel, following)
+    await _ready(feed, following)
+
+    workloads = Workloads(config, clock, store, allocator, dataplane, feed.local, feed.in_force)
+    stack.push_async_callback(workloads.close)
+    await workloads.reclaim(own_interfaces(INTERFACE_PREFIX))
+    server = Server(Path(config.socket), workloads)
+    await server.start()
+    stack.push_async_callback(server.close)
+    log.info(
+        "ready: host %s, address %s, store %s, socket %s", config.host, config.address, config.store, config.socket
+    )
+    mending = asyncio.create_task(_mend(dataplane, config.resync_interval_s), name="mend the kernel")
+    stack.push_async_callback(_cancel, mending)
+    return [following, mending]
+
+
+async def _ready(feed: Feed, following: asyncio.Task[None]) -> None:
+    """Until the first complete state is in the kernel, or following the datastore failed."""
+    applied = asyncio.create_task(feed.applied.wait(), name="first state applied")
+    try:
+        await asyncio.wait([applied, following], return_when=asyncio.FIRST_COMPLETED)
+        if following.done():
+            following.result()
+    finally:
+        applied.cancel()
+
+
+async def _follow(syncer: Syncer, feed: Feed) -> None:
+    async for batch in syncer.updates():
+        feed.updates(batch)
+
+
+async def _mend(dataplane: Dataplane, interval_s: float) -> None:
+    """Reads the kernel back from time to time: what others removed comes back."""
+    while True:
+        await asyncio.sleep(interval_s)
+        await asyncio.wrap_future(dataplane.resync())
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Promise 2. The lock is a file beside the socket; the kernel drops it when the process ends, however it ends."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"another agent serves {path}", hint="stop it first, or give this one a --socket of its own"
+            ) from None
+        yield

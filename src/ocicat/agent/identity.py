@@ -1,0 +1,99 @@
+"""What one interface of one container is called in each place that must name it. Pure.
+
+Everything follows from the container's id and the interface's name inside it, which together are unique on a host by the CNI
+specification: two networks of one container, or a container and one nested in it, can never meet under one name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from ocicat.agent import profiles
+from ocicat.cni.request import NetworkInfo, Request
+from ocicat.model import keys
+from ocicat.model.base import Struct
+from ocicat.model.names import WorkloadEndpointIds, label_value
+from ocicat.model.net import Addr
+from ocicat.model.resources import Metadata, WorkloadEndpoint, WorkloadEndpointSpec
+
+INTERFACE_PREFIX = "oci"
+NAMESPACE = "projectcalico.org/namespace"
+ORCHESTRATOR = "projectcalico.org/orchestrator"
+DEFAULT_NAMESPACE = "default"
+
+
+class Identity(Struct, frozen=True):
+    key: str  # of the endpoint in the datastore
+    name: str
+    namespace: str
+    handle: str  # owns the endpoint's addresses
+    interface: str  # the host's side
+    mac: bytes  # the container's side
+
+
+def identify(host: str, request: Request) -> Identity:
+    """Errors: UserError when the container's id cannot be part of a resource's name."""
+    container, interface = request.container_id, request.interface
+    ids = WorkloadEndpointIds(
+        node=host,
+        orchestrator=request.orchestrator,
+        workload=container,
+        container_id=container,
+        endpoint=interface,
+    )
+    namespace = _labels(request.info).get(NAMESPACE) or DEFAULT_NAMESPACE
+    digest = hashlib.sha256(f"{container}/{interface}".encode()).digest()
+    return Identity(
+        key=keys.workload(namespace, ids.name()),
+        name=ids.name(),
+        namespace=namespace,
+        handle=handle(container, interface),
+        interface=interface_name(container, interface),
+        mac=b"\x02" + digest[6:11],  # locally administered, so that it stays the same over a repeated ADD
+    )
+
+
+def handle(container: str, interface: str) -> str:
+    return f"{container}.{interface}"
+
+
+def interface_name(container: str, interface: str) -> str:
+    """15 characters, the kernel's limit: our prefix and 48 bits of a hash."""
+    return INTERFACE_PREFIX + hashlib.sha256(f"{container}/{interface}".encode()).hexdigest()[:12]
+
+
+def endpoint(host: str, request: Request, identity: Identity, addresses: tuple[Addr, ...]) -> WorkloadEndpoint:
+    """The object as it is stored."""
+    labels = _labels(request.info) | {NAMESPACE: identity.namespace, ORCHESTRATOR: request.orchestrator}
+    return WorkloadEndpoint(
+        metadata=Metadata(name=identity.name, namespace=identity.namespace, labels=labels),
+        spec=WorkloadEndpointSpec(
+            orchestrator=request.orchestrator,
+            workload=request.container_id if request.orchestrator != "cni" else "",
+            node=host,
+            container_id=request.container_id,
+            endpoint=request.interface,
+            ip_networks=tuple(str(address.cidr()) for address in addresses),
+            profiles=profile_names(request),
+            interface_name=identity.interface,
+            mac=identity.mac.hex(":"),
+        ),
+    )
+
+
+def profile_names(request: Request) -> tuple[str, ...]:
+    return profiles.names_for(request.info.groups, request.config.default_profile or request.config.name)
+
+
+def _labels(info: NetworkInfo) -> dict[str, str]:
+    """NetworkInfo's labels in the form that selectors can name, as Calico's CNI plugin makes them."""
+    cleaned = ((_label_key(label.key), label_value(label.value)) for label in info.labels.labels)
+    return {key: value for key, value in cleaned if key}
+
+
+def _label_key(text: str) -> str:
+    """A key may keep one `/` between a prefix and a name; everything else as in a value."""
+    prefix, slash, name = text.partition("/")
+    if not slash or "/" in name or not label_value(prefix) or not label_value(name):
+        return label_value(text)
+    return f"{label_value(prefix)}/{label_value(name)}"

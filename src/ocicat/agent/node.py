@@ -1,0 +1,64 @@
+"""What the agent says about its host in the datastore, and what it reads about it from the kernel at the start."""
+
+from __future__ import annotations
+
+from ocicat.agent.config import AgentConfig
+from ocicat.errors import Conflict, Unavailable, UserError
+from ocicat.model import keys
+from ocicat.model.codec import decode_json, encode_json
+from ocicat.model.net import Addr
+from ocicat.model.resources import Metadata, Node, NodeBGPSpec, NodeSpec
+from ocicat.netlink import address, link
+from ocicat.netlink.socket import RouteSocket
+from ocicat.store.base import Compare, Datastore, Put
+
+ATTEMPTS = 5
+
+
+async def register(store: Datastore, config: AgentConfig) -> None:
+    """Writes this host's address into its Node, leaving everything else of it alone."""
+    key = keys.node(config.host)
+    for _ in range(ATTEMPTS):
+        stored = await store.get(key)
+        wanted = _with_address(stored.value if stored else None, config)
+        if wanted is None:
+            return
+        try:
+            await store.commit([Compare(key, stored.modified if stored else 0)], [Put(key, encode_json(wanted))])
+        except Conflict:
+            continue
+        return
+    raise Unavailable(f"node {config.host} is being changed by somebody else", hint="start the agent again")
+
+
+def _with_address(value: bytes | None, config: AgentConfig) -> object | None:
+    """The node as it should be, or None when it is. Fields that we have no word for stay as they are."""
+    if value is None:
+        return Node(metadata=Metadata(name=config.host), spec=NodeSpec(bgp=NodeBGPSpec(ipv4_address=config.address)))
+    what = f"node {config.host}"
+    known = decode_json(Node, value, what=what)
+    if known.spec.bgp is not None and known.spec.bgp.ipv4_address == config.address:
+        return None
+    node = decode_json(dict[str, dict[str, object] | str], value, what=what)
+    spec = node.setdefault("spec", {})
+    bgp = spec.setdefault("bgp", {}) if isinstance(spec, dict) else {}
+    if isinstance(bgp, dict):
+        bgp["ipv4Address"] = config.address
+    return node
+
+
+def interface_mtu(host_address: Addr) -> int:
+    """The MTU of the interface that holds the host's address. Errors: UserError when none does."""
+    with RouteSocket() as kernel:
+        for held in kernel.dump(address.dump()):
+            if held.address == host_address.pack():
+                return kernel.get(link.get(held.index)).mtu
+    raise UserError(
+        f"no interface of this host has the address {host_address}", hint="give the host's own as --address"
+    )
+
+
+def own_interfaces(prefix: str) -> frozenset[str]:
+    """The host's sides of containers' interfaces that exist now."""
+    with RouteSocket() as kernel:
+        return frozenset(found.name for found in kernel.dump(link.dump()) if found.name.startswith(prefix))

@@ -1,0 +1,65 @@
+"""The `ocicat` command: finds the sub-command, loads only that one, and turns errors of ours into a line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from ocicat import __version__
+from ocicat.errors import OcicatError
+
+COMMANDS = {
+    "agent": "the agent of one host: addresses, routes and policy for its containers",
+    "endpoints": "the containers' interfaces: host, address, profiles",
+    "lab": "a cluster of network namespaces with the real Mesos, to try and to test",
+    "pool": "pools of addresses",
+    "run": "run a command as a Mesos task with its own address",
+    "store": "the datastore: status, lock, unlock",
+}
+
+
+class LazyGroup(click.Group):
+    """Lists its commands from `COMMANDS`, imports a command's module only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"ocicat.cli.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ocicat")
+def cli() -> None:
+    """IP-per-container networking with network policy for Apache Mesos."""
+
+
+def main() -> None:
+    """Entry point: never a traceback for an error that has words of ours."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        sys.exit(ending.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except OcicatError as error:
+        click.echo(f"ocicat: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; so do we
+        sys.exit(1)

@@ -1,0 +1,93 @@
+"""Who can be reached from here? Run inside a network namespace, with nothing but the standard library.
+
+`python probe.py SECONDS tcp:10.0.0.1:8080 icmp:10.0.0.1 ...` tries all of them at once and prints one line each:
+`TARGET yes|no`. Reached is who accepts the connection, or answers the echo, within SECONDS.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+ECHO_REQUEST, ECHO_REPLY = 8, 0
+RETRY_S = 0.25  # a first packet may be lost while a neighbour is being resolved
+
+
+def probe(targets: list[str], timeout_s: float) -> dict[str, bool]:
+    """Every target with whether it answered in time."""
+    deadline = time.monotonic() + timeout_s
+    tcp = {_connect(target): target for target in targets if target.startswith("tcp:")}
+    icmp = {target.split(":")[1]: target for target in targets if target.startswith("icmp:")}
+    reached: set[str] = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as echo:
+        echo.settimeout(0)
+        next_echo = 0.0
+        while time.monotonic() < deadline and len(reached) < len(targets):
+            if time.monotonic() >= next_echo:
+                _send_echoes(echo, [ip for ip, target in icmp.items() if target not in reached])
+                next_echo = time.monotonic() + RETRY_S
+            readable, writable, _ = select.select([echo], list(tcp), [], 0.05)
+            for connection in writable:
+                target = tcp.pop(connection)
+                if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                    reached.add(target)
+                connection.close()
+            for source in _echo_sources(echo) if readable else ():
+                if source in icmp:
+                    reached.add(icmp[source])
+    for connection in tcp:
+        connection.close()
+    return {target: target in reached for target in targets}
+
+
+def _connect(target: str) -> socket.socket:
+    _, ip, port = target.split(":")
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connection.settimeout(0)
+    connection.connect_ex((ip, int(port)))
+    return connection
+
+
+def _send_echoes(echo: socket.socket, ips: list[str]) -> None:
+    for ip in ips:
+        body = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, os.getpid() & 0xFFFF, 1)
+        packet = body[:2] + struct.pack("!H", _checksum(body)) + body[4:]
+        try:
+            echo.sendto(packet, (ip, 0))
+        except OSError:
+            continue  # no route, or forbidden by our own rules: not reached
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071)."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def _echo_sources(echo: socket.socket) -> list[str]:
+    """The senders of the replies to our own requests that are there to be read."""
+    sources = []
+    while True:
+        try:
+            packet, (source, _) = echo.recvfrom(2048)
+        except BlockingIOError:
+            return sources
+        header = (packet[0] & 15) * 4
+        kind, _, _, identifier, _ = struct.unpack_from("!BBHHH", packet, header)
+        if kind == ECHO_REPLY and identifier == os.getpid() & 0xFFFF:
+            sources.append(source)
+
+
+def main() -> None:
+    for target, reached in probe(sys.argv[2:], float(sys.argv[1])).items():
+        sys.stdout.write(f"{target} {'yes' if reached else 'no'}\n")
+
+
+if __name__ == "__main__":
+    main()
