@@ -29,7 +29,7 @@ def decode_json(wanted: type[T], data: bytes | str, *, what: str = "") -> T:
     """`data` as a `wanted`. `what` names the document in the error ("profile a", "the network configuration")."""
     try:
         return cast("T", _decoder(cast("Hashable", wanted)).decode(data))
-    except msgspec.DecodeError as error:  # ValidationError is one of them
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # ValidationError is one of the first
         raise UserError(f"{what or wanted.__name__}: {_plain(error)}") from error
 
 

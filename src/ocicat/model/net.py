@@ -111,7 +111,7 @@ def _split(text: str) -> tuple[Cidr, Addr]:
     width = WIDTH[address.family]
     if not slash:
         return address.cidr(), address
-    if not (length_text.isascii() and length_text.isdigit() and int(length_text) <= width):
+    if not (length_text.isascii() and length_text.isdigit() and len(length_text) <= 3 and int(length_text) <= width):
         raise UserError(f"{text!r} is not a prefix: the length must be 0 to {width}")
     return Cidr.of(address, int(length_text)), address
 

@@ -83,7 +83,9 @@ class Handle(Struct, frozen=True):
 # --- policy -----------------------------------------------------------------------------------------------------
 
 
-class EntityRule(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+class EntityRule(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """One side of a rule. A condition that we do not know must not be skipped: the rule would match more than was meant."""
+
     nets: tuple[str, ...] = ()
     selector: str = ""
     ports: tuple[Port, ...] = ()
@@ -95,7 +97,9 @@ class EntityRule(Struct, frozen=True, rename="camel", omit_defaults=True, kw_onl
     services: dict[str, object] | None = None
 
 
-class Rule(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+class Rule(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """As for `EntityRule`, an unknown field makes the object unreadable. `metadata` holds annotations and says nothing."""
+
     action: Action
     ip_version: int | None = field(default=None, name="ipVersion")
     protocol: int | str | None = None
@@ -105,6 +109,7 @@ class Rule(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True
     icmp: dict[str, object] | None = None
     not_icmp: dict[str, object] | None = field(default=None, name="notICMP")
     http: dict[str, object] | None = None
+    metadata: dict[str, object] | None = None
 
 
 class ProfileSpec(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):

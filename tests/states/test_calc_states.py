@@ -1,0 +1,177 @@
+"""Every sequence of named states, expanded in every way and flushed by every strategy, gives the picture of its content."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from calc_expand import EXPANDERS
+from calc_mock import MockDataplane, named_sets
+from calc_naive import picture_of
+from calc_states import SEQUENCES, State
+from calc_world import HOST
+
+from ocicat.calc import Graph
+from ocicat.model.keys import workload
+from ocicat.model.wanted import InSync, LocalBlock, Revision
+from ocicat.selector import parse
+
+STATES = {state.name: state for states in SEQUENCES.values() for state in states}
+
+
+class Run:
+    """One graph and one dataplane, checked against the naive answer."""
+
+    def __init__(self) -> None:
+        self.graph = Graph(HOST)
+        self.dataplane = MockDataplane()
+        self.revisions = count(1)
+
+    def flush(self) -> None:
+        revision = next(self.revisions)
+        self.dataplane.apply(self.graph.flush(revision))
+        if self.dataplane.in_sync:
+            assert self.dataplane.revision == revision
+
+    def check(self, content) -> None:
+        picture, problems = picture_of(content)
+        assert self.dataplane.picture == picture
+        assert self.graph.problems().keys() == problems
+
+
+def in_sync_at_once(run: Run, steps) -> None:
+    run.graph.in_sync()
+    for step in steps:
+        for update in step.updates:
+            run.graph.update(*update)
+        run.flush()
+        run.check(step.content)
+
+
+def in_sync_after_first_step(run: Run, steps) -> None:
+    for step in steps:
+        for update in step.updates:
+            run.graph.update(*update)
+        run.flush()  # before the first in-sync: gives nothing, loses nothing
+        run.graph.in_sync()
+        run.flush()
+        run.check(step.content)
+
+
+def in_sync_at_the_end(run: Run, steps) -> None:
+    for step in steps:
+        for update in step.updates:
+            run.graph.update(*update)
+        run.flush()
+    run.graph.in_sync()
+    run.flush()
+    run.check(steps[-1].content)
+
+
+def flush_after_each_update(run: Run, steps) -> None:
+    run.graph.in_sync()
+    for step in steps:
+        for update in step.updates:
+            run.graph.update(*update)
+            run.flush()
+        run.check(step.content)
+
+
+STRATEGIES = [in_sync_at_once, in_sync_after_first_step, in_sync_at_the_end, flush_after_each_update]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: strategy.__name__)
+@pytest.mark.parametrize("expander", EXPANDERS)
+@pytest.mark.parametrize("sequence", SEQUENCES)
+def test_every_way_leads_to_the_picture_of_the_content(sequence, expander, strategy):
+    steps = EXPANDERS[expander]([state.content for state in SEQUENCES[sequence]])
+    strategy(Run(), steps)
+
+
+def _run_to(state: State) -> Run:
+    run = Run()
+    run.graph.in_sync()
+    for update in state.content.items():
+        run.graph.update(*update)
+    run.flush()
+    return run
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_state_is_as_written_down(name):
+    state = STATES[name]
+    run = _run_to(state)
+    picture = run.dataplane.picture
+    sets = {set_id: set(map(str, members)) for set_id, members in picture.sets.items()}
+    routes = {
+        str(cidr): "local" if isinstance(route, LocalBlock) else str(route.gateway)
+        for cidr, route in picture.blocks.items()
+    }
+    assert sets == {parse(text).uid: members for text, members in state.members.items()}
+    assert picture.profiles.keys() == state.rules
+    assert {key: found.profiles for key, found in picture.endpoints.items()} == {
+        workload("default", name): profiles for name, profiles in state.endpoints.items()
+    }
+    assert routes == state.routes
+    assert run.graph.problems().keys() == state.problems
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_equal_content_gives_equal_batches(name):
+    forwards, backwards = Graph(HOST), Graph(HOST)
+    for key, value in STATES[name].content.items():
+        forwards.update(key, value)
+    for key, value in reversed(STATES[name].content.items()):
+        backwards.update(key, value)
+    forwards.in_sync()
+    backwards.in_sync()
+    assert forwards.flush(1) == backwards.flush(1)
+    assert forwards.problems() == backwards.problems()
+
+
+def _kept(node: object) -> dict[str, object]:
+    """Everything that a node and the nodes in it keep, but the last revision."""
+    if isinstance(node, dict | set | tuple | str | bool | None):
+        return node
+    slots = getattr(node, "__slots__", ()) if type(node).__module__.startswith("ocicat.calc") else ()
+    return {slot: _kept(getattr(node, slot)) for slot in slots if slot not in ("_said_revision", "_feeds")}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_graph_is_as_new_when_everything_is_gone(name):
+    run = _run_to(STATES[name])
+    for key in STATES[name].content:
+        run.graph.update(key, None)
+    run.flush()
+    assert _kept(run.graph) == _kept(_run_to(State("empty", {})).graph)
+
+
+def test_first_batch_says_in_sync_and_the_revision():
+    graph = Graph(HOST)
+    assert graph.flush(1) == ()
+    graph.in_sync()
+    assert graph.flush(2) == (InSync(), Revision(2))
+
+
+def test_unchanged_revision_says_nothing():
+    run = _run_to(STATES["group over two hosts"])
+    assert run.graph.flush(1) == ()
+
+
+def test_new_revision_without_change_is_still_said():
+    run = _run_to(STATES["group over two hosts"])
+    assert run.graph.flush(2) == (Revision(2),)
+
+
+def test_group_rules_name_their_set():
+    picture = _run_to(STATES["group over two hosts"]).dataplane.picture
+    assert named_sets(picture.profiles["a"]) == {parse("group == 'a'").uid}
+
+
+def test_unknown_keys_are_skipped():
+    graph = Graph(HOST)
+    graph.update("/ocicat/v1/whatever", b"\xff")
+    graph.update("/calico/resources/v3/projectcalico.org/ippools/p", b"\xff")
+    graph.in_sync()
+    assert graph.flush(1) == (InSync(), Revision(1))
+    assert graph.problems() == {}
