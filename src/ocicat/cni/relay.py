@@ -7,9 +7,14 @@ reply means that the agent went away: the plugin starts over, which is safe beca
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ocicat.cni.spec import CniError, Code
 
-LIMIT_BYTES = 1 << 20  # a network configuration is a few hundred bytes; a megabyte is a mistake
+PLUGIN = "ocicat"  # the file's name: what a network configuration gives as its "type"
+LINK = "ocicat.sock"  # lies beside the plugin and leads to its agent's socket, unless that is the default one
+DEFAULT_SOCKET = Path("/run/ocicat/agent.sock")
+LIMIT_BYTES = 1 << 20  # of a request; a network configuration is a few hundred bytes, a megabyte is a mistake
 
 
 def parse(message: bytes) -> tuple[dict[str, str], bytes]:

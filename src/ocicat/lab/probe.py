@@ -64,7 +64,7 @@ def _send_echoes(echo: socket.socket, ips: list[str]) -> None:
 
 def _checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -72,7 +72,7 @@ def _checksum(data: bytes) -> int:
 
 def _echo_sources(echo: socket.socket) -> list[str]:
     """The senders of the replies to our own requests that are there to be read."""
-    sources = []
+    sources: list[str] = []
     while True:
         try:
             packet, (source, _) = echo.recvfrom(2048)

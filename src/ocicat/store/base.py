@@ -7,16 +7,17 @@
 3. A watch from revision R yields every event with a revision >= R under its prefix, in revision order, the events of one
    revision never split over two batches, none twice, none skipped; or it raises `Compacted` when R is no longer kept.
    It never ends silently.
-4. Keys are text, ordered by their UTF-8 bytes; values are bytes; neither is looked into.
-5. Errors are ours: `Conflict` (a compare failed; names the key), `Compacted`, `Unavailable` (busy, gone), `Refused` (full,
-   read-only).
+4. Keys are text, ordered by their UTF-8 bytes; values are bytes; neither is looked into. A key that is empty or is no valid
+   UTF-8 is a `UserError`.
+5. Errors are ours: `Conflict` (a compare failed; names the key), `Compacted`, `Unavailable` (busy, gone, closed), `Refused`
+   (full, read-only), `Bug` (one key twice in a commit).
 
 Source of the semantics: etcd v3 API reference (KV, Txn, Watch, Compact).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from ocicat.model.base import Struct
@@ -98,12 +99,18 @@ class Datastore(Protocol):
         """
         ...
 
-    def watch(self, prefix: str, revision: int) -> AsyncIterator[Events]:
-        """Events from `revision` on (included), for ever. Close the iterator (`aclose`) to stop watching."""
+    def watch(self, prefix: str, revision: int) -> AsyncGenerator[Events, None]:
+        """Events from `revision` on (included), for ever. Close it (`contextlib.aclosing`) to stop watching.
+
+        A revision of 0 means the first there ever was. A watch of a store that is closed or gone raises `Unavailable`.
+        """
         ...
 
     async def compact(self, revision: int) -> None:
-        """Forget events up to and including `revision`; present values stay. Later or equal to the present: UserError."""
+        """Forget events up to and including `revision`; present values stay. Later or equal to the present: UserError.
+
+        What is forgotten already is no error.
+        """
         ...
 
     async def status(self) -> Status: ...

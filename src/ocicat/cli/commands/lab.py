@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -71,7 +72,7 @@ def status(style: Literal["table", "json"], name: str, directory: str) -> None:
     found = _open(name, directory).status()
     click.echo(pretty_json(found) if style == "json" else _table(found) + "\n", nl=False)
     if not found.up:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 @command.command("exec", context_settings={"ignore_unknown_options": True})

@@ -7,7 +7,8 @@ import asyncio
 import click
 
 from ocicat.errors import OcicatError, UserError
-from ocicat.mesos.framework import Framework, TaskHandle
+from ocicat.mesos.framework import Framework
+from ocicat.mesos.handle import TaskHandle
 from ocicat.mesos.types import NetworkRequest, TaskSpec, TaskState, TaskStatus
 
 

@@ -1,0 +1,79 @@
+"""What goes into the dataplane and what comes out of it, besides `model.wanted`: configuration, requests, reports.
+
+Invariants: 1. records only, no behaviour. 2. A report speaks of what the kernel has taken, never of what was merely asked. Pure.
+"""
+
+from __future__ import annotations
+
+from ocicat.model.base import Struct
+from ocicat.model.net import Addr
+
+
+class DataplaneConfig(Struct, frozen=True):
+    """`host_addresses`: this host's own, on which its workloads may reach the Mesos agent; none given means any of the host's.
+
+    `agent_ports`: TCP ports of that agent. `mtu` in bytes, for an Attach that gives none.
+    `interface_prefix`: every interface whose name starts so is ours.
+    """
+
+    host_addresses: tuple[Addr, ...] = ()
+    agent_ports: tuple[int, ...] = (5051,)
+    mtu: int = 1500
+    interface_prefix: str = "oci"
+    nft: str = "/usr/sbin/nft"
+
+
+class Attach(Struct, frozen=True):
+    """Make a container's interface. `key`: its endpoint's, in the datastore. `mac`: 6 bytes. `mtu`: bytes (0: as configured)."""
+
+    key: str
+    interface: str
+    netns_path: str
+    container_interface: str
+    addresses: tuple[Addr, ...]
+    mac: bytes | None = None
+    mtu: int = 0
+
+
+class Attached(Struct, frozen=True):
+    """`index` is the host side's, `mac` (6 bytes) the container side's."""
+
+    index: int
+    mac: bytes
+
+
+class Detach(Struct, frozen=True):
+    """Close a container's interface at once and remove it in the background."""
+
+    key: str
+    interface: str
+
+
+class EndpointsInForce(Struct, frozen=True):
+    """Chains, dispatch, source addresses, interface and routes of these endpoints are in the kernel."""
+
+    keys: tuple[str, ...]
+    revision: int
+
+
+class EndpointFailed(Struct, frozen=True):
+    """The endpoint stays closed; it is tried again when it changes and on a resync."""
+
+    key: str
+    text: str
+
+
+class Applied(Struct, frozen=True):
+    """Everything up to this revision is in the kernel, or was reported as a Problem or EndpointFailed."""
+
+    revision: int
+
+
+class Problem(Struct, frozen=True):
+    """`object` is "profile NAME", "block CIDR", "interface NAME" or "dataplane"; an empty text says that it is solved."""
+
+    object: str
+    text: str
+
+
+Report = EndpointsInForce | EndpointFailed | Applied | Problem

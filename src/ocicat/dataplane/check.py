@@ -1,0 +1,77 @@
+"""Is an endpoint as it should be? Asked of the kernel itself, not of what we remember (CNI CHECK).
+
+Invariant: changes nothing.
+"""
+
+from __future__ import annotations
+
+from ocicat.dataplane.api import Attach
+from ocicat.dataplane.drivers import container, elements, links, routes
+from ocicat.dataplane.drivers.kernel import Kernel
+from ocicat.dataplane.ledger import Ledger
+from ocicat.dataplane.listing import parse
+from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.managers_endpoints import placed
+from ocicat.dataplane.ownership import HOST_MAC
+from ocicat.errors import OcicatError
+from ocicat.model.wanted import Endpoint
+from ocicat.netlink.inet import mac_text
+from ocicat.netlink.link import Link
+
+
+class Checker:
+    """Compares what `managers` and `ledger` want for one endpoint with what the kernel says."""
+
+    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger) -> None:
+        self._kernel = kernel
+        self._managers = managers
+        self._ledger = ledger
+
+    def faults(self, name: str, request: Attach | None) -> list[str]:
+        """By key or host interface; [] is right. Unavailable if the kernel cannot be asked."""
+        endpoint = self._managers.endpoints.find(name)
+        if endpoint is None:
+            return [f"there is no endpoint {name} on this host"]
+        link = links.find(self._kernel.route, endpoint.interface)
+        if link is None:
+            return [f"the host has no interface {endpoint.interface}"]
+        return [
+            *_link_faults(link, endpoint),
+            *self._chain_faults(endpoint),
+            *self._placement_faults(endpoint, link.index),
+            *(self._container_faults(request, link.index) if request else ()),
+        ]
+
+    def _chain_faults(self, endpoint: Endpoint) -> list[str]:
+        there = parse(self._kernel.nft.listing()).chains
+        names = self._managers.policy.chains(endpoint.profiles)
+        return [
+            f"chain {name} is not as wanted" for name in names if there.get(name) != self._ledger.chains.wanted(name)
+        ]
+
+    def _placement_faults(self, endpoint: Endpoint, index: int) -> list[str]:
+        wanted = placed(endpoint, index)
+        names = {name for name, _ in wanted.elements}
+        there = {(name, element) for name in names for element in elements.read(self._kernel.netfilter, name)}
+        missing = dict.fromkeys(name for name, element in wanted.elements if (name, element) not in there)
+        have = routes.read(self._kernel.route)
+        return [
+            *(f"{endpoint.interface} is not in {name} as wanted" for name in missing),
+            *(f"the host has no {route}" for route in wanted.routes if route not in have),
+        ]
+
+    @staticmethod
+    def _container_faults(request: Attach, index: int) -> list[str]:
+        try:
+            return container.inspect(request, index)
+        except OcicatError as error:
+            return [error.message]
+
+
+def _link_faults(link: Link, endpoint: Endpoint) -> list[str]:
+    faults = [
+        (not link.up, f"interface {link.name} is down"),
+        (link.mac != HOST_MAC, f"interface {link.name} has the MAC {mac_text(link.mac)}"),
+        (link.alias != endpoint.key, f"interface {link.name} is marked as that of {link.alias or 'nobody'}"),
+    ]
+    return [text for wrong, text in faults if wrong]

@@ -1,0 +1,182 @@
+"""A container's interface: the veth pair, and everything inside the container's namespace.
+
+The container has its address alone on a point-to-point link and a default route by 169.254.1.1 (IPv6: the host side's link-local
+address). Permanent neighbour entries on both sides say which MAC that is: nothing then depends on anybody answering ARP.
+
+Invariants: 1. `plug` makes all of it or nothing. 2. Plugging again what is right already changes nothing and succeeds.
+3. An interface that was in the container before is never touched. 4. Only `plug` and `inspect` look into the namespace.
+"""
+
+from __future__ import annotations
+
+from ocicat.dataplane.api import Attach, Attached
+from ocicat.dataplane.drivers import links, sysctl
+from ocicat.dataplane.managers_endpoints import IPV6_PRIORITY
+from ocicat.dataplane.ownership import DETACHED, GATEWAY_V4, GATEWAY_V6, HOST_MAC
+from ocicat.errors import Conflict, Refused, Unavailable
+from ocicat.model.base import Struct
+from ocicat.netlink import address, inet, link, neighbour, route
+from ocicat.netlink.address import Address
+from ocicat.netlink.errors import NetlinkError
+from ocicat.netlink.link import End, Link
+from ocicat.netlink.namespace import inside, opened
+from ocicat.netlink.neighbour import Neighbour
+from ocicat.netlink.route import SCOPE_LINK, Route
+from ocicat.netlink.socket import RouteSocket
+from ocicat.netlink.wire import Request
+
+
+class Inside(Struct, frozen=True):
+    """What a container's namespace is to hold, once the index of its interface is known."""
+
+    addresses: tuple[Address, ...]
+    neighbours: tuple[Neighbour, ...]
+    routes: tuple[Route, ...]
+
+
+def wanted_inside(request: Attach, index: int) -> Inside:
+    """Pure."""
+    families = {each.family for each in request.addresses}
+    addresses = [
+        Address(index, each.pack(), 8 * len(each.pack()), nodad=each.family == 6) for each in request.addresses
+    ]
+    neighbours: list[Neighbour] = []
+    routes: list[Route] = []
+    if 4 in families:
+        neighbours.append(Neighbour(index, GATEWAY_V4, HOST_MAC))
+        routes.append(Route(inet.host(GATEWAY_V4), oif=index, scope=SCOPE_LINK))
+        routes.append(Route(inet.DEFAULT_V4, gateway=GATEWAY_V4, oif=index))
+    if 6 in families:
+        neighbours.append(Neighbour(index, GATEWAY_V6, HOST_MAC))
+        routes.append(Route(inet.DEFAULT_V6, gateway=GATEWAY_V6, oif=index, priority=IPV6_PRIORITY))
+    return Inside(tuple(addresses), tuple(neighbours), tuple(routes))
+
+
+def plug(host: RouteSocket, request: Attach) -> Attached:
+    """Makes the pair and sets up both sides. `request.mtu` must be set.
+
+    NotFound: no such namespace. Refused: the container has such an interface already, or the name is another endpoint's.
+    Conflict: our name is on an interface of this endpoint's past; remove it and try again. Unavailable.
+    """
+    with opened(request.netns_path) as ns, RouteSocket(ns) as container:
+        try:
+            host.request(_pair(request, ns))
+        except NetlinkError as error:
+            if not error.exists:
+                raise Unavailable(error.message, hint=error.hint) from error
+            _check_ours(host, container, request)
+            return _set_up(host, container, ns, request)
+        try:
+            return _set_up(host, container, ns, request)
+        except BaseException:
+            links.remove(host, request.interface)
+            raise
+
+
+def inspect(request: Attach, host_index: int) -> list[str]:
+    """What is wrong inside the container. NotFound: no such namespace."""
+    with opened(request.netns_path) as ns, RouteSocket(ns) as container:
+        found = links.find(container, request.container_interface)
+        if found is None:
+            return [f"the container has no interface {request.container_interface}"]
+        return _link_faults(found, request, host_index) + _missing_inside(container, request, found.index)
+
+
+def _pair(request: Attach, ns: int) -> Request:
+    near = End(request.interface, mac=HOST_MAC, mtu=request.mtu, up=True)
+    far = End(request.container_interface, mac=request.mac or b"", mtu=request.mtu, netns_fd=ns)
+    return link.create_veth(near, far)
+
+
+def _check_ours(host: RouteSocket, container: RouteSocket, request: Attach) -> None:
+    """One of the two names is taken: by the very pair that was asked for?"""
+    near = links.find(host, request.interface)
+    far = links.find(container, request.container_interface)
+    if near is None:
+        raise Refused(
+            f"the container has an interface {request.container_interface} already", hint="choose another name"
+        )
+    if near.alias == DETACHED:
+        raise Conflict(f"interface {request.interface} is being removed")
+    if near.alias not in ("", request.key):
+        raise Refused(f"interface {request.interface} belongs to endpoint {near.alias}")
+    if far is None or far.peer_index != near.index:
+        raise Conflict(f"interface {request.interface} leads to another container")
+    wanted = {each.pack() for each in request.addresses}
+    others = [each for each in _addresses(container, far.index) if each not in wanted]
+    if others:
+        raise Refused(
+            f"{request.container_interface} in the container has the address {inet.text(others[0])} already",
+            hint="detach it first",
+        )
+
+
+def _addresses(container: RouteSocket, index: int) -> list[bytes]:
+    """Global ones."""
+    return [each.address for each in container.dump(address.dump(index=index)) if each.scope == 0]
+
+
+def _set_up(host: RouteSocket, container: RouteSocket, ns: int, request: Attach) -> Attached:
+    ipv6 = any(each.family == 6 for each in request.addresses)
+    try:
+        if ipv6:
+            with inside(ns):
+                sysctl.enable_ipv6(request.container_interface)
+        far = container.get(link.get(request.container_interface))
+        _fill(container, request, far.index)
+        _mark(host, request, far)
+    except NetlinkError as error:
+        raise Unavailable(error.message, hint=error.hint) from error
+    sysctl.workload_interface(request.interface, ipv6=ipv6)
+    return Attached(far.peer_index, far.mac)
+
+
+def _mark(host: RouteSocket, request: Attach, far: Link) -> None:
+    """Whose it is, and where its addresses are: the host then never asks by ARP, and never fills its neighbour table with answers.
+
+    IPv6 could not even ask in the first second, while its own link-local address is being checked for duplicates.
+    """
+    here = [neighbour.replace(Neighbour(far.peer_index, each.pack(), far.mac)) for each in request.addresses]
+    for error in host.batch([link.change(far.peer_index, alias=request.key), *here]):
+        if error is not None:
+            raise error
+
+
+def _fill(container: RouteSocket, request: Attach, index: int) -> None:
+    """Routes that are there stay: they are ours from before, or those of the container's first network."""
+    wanted = wanted_inside(request, index)
+    must = [
+        link.change("lo", up=True),
+        link.change(index, up=True),
+        *map(address.replace, wanted.addresses),
+        *map(neighbour.replace, wanted.neighbours),
+    ]
+    errors = container.batch([*must, *map(route.add, wanted.routes)])
+    for i, error in enumerate(errors):
+        if error is not None and not (error.exists and i >= len(must)):
+            raise error
+
+
+def _link_faults(found: Link, request: Attach, host_index: int) -> list[str]:
+    name = request.container_interface
+    faults = [
+        (not found.up, f"{name} in the container is down"),
+        (found.peer_index != host_index, f"{name} in the container is not the other end of {request.interface}"),
+        (request.mac not in (None, found.mac), f"{name} in the container has the MAC {inet.mac_text(found.mac)}"),
+    ]
+    return [text for wrong, text in faults if wrong]
+
+
+def _missing_inside(container: RouteSocket, request: Attach, index: int) -> list[str]:
+    wanted = wanted_inside(request, index)
+    addresses = set(_addresses(container, index))
+    neighbours = {n for family in (inet.INET, inet.INET6) for n in container.dump(neighbour.dump(family, index))}
+    routes = {r for family in (inet.INET, inet.INET6) for r in container.dump(route.dump(family, oif=index))}
+    return [
+        f"the container has no {each}"
+        for each in (
+            *(a for a in wanted.addresses if a.address not in addresses),
+            *(n for n in wanted.neighbours if n not in neighbours),
+            *(r for r in wanted.routes if r not in routes),
+        )
+    ]

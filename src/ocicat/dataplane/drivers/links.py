@@ -1,0 +1,47 @@
+"""The host side of workloads' interfaces: which there are, and how one is put out of service.
+
+Invariant: an interface that is put out of service keeps its name, so the dispatch, which no longer knows it, keeps it closed.
+"""
+
+from __future__ import annotations
+
+from ocicat.dataplane.ownership import DETACHED, is_ours
+from ocicat.errors import Unavailable
+from ocicat.netlink import link
+from ocicat.netlink.errors import NetlinkError
+from ocicat.netlink.link import Link
+from ocicat.netlink.socket import RouteSocket
+
+
+def ours(sock: RouteSocket, prefix: str) -> list[Link]:
+    """Every interface that starts with our prefix, also those that wait for their end."""
+    return [each for each in sock.dump(link.dump()) if is_ours(each.name, prefix)]
+
+
+def find(sock: RouteSocket, name: str) -> Link | None:
+    try:
+        return sock.get(link.get(name))
+    except NetlinkError as error:
+        if error.missing:
+            return None
+        raise Unavailable(error.message, hint=error.hint) from error
+
+
+def mark_detached(sock: RouteSocket, index: int) -> bool:
+    """Leaves it for dead, in a way that outlives us; deleting it takes the kernel 15 ms, this 0.05. False: it is gone already."""
+    try:
+        sock.request(link.change(index, alias=DETACHED))
+    except NetlinkError as error:
+        if error.missing:
+            return False
+        raise Unavailable(error.message, hint=error.hint) from error
+    return True
+
+
+def remove(sock: RouteSocket, which: int | str) -> None:
+    """By index or name. Slow; one that is gone already is as good. Unavailable."""
+    try:
+        sock.request(link.delete(which))
+    except NetlinkError as error:
+        if not error.missing:
+            raise Unavailable(error.message, hint=error.hint) from error

@@ -1,0 +1,214 @@
+"""The dataplane's state and what can be done with it, for the one thread that owns it (`apply`).
+
+It joins the pure half (managers, ledger) to the kernel half (program, drivers, reaper), and speaks of the result in reports.
+
+Invariants: 1. Every method runs on one thread, in one network namespace. 2. After any exception from `run_pass` the kernel is
+read back before the next pass. 3. A live interface is only ever deleted by `detach`. Whatever else of ours has no place is
+swept, but a container that lost its interface cannot get it back; one that is merely unrouted and closed can.
+"""
+
+from __future__ import annotations
+
+from ocicat.dataplane import readback
+from ocicat.dataplane.api import (
+    Applied,
+    Attach,
+    Attached,
+    DataplaneConfig,
+    Detach,
+    EndpointFailed,
+    EndpointsInForce,
+    Problem,
+    Report,
+)
+from ocicat.dataplane.check import Checker
+from ocicat.dataplane.drivers import container, links, sysctl
+from ocicat.dataplane.drivers.kernel import Kernel
+from ocicat.dataplane.ledger import Ledger
+from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.ownership import DETACHED, check_interface
+from ocicat.dataplane.program import Program
+from ocicat.dataplane.reaper import Freed, Grave, Reaper
+from ocicat.dataplane.skeleton import FROM_WORKLOAD, SOURCES, TO_WORKLOAD
+from ocicat.errors import Conflict, Unavailable, UserError
+from ocicat.model.wanted import Batch
+from ocicat.netlink.link import Link
+from ocicat.netlink.nftset import key_ifname
+
+
+class Engine:
+    """Nothing is opened or read before `read_back`, which is also how to start."""
+
+    def __init__(self, config: DataplaneConfig, reaper: Reaper) -> None:
+        self._config = config
+        self._reaper = reaper
+        self._kernel = Kernel(config.nft)
+        self._ledger = Ledger()
+        self._managers = Managers(config, self._ledger)
+        self._program = Program(self._ledger, self._kernel)
+        self._ready = False
+        self._waiting: set[str] = set()  # endpoints of which nothing was said since they last changed
+        self._failed: set[str] = set()
+        self._unclaimed: set[str] = set()  # interfaces from before our start, that nobody has attached since
+        self._to_bury: list[Link] = []
+        self._told: dict[str, str] = {}
+        self._applied = 0
+
+    def close(self) -> None:
+        self._kernel.close()
+
+    def read_back(self) -> None:
+        """Start anew from what the kernel has. Unavailable, Refused."""
+        self._kernel.reopen()
+        sysctl.forward(4)
+        self._ledger.found(readback.read(self._kernel))
+        self._find_links()
+        self._program.retry()
+        self._waiting |= self._failed
+        self._failed.clear()
+
+    def batch(self, batch: Batch) -> None:
+        for message in batch:
+            self._managers.apply(message)
+        self._waiting |= self._managers.changed
+        self._managers.changed.clear()
+
+    def attach(self, request: Attach) -> Attached:
+        """The interface is there when this returns, closed. Errors as `container.plug` has them, and UserError."""
+        request = self._checked(request)
+        if any(address.family == 6 for address in request.addresses):
+            sysctl.forward(6)
+        try:
+            made = container.plug(self._kernel.route, request)
+        except Conflict:
+            self._remove_past(request.interface)
+            made = container.plug(self._kernel.route, request)
+        self._unclaimed.discard(request.interface)
+        self._managers.endpoints.link_there(request.interface, made.index)
+        self._waiting |= self._managers.endpoints.on_interface(request.interface)
+        return made
+
+    def detach(self, request: Detach) -> None:
+        """After the next pass it is closed and without a route, and its name is free."""
+        check_interface(request.interface, self._config.interface_prefix)
+        found = links.find(self._kernel.route, request.interface)
+        if found is not None and found.alias not in ("", request.key):
+            return  # another endpoint's, or detached already
+        self._unclaimed.discard(request.interface)
+        self._managers.endpoints.link_gone(request.interface)
+        if not self._managers.in_sync:
+            self._release_found(request.interface, found)
+        if found is not None:
+            self._to_bury.append(found)
+
+    def verify(self, name: str, request: Attach | None) -> list[str]:
+        """What is wrong with the endpoint of that key or interface, as the kernel has it now."""
+        return Checker(self._kernel, self._managers, self._ledger).faults(name, request)
+
+    def run_pass(self) -> list[Report]:
+        """The kernel as it is wanted; what there is to say about it. Unavailable."""
+        lost = self._program.run(sweep=self._managers.in_sync)
+        self._ready = True
+        while self._to_bury:
+            self._bury(self._to_bury.pop())
+        for address in lost:
+            self._reaper.put(Freed(address))
+        return [*self._problem_reports(), *self._endpoint_reports(), *self._applied_report()]
+
+    def _checked(self, request: Attach) -> Attach:
+        if not self._ready:
+            raise Unavailable("the ruleset is not in place yet", hint="see the problem reported for the dataplane")
+        check_interface(request.interface, self._config.interface_prefix)
+        if not request.addresses:
+            raise UserError(f"endpoint {request.key} has no address")
+        return Attach(
+            request.key,
+            request.interface,
+            request.netns_path,
+            request.container_interface,
+            request.addresses,
+            request.mac,
+            request.mtu or self._config.mtu,
+        )
+
+    def _find_links(self) -> None:
+        live: dict[str, int] = {}
+        for link in links.ours(self._kernel.route, self._config.interface_prefix):
+            if link.alias == DETACHED:
+                self._reaper.put(Grave(link.index, link.name))
+            else:
+                live[link.name] = link.index
+        for name in self._managers.endpoints.links.keys() - live.keys():
+            self._managers.endpoints.link_gone(name)
+        for name, index in live.items():
+            self._managers.endpoints.link_there(name, index)
+        if not self._ready:
+            self._unclaimed = set(live)
+
+    def _release_found(self, interface: str, link: Link | None) -> None:
+        """Before the first complete state what another life of ours left for this interface is in nobody's plan, but must go."""
+        key = key_ifname(interface)
+        for name in (FROM_WORKLOAD, TO_WORKLOAD):
+            self._ledger.unwant_element(name, key)
+        for name in SOURCES.values():
+            for source in [each for each in self._ledger.elements[name].all_there() if each.startswith(key)]:
+                self._ledger.unwant_element(name, source)
+        if link is not None:
+            self._ledger.release_routes_on(link.index)
+
+    def _remove_past(self, interface: str) -> None:
+        """An interface of the same name that is on its way out. This waits for the kernel; it is rare."""
+        self._managers.endpoints.link_gone(interface)
+        links.remove(self._kernel.route, interface)
+
+    def _bury(self, link: Link) -> None:
+        if links.mark_detached(self._kernel.route, link.index):
+            self._reaper.put(Grave(link.index, link.name))
+
+    def _endpoint_reports(self) -> list[Report]:
+        in_force: list[str] = []
+        failed: list[Report] = []
+        for key in sorted(self._waiting):
+            if key not in self._managers.endpoints.endpoints:
+                self._waiting.discard(key)
+                continue
+            if not self._managers.endpoints.settled(key):
+                continue
+            self._waiting.discard(key)
+            reasons = self._route_faults(key)
+            if reasons:
+                self._failed.add(key)
+                failed.append(EndpointFailed(key, reasons))
+            else:
+                in_force.append(key)
+        return [*failed, *([EndpointsInForce(tuple(in_force), self._managers.revision)] if in_force else [])]
+
+    def _route_faults(self, key: str) -> str:
+        destinations = self._managers.endpoints.destinations(key)
+        return "; ".join(f"{dst}: {self._program.failed[dst]}" for dst in destinations if dst in self._program.failed)
+
+    def _applied_report(self) -> list[Report]:
+        if self._managers.revision == self._applied:
+            return []
+        self._applied = self._managers.revision
+        return [Applied(self._applied)]
+
+    def _problem_reports(self) -> list[Report]:
+        """What is new or different, and what is solved (an empty text)."""
+        now = self._problems()
+        told, self._told = self._told, now
+        changed = [Problem(name, text) for name, text in sorted(now.items()) if told.get(name) != text]
+        return [*changed, *(Problem(name, "") for name in sorted(told.keys() - now.keys()))]
+
+    def _problems(self) -> dict[str, str]:
+        found = {f"profile {name}": text for name, text in self._managers.policy.problems.items()}
+        for chain, text in self._program.refused.items():
+            found[f"profile {self._managers.policy.profile_of(chain)}"] = text
+        for dst, block in self._managers.blocks.items() if self._program.failed else ():
+            if dst in self._program.failed:
+                found[f"block {block.cidr}"] = self._program.failed[dst]
+        if self._managers.in_sync:
+            for name in self._unclaimed:
+                if not self._managers.endpoints.on_interface(name):
+                    found[f"interface {name}"] = "no endpoint has it; it is closed, and stays until it is detached"
+        return found

@@ -1,0 +1,165 @@
+"""Everything of ours in the kernel: as wanted, as it is, and the difference, for each kind of object.
+
+Managers write the wanted side, the programmer (`program`) and the readback the other.
+
+Invariants: 1. Elements belong to a set that is wanted; when a set goes, its elements are forgotten with it.
+2. `dirty` names every set whose elements may differ (and perhaps some whose do not), so that a pass does not visit thousands.
+3. An object wanted by two owners is there once, in the version of the first owner by name, and goes with the last. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Generic
+
+from ocicat.dataplane.delta import Delta, K, V
+from ocicat.dataplane.listing import Listing
+from ocicat.dataplane.objects import Chain, SetSpec, Shape
+from ocicat.model.base import Struct
+from ocicat.netlink.inet import Prefix
+from ocicat.netlink.nftset import Element
+from ocicat.netlink.route import Route
+
+
+class Actual(Struct, frozen=True):
+    """What reading the kernel found. Elements by the name of their set; routes of our protocol only."""
+
+    listing: Listing
+    elements: Mapping[str, tuple[Element, ...]]
+    routes: tuple[Route, ...]
+
+
+class Claims(Generic[K, V]):
+    """Several owners may want the same key for a moment (an address that moves between endpoints); one of them wins."""
+
+    __slots__ = ("_claims", "_want")
+
+    def __init__(self) -> None:
+        self._claims: defaultdict[K, dict[str, V]] = defaultdict(dict)
+
+    def claim(self, owner: str, key: K, value: V) -> V:
+        """The value that holds now."""
+        self._claims[key][owner] = value
+        return self._winner(self._claims[key])
+
+    def release(self, owner: str, key: K) -> V | None:
+        """The value that holds now; None when nobody wants the key any more."""
+        owners = self._claims[key]
+        owners.pop(owner, None)
+        if owners:
+            return self._winner(owners)
+        del self._claims[key]
+        return None
+
+    @staticmethod
+    def _winner(owners: dict[str, V]) -> V:
+        return owners[min(owners)]
+
+
+class Ledger:
+    """The deltas of all kinds. Keys: names, element keys (see `element_key`), destinations."""
+
+    __slots__ = ("_chains", "_route_claims", "chains", "dirty", "elements", "routes", "sets")
+
+    def __init__(self) -> None:
+        self.chains: Delta[str, Shape] = Delta()
+        self.sets: Delta[str, SetSpec] = Delta()
+        self.elements: defaultdict[str, Delta[bytes, Element]] = defaultdict(Delta)
+        self.routes: Delta[Prefix, Route] = Delta()
+        self.dirty: set[str] = set()
+        self._chains: dict[str, Chain] = {}
+        self._route_claims: Claims[Prefix, Route] = Claims()
+
+    def want_chain(self, chain: Chain) -> None:
+        self._chains[chain.name] = chain
+        self.chains.want(chain.name, chain.shape)
+
+    def unwant_chain(self, name: str) -> None:
+        self._chains.pop(name, None)
+        self.chains.unwant(name)
+
+    def chain(self, name: str) -> Chain:
+        """With its text; only for a chain that is wanted."""
+        return self._chains[name]
+
+    def want_set(self, spec: SetSpec, elements: Iterable[Element] = ()) -> None:
+        if self.sets.wanted(spec.name) is None:
+            self._forget_members(spec.name)
+        self.sets.want(spec.name, spec)
+        for element in elements:
+            self.want_element(spec.name, element)
+
+    def unwant_set(self, name: str) -> None:
+        """The elements stay as they are until the set itself goes: rules may still look in it."""
+        self.sets.unwant(name)
+        self.dirty.discard(name)
+
+    def _forget_members(self, name: str) -> None:
+        """A set that comes back before the kernel's was removed starts empty, like any other."""
+        for key in list(self.elements[name].all_wanted()):
+            self.unwant_element(name, key)
+
+    def want_element(self, name: str, element: Element) -> None:
+        self.elements[name].want(element_key(element), element)
+        self.dirty.add(name)
+
+    def unwant_element(self, name: str, key: bytes) -> None:
+        self.elements[name].unwant(key)
+        self.dirty.add(name)
+
+    def claim_route(self, owner: str, route: Route) -> None:
+        self.routes.want(route.dst, self._route_claims.claim(owner, route.dst, route))
+
+    def release_route(self, owner: str, dst: Prefix) -> None:
+        held = self._route_claims.release(owner, dst)
+        if held is None:
+            self.routes.unwant(dst)
+        else:
+            self.routes.want(dst, held)
+
+    def release_routes_on(self, index: int) -> None:
+        """Those found on that interface, that nobody wants."""
+        for dst in [dst for dst in self.routes.all_there() if self._is_unwanted_on(dst, index)]:
+            self.routes.unwant(dst)
+
+    def _is_unwanted_on(self, dst: Prefix, index: int) -> bool:
+        there = self.routes.there(dst)
+        return there is not None and there.oif == index and self.routes.wanted(dst) is None
+
+    def set_is_gone(self, name: str) -> None:
+        self.sets.now_gone(name)
+        self.elements.pop(name, None)
+        self.dirty.discard(name)
+
+    def found(self, actual: Actual) -> None:
+        """The actual side, all of it, freshly read."""
+        self.found_table(actual.listing, actual.elements)
+        self.routes.found({route.dst: route for route in actual.routes})
+
+    def found_table(self, listing: Listing, elements: Mapping[str, tuple[Element, ...]]) -> None:
+        self.chains.found(listing.chains)
+        self.sets.found(listing.sets)
+        for name in [*self.elements, *elements]:
+            self.elements[name].found({element_key(element): element for element in elements.get(name, ())})
+        self.dirty = set(self.elements)
+
+    def changed_elements(self, name: str, deleted: Iterable[Element], added: Iterable[Element]) -> None:
+        """What a transaction did to the kernel's set."""
+        delta = self.elements[name]
+        for element in deleted:
+            delta.now_gone(element_key(element))
+        for element in added:
+            delta.now_there(element_key(element), element)
+
+    def incompatible(self) -> bool:
+        """Is there a set or base chain that nft cannot turn into the wanted one?"""
+        return any(self.sets.there(name) for name in self.sets.updates()) or any(
+            (there := self.chains.there(name)) is not None and there.hook.split()[:1] != shape.hook.split()[:1]
+            for name, shape in self.chains.updates().items()
+        )
+
+
+def element_key(element: Element) -> bytes:
+    """What is unique in a set: in an interval set one range may end at the key where the next begins."""
+    return element.key + b"\1" if element.interval_end else element.key

@@ -1,0 +1,65 @@
+"""The listing of our table (`nft -t list table inet ocicat`) as the shapes that are compared with the wanted ones.
+
+Invariants: 1. A rule without our digest is in the shape too, as one that nobody can want: whoever put it there, it goes.
+2. What is not a chain, a set or a map is passed over. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ocicat.dataplane.objects import SetSpec, Shape
+from ocicat.model.base import Struct
+
+_FOREIGN = "?"
+_HEAD = re.compile(r"^\t(chain|set|map) (\S+) \{$", re.MULTILINE)
+_MARK = re.compile(r' comment "([0-9a-f]{10})(?: [^"]*)?"$')
+_HOOK = re.compile(r"^type \S+ hook (\S+) .*policy (\S+);$")
+
+
+class Listing(Struct, frozen=True):
+    """Shapes and specifications by name."""
+
+    chains: Mapping[str, Shape] = {}
+    sets: Mapping[str, SetSpec] = {}
+
+
+def parse(text: str) -> Listing:
+    """A listing of one table; empty text is an absent table."""
+    chains: dict[str, Shape] = {}
+    sets: dict[str, SetSpec] = {}
+    for head in _HEAD.finditer(text):
+        kind, name = head.groups()
+        end = text.index("\n\t}", head.end())
+        lines = [line.strip() for line in text[head.end() : end].splitlines()[1:]]
+        if kind == "chain":
+            chains[name] = _chain(lines)
+        else:
+            sets[name] = _set(name, lines)
+    return Listing(chains, sets)
+
+
+def _chain(lines: list[str]) -> Shape:
+    hook = ""
+    marks = []
+    for line in lines:
+        if line.startswith('comment "'):
+            continue
+        if base := _HOOK.match(line):
+            hook = f"{base[1]} {base[2]}"
+        else:
+            marks.append(_mark(line))
+    return Shape(hook, tuple(marks))
+
+
+def _mark(line: str) -> str:
+    mark = _MARK.search(line)
+    return mark[1] if mark else _FOREIGN
+
+
+def _set(name: str, lines: list[str]) -> SetSpec:
+    kind = next((line.removeprefix("type ") for line in lines if line.startswith("type ")), "")
+    flags = next((line.removeprefix("flags ") for line in lines if line.startswith("flags ")), "")
+    key, verdicts, _ = kind.partition(" : verdict")
+    return SetSpec(name, key, "interval" in flags.split(","), bool(verdicts))

@@ -1,0 +1,145 @@
+"""Endpoints as elements and routes: the dispatch to their chains, the sources they may use, the way to them.
+
+Invariants: 1. An endpoint whose interface is not there has its chains and nothing else: it is ready, and closed.
+2. The state depends on the endpoints and interfaces there are, not on the order in which they came. Pure.
+"""
+
+from __future__ import annotations
+
+from ocicat.dataplane.ledger import Claims, Ledger, element_key
+from ocicat.dataplane.managers_policy import EGRESS, INGRESS, PolicyManager
+from ocicat.dataplane.ownership import ROUTE_PROTOCOL
+from ocicat.dataplane.skeleton import FROM_WORKLOAD, SOURCES, TO_WORKLOAD
+from ocicat.model.base import Struct
+from ocicat.model.net import Addr
+from ocicat.model.wanted import Endpoint
+from ocicat.netlink import inet
+from ocicat.netlink.inet import Prefix
+from ocicat.netlink.nftset import Element, concat, goto, key_ifname
+from ocicat.netlink.route import SCOPE_GLOBAL, SCOPE_LINK, Route
+
+IPV6_PRIORITY = 1024  # what the kernel gives an IPv6 route that names none
+
+
+class Placed(Struct, frozen=True):
+    """What one endpoint puts into the kernel: elements with the name of their set, and routes."""
+
+    elements: tuple[tuple[str, Element], ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+def placed(endpoint: Endpoint, index: int) -> Placed:
+    """For an endpoint whose interface has that ifindex."""
+    interface = key_ifname(endpoint.interface)
+    dispatch = (
+        (FROM_WORKLOAD, Element(interface, goto(EGRESS.list_chain(endpoint.profiles)))),
+        (TO_WORKLOAD, Element(interface, goto(INGRESS.list_chain(endpoint.profiles)))),
+    )
+    sources = tuple((SOURCES[a.family], Element(concat(interface, a.pack()))) for a in endpoint.addresses)
+    return Placed(dispatch + sources, tuple(host_route(address, index) for address in endpoint.addresses))
+
+
+def host_route(address: Addr, index: int) -> Route:
+    """The route to a workload's address. IPv6 routes have no scope, and always a metric."""
+    four = address.family == 4
+    return Route(
+        inet.host(address.pack()),
+        oif=index,
+        scope=SCOPE_LINK if four else SCOPE_GLOBAL,
+        protocol=ROUTE_PROTOCOL,
+        priority=0 if four else IPV6_PRIORITY,
+    )
+
+
+class EndpointManager:
+    """`links`: ifindex of the interfaces that are there, by name."""
+
+    def __init__(self, ledger: Ledger, policy: PolicyManager) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self._claims: dict[str, Claims[bytes, Element]] = {}
+        self._placed: dict[str, Placed] = {}
+        self._on_interface: dict[str, set[str]] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.links: dict[str, int] = {}
+
+    def endpoint(self, endpoint: Endpoint) -> None:
+        # The new list is taken before the old one is let go: if they are the same it never goes away.
+        self._policy.acquire(endpoint.profiles)
+        self.gone(endpoint.key)
+        self.endpoints[endpoint.key] = endpoint
+        self._on_interface.setdefault(endpoint.interface, set()).add(endpoint.key)
+        self._place(endpoint.key)
+
+    def gone(self, key: str) -> None:
+        endpoint = self.endpoints.pop(key, None)
+        if endpoint is None:
+            return
+        self._displace(key)
+        self._policy.release(endpoint.profiles)
+        keys = self._on_interface[endpoint.interface]
+        keys.discard(key)
+        if not keys:
+            del self._on_interface[endpoint.interface]
+
+    def link_there(self, name: str, index: int) -> None:
+        if self.links.get(name) != index:
+            self.links[name] = index
+            self._relink(name)
+
+    def link_gone(self, name: str) -> None:
+        if self.links.pop(name, None) is not None:
+            self._relink(name)
+
+    def on_interface(self, name: str) -> frozenset[str]:
+        """Keys of the endpoints that name this interface."""
+        return frozenset(self._on_interface.get(name, ()))
+
+    def find(self, name: str) -> Endpoint | None:
+        """By key, or by interface."""
+        keys = self.on_interface(name)
+        return self.endpoints.get(min(keys) if keys else name)
+
+    def placed(self, key: str) -> Placed | None:
+        """None: the interface is not there."""
+        return self._placed.get(key)
+
+    def settled(self, key: str) -> bool:
+        """Is everything that this endpoint needs in the kernel? Routes apart: they can fail for each destination."""
+        wanted = self._placed.get(key)
+        return (
+            wanted is not None
+            and all(self._ledger.chains.settled(name) for name in self._policy.chains(self.endpoints[key].profiles))
+            and all(self._ledger.elements[name].settled(element_key(element)) for name, element in wanted.elements)
+        )
+
+    def destinations(self, key: str) -> list[Prefix]:
+        wanted = self._placed.get(key)
+        return [route.dst for route in wanted.routes] if wanted else []
+
+    def _relink(self, name: str) -> None:
+        for key in self.on_interface(name):
+            self._displace(key)
+            self._place(key)
+
+    def _place(self, key: str) -> None:
+        index = self.links.get(self.endpoints[key].interface)
+        if index is None:
+            return
+        wanted = self._placed[key] = placed(self.endpoints[key], index)
+        for name, element in wanted.elements:
+            held = self._claims.setdefault(name, Claims()).claim(key, element.key, element)
+            self._ledger.want_element(name, held)
+        for route in wanted.routes:
+            self._ledger.claim_route(key, route)
+
+    def _displace(self, key: str) -> None:
+        old = self._placed.pop(key, Placed())
+        for name, element in old.elements:
+            held = self._claims[name].release(key, element.key)
+            if held is None:
+                self._ledger.unwant_element(name, element.key)
+            else:
+                self._ledger.want_element(name, held)
+        for route in old.routes:
+            self._ledger.release_route(key, route.dst)

@@ -1,0 +1,64 @@
+"""Chains, rules and set declarations as text for one `nft -f -`, which is one transaction.
+
+Invariants: 1. The text depends on its objects alone: the same objects give the same bytes. 2. Everything named is declared first,
+so the order of chains among themselves does not matter. 3. A chain's rules are replaced as a whole. 4. No anonymous sets (they make
+loading eight times slower) and no elements (nft would read whole interval sets to add one). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ocicat.dataplane.objects import Chain, SetSpec, comment_text
+from ocicat.dataplane.ownership import TABLE
+
+_TABLE = f"inet {TABLE}"
+
+
+def transaction(
+    sets: Iterable[SetSpec], chains: Sequence[Chain], *, declared: Sequence[Chain] = (), rebuild: bool = False
+) -> str:
+    """Declares `sets` and `chains` where they are not there yet, and gives the chains their rules, in place of any they have.
+
+    `declared`: chains that keep the rules they have, if any. `rebuild`: the table is first removed with all that is in it, in
+    the same transaction.
+    """
+    parts = [table_removal()] if rebuild else []
+    parts.append(_table([*map(_declared_set, sets), *map(_declared_chain, [*chains, *declared])]))
+    parts += [f"flush chain {_TABLE} {chain.name}\n" for chain in chains]
+    parts.append(_table([_block(f"chain {chain.name}", map(str, chain.rules)) for chain in chains if chain.rules]))
+    return "".join(parts)
+
+
+def table_removal() -> str:
+    """Of the table with all that is in it, if it is there."""
+    return f"table {_TABLE}\ndelete table {_TABLE}\n"
+
+
+def removal(chains: Sequence[str], sets: Sequence[SetSpec]) -> str:
+    """Rules first, so that no chain is in use by another one that goes too, nor a set by a chain."""
+    lines = [f"flush chain {_TABLE} {name}" for name in chains]
+    lines += [f"delete chain {_TABLE} {name}" for name in chains]
+    lines += [f"delete {'map' if spec.verdicts else 'set'} {_TABLE} {spec.name}" for spec in sets]
+    return "\n".join(lines) + "\n"
+
+
+def _table(blocks: Sequence[str]) -> str:
+    return f"table {_TABLE} {{\n{''.join(blocks)}}}\n"
+
+
+def _block(head: str, lines: Iterable[str]) -> str:
+    body = "".join(f"\t\t{line}\n" for line in lines)
+    return f"\t{head} {{\n{body}\t}}\n"
+
+
+def _declared_set(spec: SetSpec) -> str:
+    kind, data = ("map", " : verdict") if spec.verdicts else ("set", "")
+    return _block(f"{kind} {spec.name}", [f"type {spec.key}{data}", *(["flags interval"] if spec.interval else [])])
+
+
+def _declared_chain(chain: Chain) -> str:
+    lines = [f'comment "{comment_text(chain.comment)}"'] if chain.comment else []
+    if chain.hook:
+        lines.append(f"type filter hook {chain.hook} priority {chain.priority}; policy accept;")
+    return _block(f"chain {chain.name}", lines)

@@ -1,0 +1,87 @@
+"""Kernel objects as records: what the managers ask for, what the text is made of, what reading back is compared with.
+
+Every rule carries a digest of itself in its comment. The kernel's listing is therefore compared digest by digest, and never as
+text, which nft words as it likes: a rule that was changed, added or lost by another hand is seen, whatever nft's version.
+
+Invariants: 1. The same content gives the same name and the same digest, on every host and after every restart.
+2. Names are letters, digits, `-` and `_`, at most 44 of them. Pure.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from ocicat.model.base import Struct
+from ocicat.netlink.nftset import Element
+
+_MARK_DIGITS = 10
+_NAME_DIGITS = 20  # 80 bits: names of profiles may be chosen to collide
+_COMMENT_BYTES = 127
+
+
+def digest(*parts: str) -> str:
+    """20 hexadecimal digits for that sequence of texts."""
+    return sha256("\0".join(parts).encode()).hexdigest()[:_NAME_DIGITS]
+
+
+def comment_text(text: str) -> str:
+    """`text` as nft takes it in a comment: printable ASCII, no quotes, 127 characters."""
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\' else "?" for char in text)
+    return plain[:_COMMENT_BYTES]
+
+
+class Rule(Struct, frozen=True):
+    """One statement, with its verdict; `note` is for whoever reads the ruleset."""
+
+    text: str
+    note: str = ""
+
+    @property
+    def mark(self) -> str:
+        """The digest that its comment begins with."""
+        return digest(self.text, self.note)[:_MARK_DIGITS]
+
+    def __str__(self) -> str:
+        return f'{self.text} comment "{comment_text(f"{self.mark} {self.note}".rstrip())}"'
+
+
+class Shape(Struct, frozen=True):
+    """What must be equal for a chain in the kernel to be the one that is wanted. `hook` is empty but for base chains."""
+
+    hook: str
+    marks: tuple[str, ...]
+
+
+class Chain(Struct, frozen=True):
+    """A chain and all of its rules. A base chain has a `hook` ("forward") and a `priority` ("filter"), and policy accept.
+
+    `authored`: its rules say what an operator wrote, so nft may refuse them; all others are our own words.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    comment: str = ""
+    hook: str = ""
+    priority: str = ""
+    authored: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        hook = f"{self.hook} accept" if self.hook else ""
+        return Shape(hook, tuple(rule.mark for rule in self.rules))
+
+
+class SetSpec(Struct, frozen=True):
+    """A set, or a verdict map. `key` is nft's type ("ipv4_addr", "ifname . ipv4_addr"); `interval`: its elements are ranges."""
+
+    name: str
+    key: str
+    interval: bool = False
+    verdicts: bool = False
+
+
+class IntervalSet(Struct, frozen=True):
+    """A set named by its content, so that rules with the same nets or ports share one, and it never changes."""
+
+    spec: SetSpec
+    elements: tuple[Element, ...]

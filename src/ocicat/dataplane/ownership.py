@@ -1,0 +1,40 @@
+"""What in the kernel is ours, and nothing else is: the one table that readback, sweep and clean-up go by.
+
+    kind                      ours when
+    nft table                 it is `inet ocicat`, with everything in it
+    route                     its protocol number is 84, in the main table
+    interface                 its name starts with the configured prefix ("oci")
+      dying interface         and its alias is `DETACHED` in place of its endpoint's key; no endpoint has it, so it is closed
+    conntrack entry           never; those of an address are cut when a workload loses that address
+
+Invariants: 1. nothing that fails these tests is changed or removed. 2. `DETACHED` is no endpoint's key. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ocicat.errors import UserError
+
+TABLE = "ocicat"
+ROUTE_PROTOCOL = 84
+DETACHED = "ocicat: detached"
+HOST_MAC = b"\xee" * 6
+GATEWAY_V4 = bytes((169, 254, 1, 1))
+# The link-local address that the kernel derives from HOST_MAC (RFC 4291, modified EUI-64).
+GATEWAY_V6 = bytes.fromhex("fe80000000000000eceeeefffeeeeeee")
+
+_NAME_BYTES = 15  # IFNAMSIZ without its NUL
+
+
+def is_ours(name: str, prefix: str) -> bool:
+    return name.startswith(prefix)
+
+
+def check_interface(name: str, prefix: str) -> None:
+    """A name for the host side of a workload; UserError if the dispatch could not tell it for ours."""
+    if not re.fullmatch(rf"{re.escape(prefix)}[A-Za-z0-9]+", name) or len(name) > _NAME_BYTES:
+        raise UserError(
+            f"interface {name!r} is not a name for a workload",
+            hint=f"{prefix!r} followed by letters and digits, at most {_NAME_BYTES} characters in all",
+        )

@@ -1,0 +1,18 @@
+"""Reads all of ours that is in the kernel: it is what the next pass starts from.
+
+Invariants: 1. Only reads. 2. Whatever changes while it reads ends in a refused transaction later, and that in another readback.
+"""
+
+from __future__ import annotations
+
+from ocicat.dataplane.drivers import elements, routes
+from ocicat.dataplane.drivers.kernel import Kernel
+from ocicat.dataplane.ledger import Actual
+from ocicat.dataplane.listing import parse
+
+
+def read(kernel: Kernel) -> Actual:
+    """Unavailable."""
+    listing = parse(kernel.nft.listing())
+    members = {name: elements.read(kernel.netfilter, name) for name in listing.sets}
+    return Actual(listing, members, routes.read(kernel.route))

@@ -1,0 +1,282 @@
+"""Which blocks this host holds: read at the start, mended where a crash left them half done, claimed when more are needed.
+
+1. A claim is one transaction: the block, that nobody may have, and our affinity to it; under the lock's and the pool's revisions,
+   so that nothing is claimed in a locked store or in a pool that just went away. Two hosts cannot both succeed.
+2. Claims of one host follow one another (`_turn`): whoever waits looks first whether the claim before already helped.
+3. Nothing is written to a locked store; what then needs mending stays in `unmended`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+
+from ocicat.clock import Clock
+from ocicat.errors import Conflict, Refused, Unavailable, UserError
+from ocicat.ipam import block as arithmetic
+from ocicat.ipam.ledger import Ledger
+from ocicat.ipam.plan import walk
+from ocicat.ipam.pools import Pool
+from ocicat.ipam.repair import CONFIRMED, Mend, mend
+from ocicat.model import keys
+from ocicat.model.codec import decode_json, encode_json
+from ocicat.model.net import Cidr
+from ocicat.model.resources import Block, BlockAffinity
+from ocicat.store.base import Compare, Datastore, Delete, KeyValue, Operation, Put
+
+_LOG = logging.getLogger(__name__)
+_FAMILIES = (4, 6)
+_BLIND_TRIES = 8  # candidates tried without looking; then one look at all blocks is cheaper than more guesses
+_ATTEMPTS = 5  # at one block that keeps changing
+UNLOCK = "unlock it: `ocicat store unlock`"
+_MORE = "add a pool: `ocicat apply -f pool.yaml`, or release addresses"
+
+
+class Holdings:
+    def __init__(self, store: Datastore, ledger: Ledger, clock: Clock) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self.unmended: set[Cidr] = set()
+
+    # --- at the start ---------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Everything the ledger has to know, from the store. Unavailable."""
+        singles = (keys.CLUSTER_INFORMATION, keys.IPAM_CONFIG, keys.node(self._ledger.host))
+        found = [item for key in singles if (item := await self._store.get(key)) is not None]
+        found += (await self._store.range(keys.POOLS)).items
+        found += (await self._store.range(keys.BLOCKS)).items
+        for item in found:
+            self._ledger.observe(item.key, item.value, item.modified)
+        await self._look_for_halves()
+
+    async def _look_for_halves(self) -> None:
+        """Whatever is not a block of ours with a confirmed affinity needs mending."""
+        own = {cidr for family in _FAMILIES for cidr, _ in self._ledger.own(family)}
+        confirmed: set[Cidr] = set()
+        for family in _FAMILIES:
+            for item in (await self._store.range(keys.affinities_of(self._ledger.host, family))).items:
+                (confirmed if item.value == encode_json(CONFIRMED) else self.unmended).update(_block_of(item))
+        self.unmended |= own ^ confirmed
+
+    async def mend_all(self) -> None:
+        """Bring affinities and blocks together, as far as the store lets us. Unavailable."""
+        for cidr in sorted(self.unmended):
+            if self._ledger.locked:
+                return
+            await self._mend(cidr)
+            self.unmended.discard(cidr)
+
+    async def _mend(self, cidr: Cidr) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._mend_once(cidr)
+            except Conflict:
+                await self._look_at_lock()
+        _LOG.warning("block %s keeps changing: left as it is", cidr)
+        return None
+
+    async def _mend_once(self, cidr: Cidr) -> None:
+        key, affinity_key = keys.block(cidr), keys.affinity(self._ledger.host, cidr)
+        found, found_affinity = await self._store.get(key), await self._store.get(affinity_key)
+        try:
+            block = decode_json(Block, found.value, what=f"block {cidr}") if found else None
+            affinity = decode_json(BlockAffinity, found_affinity.value, what=affinity_key) if found_affinity else None
+        except UserError as error:
+            _LOG.error("left as it is: %s", error)
+            return
+        what = mend(
+            self._ledger.host, affinity, block, in_pool=any(p.cidr.covers(cidr) for p in self._ledger.all_pools())
+        )
+        if what is Mend.NOTHING:
+            return
+        _LOG.info("block %s: %s", cidr, what.value)
+        after, operations = self._mending(cidr, what, block)
+        revision = await self._store.commit(
+            [self._lock(), _as_found(key, found), _as_found(affinity_key, found_affinity)], operations
+        )
+        if any(operation.key == key for operation in operations):
+            self._ledger.wrote_block(cidr, after, revision)
+
+    def _mending(self, cidr: Cidr, what: Mend, block: Block | None) -> tuple[Block | None, list[Operation]]:
+        """The block as it will be, and the operations."""
+        key, affinity_key = keys.block(cidr), keys.affinity(self._ledger.host, cidr)
+        confirm = Put(affinity_key, encode_json(CONFIRMED))
+        if what is Mend.FORGET:
+            return block, [Delete(affinity_key)]
+        if what is Mend.DROP:
+            return None, [Delete(affinity_key), Delete(key)]
+        if what is Mend.REBUILD or block is None:
+            block = self._new_block(cidr)
+            return block, [Put(key, encode_json(block)), confirm]
+        if block.deleted:
+            block = arithmetic.written(block.__replace__(deleted=False))
+            return block, [Put(key, encode_json(block)), confirm]
+        return block, [confirm]
+
+    # --- claiming -------------------------------------------------------------------------------------------------
+
+    async def claim(self, serving: tuple[Pool, ...], *, at_least: int = 1) -> None:
+        """One more block of these pools, unless there are `at_least` free addresses in ours by now.
+
+        Refused: full, at the limit, or switched off; the message says which. Unavailable.
+        """
+        family = serving[0].cidr.family
+        async with self._turn:
+            if self._ledger.free(family, serving) >= at_least:
+                return
+            self._check_limits(family, serving)
+            for cidr, pool in self._guesses(serving):
+                if await self._create(cidr, pool):
+                    return
+            await self._claim_seeing(serving)
+
+    async def claim_exactly(self, cidr: Cidr, pool: Pool) -> None:
+        """This block, if nobody has it. When somebody has, the ledger knows the block afterwards. Refused, Unavailable."""
+        async with self._turn:
+            known = self._ledger.blocks.get(cidr)
+            if known is not None and known.value is not None and known.value.deleted:
+                raise Unavailable(f"block {cidr} is just being deleted", hint="try again")
+            if self._holds(cidr):
+                return
+            self._check_limits(cidr.family, (pool,))
+            if not await self._create(cidr, pool):
+                found = await self._store.get(keys.block(cidr))
+                if found is not None:
+                    self._ledger.learn_block(cidr, found.value, found.modified)
+
+    def _check_limits(self, family: int, serving: tuple[Pool, ...]) -> None:
+        limits, held = self._ledger.limits, sum(1 for _ in self._ledger.own(family))
+        what = f"host {self._ledger.host} has no free address in its {held} blocks of {_list(serving)}"
+        if not limits.auto_allocate_blocks:
+            raise Refused(
+                f"{what}, and claiming blocks is switched off", hint="set autoAllocateBlocks in the IPAM configuration"
+            )
+        if held >= limits.max_blocks:
+            raise Refused(
+                f"{what}, and {limits.max_blocks} IPv{family} blocks are the most a host may hold",
+                hint="raise maxBlocksPerHost in the IPAM configuration, or release addresses",
+            )
+
+    def _guesses(self, serving: tuple[Pool, ...]) -> Iterator[tuple[Cidr, Pool]]:
+        """The first few of each pool's walk that are not ours."""
+        for pool in serving:
+            for cidr in islice(walk(pool.cidr, pool.block_length, self._ledger.host), _BLIND_TRIES):
+                if not self._holds(cidr):
+                    yield cidr, pool
+
+    def _holds(self, cidr: Cidr) -> bool:
+        known = self._ledger.blocks.get(cidr)
+        return known is not None and known.exists
+
+    async def _claim_seeing(self, serving: tuple[Pool, ...]) -> None:
+        """With all blocks of the family before us: the first free one of the walks, or the reason why there is none."""
+        for _ in range(_ATTEMPTS):
+            taken = await self._blocks_in_store(serving[0].cidr.family)
+            free = next(
+                (
+                    (cidr, pool)
+                    for pool in serving
+                    for cidr in walk(pool.cidr, pool.block_length, self._ledger.host)
+                    if cidr not in taken
+                ),
+                None,
+            )
+            if free is None:
+                raise Refused("; ".join(_fullness(pool, taken) for pool in serving), hint=_MORE)
+            if await self._create(*free):
+                return
+        raise Unavailable(f"other hosts keep taking the blocks of {_list(serving)} first", hint="try again")
+
+    async def _create(self, cidr: Cidr, pool: Pool) -> bool:
+        """False: somebody has it, or the pool went away. Refused when the store is locked.
+
+        The affinity needs no compare: only this host writes it, and the block's absence decides.
+        """
+        present = self._ledger.pools.get(pool.name)
+        if present is None or present.disabled:
+            return False
+        block = self._new_block(cidr)
+        compares = [self._lock(), Compare(keys.pool(pool.name), present.revision), Compare(keys.block(cidr), 0)]
+        affinity = Put(keys.affinity(self._ledger.host, cidr), encode_json(CONFIRMED))
+        try:
+            revision = await self._store.commit(compares, [Put(keys.block(cidr), encode_json(block)), affinity])
+        except Conflict:
+            await self._look_again(compares[0], compares[1])
+            self._refuse_when_locked()
+            return False
+        self._ledger.wrote_block(cidr, block, revision)
+        _LOG.info("claimed block %s of pool %s", cidr, pool)
+        return True
+
+    def _new_block(self, cidr: Cidr) -> Block:
+        return arithmetic.new(cidr, self._ledger.host, int(self._clock.now() * 1e9))
+
+    async def _blocks_in_store(self, family: int) -> dict[Cidr, Block | None]:
+        """Every block there is; None: it cannot be read, and is taken all the same."""
+        snapshot = await self._store.range(f"{keys.BLOCKS}ipv{family}/block/")
+        blocks: dict[Cidr, Block | None] = {}
+        for item in snapshot.items:
+            for cidr in _block_of(item):
+                blocks[cidr] = _decoded(item)
+        return blocks
+
+    # --- the lock -------------------------------------------------------------------------------------------------
+
+    def _lock(self) -> Compare:
+        return Compare(keys.CLUSTER_INFORMATION, self._ledger.lock_revision)
+
+    def _refuse_when_locked(self) -> None:
+        if self._ledger.locked:
+            raise Refused("the datastore is locked", hint=UNLOCK)
+
+    async def _look_at_lock(self) -> None:
+        await self._look_again(self._lock())
+
+    async def _look_again(self, *compares: Compare) -> None:
+        for compare in compares:
+            found = await self._store.get(compare.key)
+            if (found.modified if found else 0) != compare.modified:
+                self._ledger.look_again(compare, found)
+
+
+def _block_of(item: KeyValue) -> set[Cidr]:
+    """The block a block's or an affinity's key is about; none when the key is not of our making."""
+    try:
+        parts = keys.affinity_parts(item.key)
+        cidr = parts[1] if parts is not None else keys.block_cidr(item.key)
+    except UserError:
+        return set()
+    return set() if cidr is None else {cidr}
+
+
+def _decoded(item: KeyValue) -> Block | None:
+    try:
+        return decode_json(Block, item.value, what=item.key)
+    except UserError:
+        return None
+
+
+def _as_found(key: str, found: KeyValue | None) -> Compare:
+    return Compare(key, found.modified if found is not None else 0)
+
+
+def _list(pools: tuple[Pool, ...]) -> str:
+    return ", ".join(str(pool) for pool in pools)
+
+
+def _fullness(pool: Pool, taken: dict[Cidr, Block | None]) -> str:
+    """Why a pool without a free block gives no address: all in use, or the free ones belong to others."""
+    inside = [block for cidr, block in taken.items() if block is not None and pool.cidr.covers(cidr)]
+    used = sum(arithmetic.used(block) for block in inside)
+    counted = f"{used} of {pool.cidr.size} addresses are in use"
+    if used == pool.cidr.size:
+        return f"pool {pool} is full: {counted}"
+    owners = Counter(arithmetic.host_of(block) or "no host" for block in inside if block.unallocated)
+    others = ", ".join(owner for owner, _ in owners.most_common(3)) + (" and more" if len(owners) > 3 else "")
+    return f"pool {pool} has no free block: {counted}, the free ones lie in blocks of {others or 'nobody'}"

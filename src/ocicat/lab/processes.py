@@ -1,0 +1,74 @@
+"""Which processes a lab runs, in the order of their start, and with which options.
+
+Promises: everything a process is told comes from the lab's settings; nothing is looked up. PURE.
+
+Each host's ocicat agent comes before its Mesos agent, so that it is stopped after it: a container that ends at the last moment
+still finds somebody to give its address back to.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from ocicat.lab.mesos.options import AgentOptions, MasterOptions
+from ocicat.lab.spec import AGENT_PORT, MASTER_PORT, Host, LabSpec
+from ocicat.lab.state import ProcessSpec
+
+
+def enter(namespace: str) -> tuple[str, ...]:
+    """What to put before a command line to run it in that network namespace (and in no other of another kind)."""
+    # `ip netns exec` would also mount another /sys, which hides the cgroups that Mesos needs.
+    return ("nsenter", f"--net=/run/netns/{namespace}", "--")
+
+
+def processes(spec: LabSpec, library: str) -> tuple[ProcessSpec, ...]:
+    """All of them but the supervisor. `library` is the path of the Mesos library."""
+    listed = [_master(spec, library)]
+    for host in spec.nodes:
+        listed += [_agent(spec, host), _mesos_agent(spec, host, library)]
+    return tuple(listed)
+
+
+def master_address(spec: LabSpec) -> str:
+    return f"{spec.master.ip}:{MASTER_PORT}"
+
+
+def _master(spec: LabSpec, library: str) -> ProcessSpec:
+    host = spec.master
+    options = MasterOptions(
+        ip=host.ip,
+        port=MASTER_PORT,
+        work_dir=host.mesos_dir,
+        cluster=spec.name,
+        library=library,
+        ready_file=f"{host.directory}/mesos.ready",
+    )
+    return _process(spec, "master", host, options.argv(), options.ready_file)
+
+
+def _agent(spec: LabSpec, host: Host) -> ProcessSpec:
+    line = [sys.executable, "-m", "ocicat", "agent", "--host", host.name, "--address", host.address]
+    line += ["--store", spec.store, "--socket", host.socket, "--agent-port", str(AGENT_PORT)]
+    return _process(spec, f"agent-{host.name}", host, line, host.socket)
+
+
+def _mesos_agent(spec: LabSpec, host: Host, library: str) -> ProcessSpec:
+    options = AgentOptions(
+        ip=host.ip,
+        port=AGENT_PORT,
+        hostname=host.name,
+        master=master_address(spec),
+        work_dir=host.work_dir,
+        runtime_dir=host.runtime_dir,
+        launcher_dir=f"{host.mesos_dir}/libexec",
+        cgroups_root=host.namespace,
+        cni_plugins_dir=host.plugin_dir,
+        cni_config_dir=host.cni_config_dir,
+        library=library,
+        ready_file=f"{host.directory}/mesos.ready",
+    )
+    return _process(spec, f"mesos-{host.name}", host, options.argv(), options.ready_file)
+
+
+def _process(spec: LabSpec, name: str, host: Host, line: list[str], ready: str) -> ProcessSpec:
+    return ProcessSpec(name, host.name, (*enter(host.namespace), *line), str(spec.log(name)), ready)

@@ -1,0 +1,1 @@
+"""Talking to Apache Mesos: its HTTP APIs and its plugin protocols."""

@@ -1,0 +1,283 @@
+"""What a framework says to Mesos, and why: the scheduler without its connection.
+
+Events, launches, kills and the passing of time go in; calls for the master (`take_calls`) and the tasks about which there is news
+(`take_news`) come out. PURE: the clock is passed in, nobody is waited for.
+
+1. Every update that carries a uuid is acknowledged, once per time it arrives; it is news once.
+2. A task ends exactly once, and nothing about it is news after that. Ended tasks are forgotten here.
+3. Offers are never kept: each is accepted or declined in answer to the event that brought it. While no task waits the master is
+   asked for none (SUPPRESS), and again (REVIVE) when one does.
+4. What was asked and not answered is asked again: kills and unknown states every `RETRY_S`, everything after a new subscription.
+5. A task is launched a second time under its id only when the master itself says that it never got the first launch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ocicat.clock import Clock
+from ocicat.errors import Refused
+from ocicat.mesos import wire
+from ocicat.mesos.matching import first_fit, why_not_placed
+from ocicat.mesos.types import Offer, TaskSpec, TaskState, TaskStatus
+
+RETRY_S = 10.0
+REFUSE_WAITING_S = (
+    5.0  # an agent whose offer was too small is asked again that soon; a bigger offer comes at once anyway
+)
+REFUSE_IDLE_S = 3600.0  # REVIVE ends it
+SOURCE = "SOURCE_SCHEDULER"  # of the statuses made here
+
+_NEVER_LAUNCHED = frozenset({"REASON_RECONCILIATION", "REASON_INVALID_OFFERS"})
+_NEVER_LAUNCHED_STATES = frozenset({TaskState.GONE, TaskState.LOST, TaskState.DROPPED})
+_UNSETTLED = frozenset({TaskState.STAGING, TaskState.UNKNOWN})
+
+
+@dataclass(slots=True)
+class Task:
+    """A task from its launch to its end. `history` only grows; `agent_id` is empty until it has a place."""
+
+    id: str
+    spec: TaskSpec
+    since: float  # monotonic; from when it waits for a place, or from when the present master could have given it one
+    agent_id: str = ""
+    hostname: str = ""
+    history: list[TaskStatus] = field(default_factory=list)
+    missed: dict[str, str] = field(default_factory=dict)
+    kill_wanted: bool = False
+    asked_at: float = 0.0
+    last_uuid: str = ""
+
+    @property
+    def status(self) -> TaskStatus | None:
+        return self.history[-1] if self.history else None
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.history) and self.history[-1].state.terminal
+
+    @property
+    def unsettled(self) -> bool:
+        return self.kill_wanted or not self.history or self.history[-1].state in _UNSETTLED
+
+    @property
+    def known(self) -> wire.KnownTask:
+        return wire.KnownTask(wire.Value(self.id), wire.Value(self.agent_id))
+
+
+@dataclass(slots=True)
+class Scheduler:
+    """One framework. Methods never fail for what Mesos says, but for an ERROR event, after which nothing works."""
+
+    info: wire.FrameworkInfo
+    clock: Clock
+    placement_s: float
+    framework_id: str = ""
+    tasks: dict[str, Task] = field(default_factory=dict)
+    subscribed: bool = False
+    leaving: bool = False
+    _held_back: bool = True  # some filter or suppression of ours keeps offers away
+    _calls: list[wire.Call] = field(default_factory=list)
+    _news: list[Task] = field(default_factory=list)
+
+    # --- what the shell takes ---
+
+    def take_calls(self) -> list[wire.Call]:
+        """In the order they must reach the master."""
+        calls, self._calls = self._calls, []
+        return calls
+
+    def take_news(self) -> list[Task]:
+        """Tasks whose history grew."""
+        news, self._news = self._news, []
+        return news
+
+    def next_deadline(self) -> float | None:
+        """The monotonic time of the next `tick` that would do something; None while only events can."""
+        if not self.subscribed:
+            return None
+        waits = [task.since + self.placement_s for task in self._waiting()]
+        waits += [task.asked_at + RETRY_S for task in self._placed() if task.unsettled]
+        return min(waits, default=None)
+
+    # --- the connection ---
+
+    def subscribe_call(self) -> wire.Call:
+        """The first call of a connection. It carries the framework's id if it ever had one."""
+        known = wire.Value(self.framework_id) if self.framework_id else None
+        info = wire.FrameworkInfo(
+            user=self.info.user,
+            name=self.info.name,
+            roles=self.info.roles,
+            failover_timeout=self.info.failover_timeout,
+            checkpoint=self.info.checkpoint,
+            capabilities=self.info.capabilities,
+            id=known,
+        )
+        quiet = () if self._waiting() else self.info.roles
+        return wire.Call("SUBSCRIBE", framework_id=known, subscribe=wire.Subscribe(info, quiet))
+
+    def disconnected(self) -> None:
+        """What was not sent is not sent any more: `_on_subscribed` asks for all that still matters."""
+        self.subscribed = False
+        self._calls.clear()
+
+    def receive(self, event: wire.Event) -> None:
+        """Refused on an ERROR event: the master has given this framework up."""
+        if event.subscribed:
+            self._on_subscribed(event.subscribed.framework_id.value)
+        elif event.offers:
+            self._on_offers([wire.offer_of(raw) for raw in event.offers.offers])
+        elif event.update:
+            self._on_update(event.update.status)
+        elif event.type == "ERROR":
+            text = event.error.message if event.error else "no reason given"
+            raise Refused(f"framework {self.info.name}: the master gave it up: {text}")
+
+    def rejected(self, call: wire.Call, text: str) -> None:
+        """The master answered `call` with a no. A launch ends with its words; anything else is asked again in time."""
+        for operation in call.accept.operations if call.accept else ():
+            for info in operation.launch.task_infos:
+                if task := self.tasks.get(info.task_id.value):
+                    self._end(task, TaskState.ERROR, "REASON_CALL_REJECTED", text)
+
+    def tick(self) -> None:
+        """Give up on tasks that found no place in time, and ask again where no answer came."""
+        if not self.subscribed:
+            return
+        now = self.clock.monotonic()
+        for task in self._waiting():
+            if now >= task.since + self.placement_s:
+                why = why_not_placed(task.spec, task.missed)
+                text = f"task {task.spec.name} found no place in {self.placement_s:g} s: {why}"
+                self._end(task, TaskState.ERROR, "REASON_NOT_PLACED", text)
+        self._ask_again([t for t in self._placed() if t.unsettled and now >= t.asked_at + RETRY_S])
+
+    # --- what the user wants ---
+
+    def launch(self, task_id: str, spec: TaskSpec) -> Task:
+        """It is placed by the next offers that fit."""
+        task = self.tasks[task_id] = Task(task_id, spec, self.clock.monotonic())
+        self._want_offers()
+        return task
+
+    def kill(self, task: Task) -> None:
+        """Again is no error; a task that has no place yet ends at once."""
+        if task.ended or task.kill_wanted:
+            return
+        task.kill_wanted = True
+        if not task.agent_id:
+            self._end(task, TaskState.KILLED, "REASON_NOT_LAUNCHED", "killed before it was launched")
+        elif self.subscribed:
+            self._say_kill(task)
+
+    def teardown(self) -> None:
+        """The end of the framework and all its tasks; said again after a reconnection."""
+        self.leaving = True
+        if self.subscribed:
+            self._say(wire.Call("TEARDOWN", self._id))
+
+    # --- inside ---
+
+    def _waiting(self) -> list[Task]:
+        return [task for task in self.tasks.values() if not task.agent_id]
+
+    def _placed(self) -> list[Task]:
+        return [task for task in self.tasks.values() if task.agent_id]
+
+    @property
+    def _id(self) -> wire.Value:
+        return wire.Value(self.framework_id)
+
+    def _say(self, call: wire.Call) -> None:
+        self._calls.append(call)
+
+    def _want_offers(self) -> None:
+        if self.subscribed and self._held_back and self._waiting():
+            self._held_back = False
+            self._say(wire.Call("REVIVE", self._id))
+
+    def _on_subscribed(self, framework_id: str) -> None:
+        self.framework_id = framework_id
+        self.subscribed = True
+        self._held_back = True  # filters of an earlier connection may still hold
+        if self.leaving:
+            self.teardown()
+            return
+        for task in self.tasks.values():
+            task.since = self.clock.monotonic()
+        self._ask_again(self._placed())
+        self._want_offers()
+
+    def _ask_again(self, tasks: list[Task]) -> None:
+        if not tasks:
+            return  # an empty list would ask for the state of all tasks
+        for task in tasks:
+            task.asked_at = self.clock.monotonic()
+        self._say(wire.Call("RECONCILE", self._id, reconcile=wire.Reconcile(tuple(task.known for task in tasks))))
+        for task in tasks:
+            if task.kill_wanted:
+                self._say_kill(task)
+
+    def _say_kill(self, task: Task) -> None:
+        task.asked_at = self.clock.monotonic()
+        self._say(wire.Call("KILL", self._id, kill=wire.Kill(wire.Value(task.id), wire.Value(task.agent_id))))
+
+    def _on_offers(self, offers: list[Offer]) -> None:
+        matched = first_fit(((task.id, task.spec) for task in self._waiting()), offers)
+        for task_id, missed in matched.missed.items():
+            self.tasks[task_id].missed.update(missed)
+        filters = wire.Filters(REFUSE_WAITING_S if matched.missed else REFUSE_IDLE_S)
+        for offer in offers:
+            if task_ids := matched.placed.get(offer.id):
+                self._accept(offer, [self.tasks[task_id] for task_id in task_ids], filters)
+        if unused := tuple(wire.Value(offer.id) for offer in offers if offer.id not in matched.placed):
+            self._say(wire.Call("DECLINE", self._id, decline=wire.Decline(unused, filters)))
+        if not matched.missed:
+            self._say(wire.Call("SUPPRESS", self._id))
+        self._held_back = True
+
+    def _accept(self, offer: Offer, tasks: list[Task], filters: wire.Filters) -> None:
+        for task in tasks:
+            task.agent_id, task.hostname = offer.agent_id, offer.hostname
+            task.asked_at = self.clock.monotonic()
+        launch = wire.Launch(tuple(wire.task_info(task.spec, task.id, offer) for task in tasks))
+        accept = wire.Accept((wire.Value(offer.id),), (wire.Operation(launch=launch),), filters)
+        self._say(wire.Call("ACCEPT", self._id, accept=accept))
+
+    def _on_update(self, status: wire.Status) -> None:
+        if status.uuid:
+            self._say(
+                wire.Call(
+                    "ACKNOWLEDGE", self._id, acknowledge=wire.Acknowledge(status.agent_id, status.task_id, status.uuid)
+                )
+            )
+        task = self.tasks.get(status.task_id.value)
+        if task is None:
+            return
+        if not task.history and status.state in _NEVER_LAUNCHED_STATES and status.reason in _NEVER_LAUNCHED:
+            self._launch_again(task)
+        elif not self._heard_before(task, status):
+            task.last_uuid = status.uuid or task.last_uuid
+            self._record(task, wire.status_of(status))
+
+    def _heard_before(self, task: Task, status: wire.Status) -> bool:
+        if status.uuid:
+            return status.uuid == task.last_uuid
+        return task.status is not None and task.status.state == status.state
+
+    def _launch_again(self, task: Task) -> None:
+        task.agent_id = task.hostname = ""
+        if task.kill_wanted:
+            self._end(task, TaskState.KILLED, "REASON_NOT_LAUNCHED", "killed before it was launched")
+        self._want_offers()
+
+    def _end(self, task: Task, state: TaskState, reason: str, text: str) -> None:
+        status = TaskStatus(task.id, state, reason, SOURCE, text, task.agent_id, timestamp=self.clock.now())
+        self._record(task, status)
+
+    def _record(self, task: Task, status: TaskStatus) -> None:
+        task.history.append(status)
+        self._news.append(task)
+        if task.ended:
+            del self.tasks[task.id]

@@ -1,0 +1,190 @@
+"""The embedded back end: one SQLite file, shared by all processes of one machine.
+
+1. A revision is acknowledged when it is on the disk, and is lost by nothing short of losing the disk.
+2. The event loop never waits for the disk: one thread writes, one reads (SQLite's readers wait for no writer), each with a
+   connection of its own. A commit waits at most `busy_s` for another process, then is `Unavailable`.
+3. Watches hear of own commits at once, of other processes' by the bell, and poll every `poll_s` in case the bell was lost.
+4. History is bounded: every so often a commit forgets a few of the revisions beyond the last `history`, but none that a watch
+   of this process has still to see. A watch of another process that is so far behind gets `Compacted`.
+5. A file that is removed or replaced while open makes every call `Unavailable`: nothing is acknowledged into a file nobody sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from ocicat.errors import Unavailable
+from ocicat.store import sqlite_sql as sql
+from ocicat.store.base import Compare, Events, KeyValue, Operation, Snapshot, Status
+from ocicat.store.bell import listening, ring
+from ocicat.store.checks import check_commit, check_key, check_prefix
+from ocicat.store.head import Head
+from ocicat.store.sqlite_file import connect, identity, make, mapped, size_bytes
+
+BUSY_S = 5.0
+POLL_S = 1.0
+HISTORY = 10_000  # revisions
+_TRIM_EVERY = 256  # revisions; less than `sql.STEP`, so that trimming is faster than growing
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class SqliteStore:
+    """A `Datastore` in a file. Made by `open`, used in one event loop."""
+
+    def __init__(self, path: Path, *, busy_s: float, poll_s: float, history: int) -> None:
+        self._path = path
+        self._poll_s = poll_s
+        self._history = history
+        self._writer = _Lane(path, busy_s)
+        self._reader = _Lane(path, busy_s)
+        self._head = Head()
+        self._marks: dict[object, int] = {}  # of each live watch, the revision it has to see next
+        self._listener: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, path: Path, *, busy_s: float = BUSY_S, poll_s: float = POLL_S, history: int = HISTORY
+    ) -> SqliteStore:
+        """Makes the file when it is missing. UserError when it is something else, Unavailable when it is held."""
+        store = cls(path, busy_s=busy_s, poll_s=poll_s, history=history)
+        try:
+            await store._writer.open()
+            await store._reader.open()
+            store._head.advance(await store._reader.run(sql.revision))
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def get(self, key: str) -> KeyValue | None:
+        check_key(key)
+        return await self._reader.run(sql.get, key)
+
+    async def range(self, prefix: str) -> Snapshot:
+        check_prefix(prefix)
+        return await self._reader.run(sql.under, prefix)
+
+    async def commit(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> int:
+        check_commit(compares, operations)
+        revision = await self._writer.run(_commit_and_ring, self._path, compares, operations)
+        if revision % _TRIM_EVERY == 0:
+            self._writer.post(sql.trim, self._history, min(self._marks.values(), default=None))
+        self._head.advance(revision)
+        return revision
+
+    async def watch(self, prefix: str, revision: int) -> AsyncGenerator[Events, None]:
+        check_prefix(prefix)
+        watch, at = object(), max(revision, 1)
+        try:
+            while True:
+                self._marks[watch] = at
+                self._listen()
+                await self._head.reach(at)
+                batch = await self._reader.run(sql.events, prefix, at)
+                at = batch.revision + 1
+                if batch.events:
+                    yield batch
+        finally:
+            del self._marks[watch]
+
+    async def compact(self, revision: int) -> None:
+        while await self._writer.run(sql.compact, revision):
+            pass
+
+    async def status(self) -> Status:
+        revision, compacted, keys = await self._reader.run(sql.totals)
+        size = await self._reader.run(lambda _db: size_bytes(self._path))
+        return Status(f"sqlite://{self._path}", revision, compacted, keys, size)
+
+    async def close(self) -> None:
+        if self._listener:
+            self._listener.cancel()
+            await asyncio.wait({self._listener})
+        await self._reader.close()
+        await self._writer.close()
+        self._head.fail(_closed(self._path))
+
+    def _listen(self) -> None:
+        """From the first watch on, until the store is closed: to close an inotify descriptor takes the kernel 10 ms and more."""
+        if self._listener is None or self._listener.done():
+            self._listener = asyncio.get_running_loop().create_task(self._hear_others())
+
+    async def _hear_others(self) -> None:
+        """Follows the revision that other processes raise. Whatever ends it ends every watch, so that none waits in vain."""
+        rung = asyncio.Event()
+        with listening(self._path, rung.set):
+            try:
+                while True:
+                    rung.clear()
+                    self._head.advance(await self._reader.run(sql.revision))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self._poll_s):
+                            await rung.wait()
+            except Exception as error:
+                self._head.fail(error)
+
+
+class _Lane:
+    """One connection and the one thread that may touch it; work is done in the order it came."""
+
+    def __init__(self, path: Path, busy_s: float) -> None:
+        self._path = path
+        self._busy_s = busy_s
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._db: sqlite3.Connection | None = None
+        self._file = (0, 0)
+
+    async def open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+
+    async def run(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
+        """`work(connection, *args)` on the thread. Cancelling stops the waiting; work that has begun is finished."""
+        if self._db is None:
+            raise _closed(self._path)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._do(work, *args))
+
+    def post(self, work: Callable[[sqlite3.Connection, *Ts], object], *args: *Ts) -> None:
+        """The same, with nobody waiting: for chores that are tried again later anyway."""
+        if self._db is not None:
+            self._thread.submit(lambda: self._do(work, *args))
+
+    async def close(self) -> None:
+        """What was begun is finished first."""
+        db, self._db = self._db, None
+        if db:
+            await asyncio.get_running_loop().run_in_executor(self._thread, db.close)
+        self._thread.shutdown(wait=False)
+
+    def _open(self) -> None:
+        make(self._path)
+        with mapped(self._path):
+            self._db = connect(self._path, self._busy_s)
+        self._file = identity(self._path)
+
+    def _do(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
+        if identity(self._path) != self._file:
+            raise Unavailable(f"store {self._path}: was replaced by another file", hint="restart this process")
+        if self._db is None:
+            raise _closed(self._path)
+        with mapped(self._path):
+            return work(self._db, *args)
+
+
+def _commit_and_ring(
+    db: sqlite3.Connection, path: Path, compares: Sequence[Compare], operations: Sequence[Operation]
+) -> int:
+    revision = sql.commit(db, compares, operations)
+    ring(path)
+    return revision
+
+
+def _closed(path: Path) -> Unavailable:
+    return Unavailable(f"store {path}: is closed")
