@@ -147,7 +147,7 @@ class Framework:
                     await self._back_off(error)
         except OcicatError as error:
             self._fail(error)
-        except Exception as error:
+        except Exception as error:  # nobody awaits this task: those who wait for its work must hear of it
             bug = Bug(f"framework {self._scheduler.info.name}: {error!r}")
             bug.__cause__ = error
             self._fail(bug)

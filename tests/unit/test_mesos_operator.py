@@ -1,0 +1,203 @@
+"""What masters and agents answer (as a real Mesos 1.11.0 did), and what we make of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from test_mesos_http import serving
+
+from ocicat.errors import Refused, Unavailable
+from ocicat.mesos.operator import AgentClient, AgentSummary, FrameworkSummary, MasterClient
+from ocicat.mesos.types import NetworkStatus, TaskState
+
+FRAMEWORK = "ab87-0000"
+CONTAINER = "e274a99d"
+
+
+def wrapped(value):
+    return {"value": value}
+
+
+NETWORK_INFO = {
+    "ip_addresses": [{"protocol": "IPv4", "ip_address": "10.79.0.17"}],
+    "name": "net1",
+    "groups": ["a"],
+    "labels": {"labels": [{"key": "x", "value": "y"}]},
+}
+NETWORK = NetworkStatus("net1", ("a",), {"x": "y"}, ("10.79.0.17",))
+CONTAINER_STATUS = {
+    "container_id": wrapped(CONTAINER),
+    "network_infos": [NETWORK_INFO],
+    "executor_pid": 29741,
+}
+
+
+def status(state):
+    return {
+        "task_id": wrapped("net.1"),
+        "state": state,
+        "message": "",
+        "source": "SOURCE_EXECUTOR",
+        "agent_id": wrapped("S0"),
+        "executor_id": wrapped("net.1"),
+        "timestamp": 1795384041.5,
+        "uuid": "Dowao3JER1S7/og9wl/NvQ==",
+        "container_status": CONTAINER_STATUS,
+    }
+
+
+def task(name="net.1", state="TASK_RUNNING", **more):
+    return {
+        "name": "net",
+        "task_id": wrapped(name),
+        "framework_id": wrapped(FRAMEWORK),
+        "agent_id": wrapped("S0"),
+        "state": state,
+        "resources": [{"name": "cpus", "type": "SCALAR", "scalar": {"value": 0.05}}],
+        "statuses": [status("TASK_STARTING"), status(state)],
+        "labels": {"labels": [{"key": "tier", "value": "db"}]},
+        **more,
+    }
+
+
+AGENTS = {
+    "agents": [
+        {
+            "agent_info": {"hostname": "h1", "port": 5051, "id": wrapped("S0"), "checkpoint": True},
+            "active": True,
+            "deactivated": False,
+            "version": "1.11.0",
+            "pid": "slave(1)@10.78.0.1:5051",
+            "registered_time": {"nanoseconds": 1795384024469530112},
+        }
+    ],
+    "recovered_agents": [],
+}
+FRAMEWORKS = {
+    "frameworks": [
+        {
+            "framework_info": {"user": "root", "name": "demo", "id": wrapped(FRAMEWORK), "roles": ["*"]},
+            "active": True,
+            "connected": False,
+        }
+    ],
+    "completed_frameworks": [{"framework_info": {"name": "old", "id": wrapped("old")}}],
+}
+TASKS = {
+    "tasks": [task(), task("done", "TASK_FINISHED")],
+    "unreachable_tasks": [task("away", "TASK_UNREACHABLE")],
+    "completed_tasks": [task("old", "TASK_FAILED")],
+}
+
+
+def asked(question, kind, **members):
+    """What the client makes of the one answer of a server; and the JSON it asked with."""
+
+    async def run():
+        body = json.dumps({"type": kind, **members}).encode()
+        async with serving(b"HTTP/1.1 200 OK\r\n\r\n" + body) as (endpoint, requests):
+            answer = await question(endpoint)
+            line, _, sent = requests[0]
+            assert line == "POST /api/v1 HTTP/1.1"
+            assert json.loads(sent)["type"] == kind
+            return answer, json.loads(sent)
+
+    return asyncio.run(run())
+
+
+def master(endpoint):
+    return MasterClient(str(endpoint))
+
+
+def agent(endpoint):
+    return AgentClient(endpoint.host, endpoint.port)
+
+
+def test_agents_and_where_they_listen():
+    answer, _ = asked(lambda here: master(here).agents(), "GET_AGENTS", get_agents=AGENTS)
+    assert answer == (AgentSummary("S0", "h1", "10.78.0.1", 5051, active=True, version="1.11.0"),)
+
+
+def test_an_agent_on_ipv6():
+    (one,) = AGENTS["agents"]
+    agents = {"agents": [{**one, "pid": "slave(1)@[fd00::1]:5052"}]}
+    answer, _ = asked(lambda here: master(here).agents(), "GET_AGENTS", get_agents=agents)
+    assert (answer[0].address, answer[0].port) == ("fd00::1", 5052)
+
+
+def test_frameworks_that_have_not_ended():
+    answer, _ = asked(lambda here: master(here).frameworks(), "GET_FRAMEWORKS", get_frameworks=FRAMEWORKS)
+    assert answer == (FrameworkSummary(FRAMEWORK, "demo", active=True, connected=False, roles=("*",)),)
+
+
+def test_tasks_that_have_not_ended():
+    answer, _ = asked(lambda here: master(here).tasks(), "GET_TASKS", get_tasks=TASKS)
+    assert [one.task_id for one in answer] == ["net.1", "away"]
+    first = answer[0]
+    assert (first.executor_id, first.state, first.labels) == ("net.1", TaskState.RUNNING, {"tier": "db"})
+    assert (first.status.state, first.status.networks) == (TaskState.RUNNING, (NETWORK,))
+
+
+def test_the_state_of_the_cluster_is_one_answer():
+    state = {"get_agents": AGENTS, "get_frameworks": FRAMEWORKS, "get_tasks": TASKS, "get_executors": {}}
+    answer, _ = asked(lambda here: master(here).state(), "GET_STATE", get_state=state)
+    assert [len(answer.agents), len(answer.frameworks), len(answer.tasks)] == [1, 1, 2]
+
+
+def test_tasks_of_an_agent_are_those_it_runs_and_those_it_will():
+    tasks = {
+        "pending_tasks": [{"name": "p", "task_id": wrapped("p"), "agent_id": wrapped("S0")}],
+        "queued_tasks": [task("queued", "TASK_STAGING", statuses=[])],
+        "launched_tasks": [task(executor_id=wrapped("custom"))],
+        "terminated_tasks": [task("ended", "TASK_FINISHED")],
+    }
+    answer, _ = asked(lambda here: agent(here).tasks(), "GET_TASKS", get_tasks=tasks)
+    assert [(one.task_id, one.executor_id) for one in answer] == [("queued", "queued"), ("net.1", "custom")]
+    assert answer[0].status is None
+
+
+def test_containers_of_every_kind_are_asked_for():
+    _, sent = asked(lambda here: agent(here).containers(), "GET_CONTAINERS", get_containers={})
+    assert sent == {"type": "GET_CONTAINERS", "get_containers": {"show_nested": True, "show_standalone": True}}
+
+
+def test_containers_of_every_kind_are_told():
+    running = {
+        "framework_id": wrapped(FRAMEWORK),
+        "executor_id": wrapped("net.1"),
+        "executor_name": "Command Executor",
+        "container_id": wrapped(CONTAINER),
+        "container_status": CONTAINER_STATUS,
+        "resource_statistics": {"timestamp": 1.5},
+    }
+    nested = {"container_id": {"value": "n", "parent": wrapped(CONTAINER)}}
+    answer, _ = asked(
+        lambda here: agent(here).containers(), "GET_CONTAINERS", get_containers={"containers": [running, nested]}
+    )
+    assert [(one.container_id, one.framework_id) for one in answer] == [(CONTAINER, FRAMEWORK), (f"{CONTAINER}.n", "")]
+    assert (answer[0].networks, answer[0].pid, answer[0].executor_id) == ((NETWORK,), 29741, "net.1")
+    assert (answer[1].networks, answer[1].pid) == ((), 0)
+
+
+def test_the_state_of_an_agent_is_one_answer():
+    state = {"get_tasks": {"launched_tasks": [task()]}, "get_frameworks": FRAMEWORKS, "get_executors": {}}
+    answer, _ = asked(lambda here: agent(here).state(), "GET_STATE", get_state=state)
+    assert [one.task_id for one in answer.tasks] == ["net.1"]
+    assert [one.name for one in answer.frameworks] == ["demo"]
+
+
+def test_a_master_that_does_not_answer_is_passed_over():
+    answer, _ = asked(lambda here: MasterClient(f"127.0.0.1:1,{here}").agents(), "GET_AGENTS", get_agents=AGENTS)
+    assert len(answer) == 1
+
+
+def test_when_no_master_answers_all_are_named():
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1: Connection refused; 127\.0\.0\.1:2: Connection refused"):
+        asyncio.run(MasterClient("127.0.0.1:1,127.0.0.1:2").agents())
+
+
+def test_an_answer_nobody_can_read_is_refused_with_its_place():
+    with pytest.raises(Refused, match=r"GET_AGENTS of 127\.0\.0\.1:\d+: get_agents\.agents"):
+        asked(lambda here: master(here).agents(), "GET_AGENTS", get_agents={"agents": 1})
