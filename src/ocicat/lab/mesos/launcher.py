@@ -1,7 +1,7 @@
 """The directory an agent finds its two helper programs in, `mesos-containerizer` and `mesos-executor`.
 
 Promises: what it writes runs as any user and from anywhere: its own copy of the modules it needs, byte-compiled, world-readable,
-and a bare interpreter (`-I -S -E`: no site, no environment), which starts in a third of the time of a full one.
+and a bare interpreter (`-I -S -E`: no site, no environment), which starts faster than a full one.
 Must not: depend on the checkout or the virtual environment after it has been written.
 
 Invariants:

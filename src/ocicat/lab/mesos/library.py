@@ -29,6 +29,7 @@ from ocicat.lab.mesos.elfpatch import patch
 
 VERSION = "1.11.0"
 REQUIREMENT = f"mesos.scheduler==={VERSION}.linux-x86_64"
+DOWNLOADER = "pip>=22,<24.1"  # later ones do not see a version that PEP 440 does not allow, as "1.11.0.linux-x86_64"
 ORIGINAL_SHA256 = "84d7ee9af27e912636b139de40257df1ee4f56c201de6bba834278aa1e8fd64c"
 PATCHED_SHA256 = "b4c42eac577d6262d868c65cbb4d3d3ba6ff60595965bc464f4496a99d428395"
 SIZE_BYTES = 122_540_776
@@ -37,6 +38,7 @@ PATCH_VERSION = 1
 _MEMBER = "_scheduler.so"
 _ROOM_BYTES = 600_000_000  # archive, unpacked archive and the library itself, all at once
 _DOWNLOAD_S = 600
+_FULL = os.strerror(errno.ENOSPC)
 
 Report = Callable[[str], None]
 
@@ -86,7 +88,7 @@ def _make(cache_dir: Path, target: Path, report: Report) -> None:
     if free < _ROOM_BYTES:
         raise _no_room(cache_dir, f"{free // 1_000_000} MB free, {_ROOM_BYTES // 1_000_000} MB needed")
     with tempfile.TemporaryDirectory(prefix="download-", dir=cache_dir) as scratch:
-        report(f"downloading Apache Mesos {VERSION} (46 MB, once)")
+        report(f"downloading Apache Mesos {VERSION} (27 MB, once)")
         original = download(Path(scratch))
         report("checking and patching the library")
         image = bytearray(original.read_bytes())
@@ -103,28 +105,36 @@ def download(scratch: Path) -> Path:
     pip ends with an error, because the archive holds files to install and no project to build; `--no-clean` leaves what it
     unpacked. So only the file counts, not pip's exit status.
     """
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
-    command = [*pip, "--quiet", "--no-deps", "--no-clean", "--dest", str(scratch / "out"), REQUIREMENT]
-    environment = {**os.environ, "TMPDIR": str(scratch)}
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=_DOWNLOAD_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{REQUIREMENT}: no download within {_DOWNLOAD_S} s", hint="try again later") from error
+    old_pip = scratch / "pip"
+    made = _pip(scratch, {}, "install", "--no-deps", "--target", str(old_pip), DOWNLOADER)
+    if made.returncode:
+        raise _failed_download(DOWNLOADER, made.stderr, scratch)
+    where = {"PYTHONPATH": str(old_pip)}
+    done = _pip(scratch, where, "download", "--no-deps", "--no-clean", "--dest", str(scratch / "out"), REQUIREMENT)
     found = next(iter(scratch.rglob(_MEMBER)), None)
-    if found is None:
-        raise _failed_download(done.stderr, scratch)
+    if found is None or _FULL in done.stderr:  # pip leaves what it could write
+        raise _failed_download(REQUIREMENT, done.stderr, scratch)
     return found
 
 
-def _failed_download(stderr: str, scratch: Path) -> OcicatError:
-    if "No space left" in stderr:
+def _pip(scratch: Path, variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", *arguments]
+    environment = {**os.environ, "TMPDIR": str(scratch), **variables}
+    try:
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=_DOWNLOAD_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"{arguments[-1]}: no download within {_DOWNLOAD_S} s", hint="try again later") from error
+
+
+def _failed_download(what: str, stderr: str, scratch: Path) -> OcicatError:
+    if _FULL in stderr:
         return _no_room(scratch, "the download did not fit")
     lines = [line for line in stderr.splitlines() if line.strip()]
     cause = next((line for line in reversed(lines) if "ERROR" in line), lines[-1] if lines else "pip said nothing")
     hint = "check the network and pip's index settings: 'pip config list'"
-    return Unavailable(f"{REQUIREMENT} could not be downloaded: {cause.removeprefix('ERROR: ')}", hint=hint)
+    return Unavailable(f"{what} could not be downloaded: {cause.removeprefix('ERROR: ')}", hint=hint)
 
 
 def _check(image: bytearray, expected: str, which: str) -> None:

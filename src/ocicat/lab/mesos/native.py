@@ -1,6 +1,6 @@
 """libmesos 1.11.0 through ctypes: start a master or an agent in this process, run a subcommand of the containerizer.
 
-Promises: refuses every file but the one library whose addresses are written down here (compared by size and build id, 50 us).
+Promises: refuses every file but the one library whose addresses are written down here (compared by size and build id).
 Must not: be imported together with a second copy of libprocess; import anything but the standard library and `ocicat.errors`
 (the containerizer starts once per container, and every import counts).
 
@@ -205,7 +205,7 @@ class Mesos:
 def verify(path: str) -> None:
     """Refuse every file but the library whose offsets are in this module."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs 4 ms of every container's start
+        with open(path, "rb") as file:  # noqa: PTH123 - importing pathlib would slow every container
             size = os.fstat(file.fileno()).st_size
             build_id = os.pread(file.fileno(), len(BUILD_ID), _BUILD_ID_AT)
     except OSError as error:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from ocicat.errors import OcicatError
+from ocicat.errors import OcicatError, Refused
 from ocicat.lab.mesos import library, ready
 from ocicat.lab.mesos.native import Mesos
 from ocicat.lab.mesos.options import Options
@@ -32,14 +32,22 @@ def _say(line: str) -> None:
 
 def start(options: Options, so: Path, actor: str) -> Mesos:
     """Load the library and start libprocess with the Mesos flags of these options."""
-    Path(options.work_dir).mkdir(parents=True, exist_ok=True)
-    if options.ready_file:
-        Path(options.ready_file).unlink(missing_ok=True)
+    _make_places(options)
     os.environ.update(options.environment())
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no KeyboardInterrupt: the main thread waits inside C++
     mesos = Mesos(str(so))
     mesos.initialize(actor)
     return mesos
+
+
+def _make_places(options: Options) -> None:
+    try:
+        Path(options.work_dir).mkdir(parents=True, exist_ok=True)
+        if options.ready_file:
+            Path(options.ready_file).parent.mkdir(parents=True, exist_ok=True)
+            Path(options.ready_file).unlink(missing_ok=True)
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}", hint="choose a place that can be written") from error
 
 
 def announce_when(serves: Callable[[], bool], options: Options, text: str) -> None:

@@ -103,7 +103,7 @@ class Subscription:
 
 
 class Agent:
-    """The executor API of one Mesos agent, at "IP:PORT" under `path`."""
+    """The executor API of one Mesos agent, at "IP:PORT" under `path`. ValueError when there is no port."""
 
     def __init__(self, endpoint: str, path: str) -> None:
         host, _, port = endpoint.rpartition(":")

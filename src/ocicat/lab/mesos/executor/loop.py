@@ -19,11 +19,11 @@ from ocicat.errors import OcicatError, Refused, Unavailable
 from ocicat.lab.mesos.executor import task
 from ocicat.lab.mesos.executor.core import Destroy, Effect, Executor, Leave, Send, Start, Terminate
 from ocicat.lab.mesos.executor.http import Agent, Subscription
-from ocicat.lab.mesos.executor.messages import Command, Error, Identity, decode_event, encode_update, seconds
+from ocicat.lab.mesos.executor.messages import Command, Error, Event, Identity, decode_event, encode_update, seconds
 
 _FIRST_RETRY_S = 0.05
 _LAST_RETRY_S = 0.5  # a recovering agent waits only 2 s for its executors
-_FAREWELL_S = 5.0  # how long to try to tell the end of a task to an agent that is gone
+_JOIN_S = 60.0  # how long to try the first time; the agent's own patience is the same
 
 
 class Loop:
@@ -40,14 +40,17 @@ class Loop:
         self._leave_at: float | None = None
         self._retry_at = time.monotonic()
         self._retry_s = _FIRST_RETRY_S
-        self._give_up_at = time.monotonic() + max(recovery_s, _FAREWELL_S)
+        self._give_up_at = time.monotonic() + _JOIN_S
 
     def run(self) -> None:
         """Until the executor is done. Unavailable when the agent stays away, Refused when it will not have us; no task then."""
         try:
             self._run()
         finally:
-            self._signal(signal.SIGKILL)
+            if self._process is not None:
+                self._process.reap()
+            if self._subscription is not None:
+                self._subscription.close()
 
     def _run(self) -> None:
         while not self._executor.done and not passed(self._leave_at):
@@ -93,15 +96,19 @@ class Loop:
         except Unavailable as error:
             say(f"{error}; subscribing again")
             subscription.close()
-            self._subscription = None
-            now = time.monotonic()
-            self._retry_at, self._give_up_at = now, now + max(self._recovery_s, _FAREWELL_S)
-            if not self._recovery_s:
-                self._do(self._executor.shut_down())
+            self._lost()
+
+    def _lost(self) -> None:
+        self._subscription = None
+        self._retry_at = time.monotonic()
+        if self._recovery_s:
+            self._give_up_at = self._retry_at + self._recovery_s
+        else:
+            self._do(self._executor.shut_down())
 
     def _events(self, records: list[bytes]) -> None:
         for record in records:
-            event = decode_event(record)
+            event = read_event(record)
             if isinstance(event, Error):
                 say(f"the agent says: {event.message}")
             if event is not None:
@@ -153,24 +160,28 @@ class Loop:
             say(str(error))
 
 
+def read_event(record: bytes) -> Event | None:
+    """`decode_event` with a named error."""
+    try:
+        return decode_event(record)
+    except ValueError as error:
+        raise Refused(f"event stream: {error}") from error
+
+
 def from_environment(variables: Mapping[str, str]) -> Loop:
     """The executor that the agent's variables describe. Refused when one is missing."""
     try:
         identity = Identity(variables["MESOS_FRAMEWORK_ID"], variables["MESOS_EXECUTOR_ID"])
         actor, _, address = variables["MESOS_SLAVE_PID"].partition("@")
-        recovery_s = (
-            seconds(variables.get("MESOS_RECOVERY_TIMEOUT", "15mins"))
-            if variables.get("MESOS_CHECKPOINT") == "1"
-            else 0.0
-        )
+        agent = Agent(variables.get("MESOS_AGENT_ENDPOINT", address), f"/{actor}/api/v1/executor")
+        recovery_s = seconds(variables.get("MESOS_RECOVERY_TIMEOUT", "15mins"))
         grace_s = seconds(variables.get("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5secs"))
     except (KeyError, ValueError) as error:
         raise Refused(
             f"not the environment of a Mesos executor: {error}", hint="a Mesos agent starts this program"
         ) from error
-    agent = Agent(variables.get("MESOS_AGENT_ENDPOINT", address), f"/{actor}/api/v1/executor")
     executor = Executor(identity, _before_the_agent_does(grace_s), _uuid, time.time)
-    return Loop(executor, agent, recovery_s, variables)
+    return Loop(executor, agent, recovery_s if variables.get("MESOS_CHECKPOINT") == "1" else 0.0, variables)
 
 
 def _before_the_agent_does(grace_s: float) -> float:

@@ -26,7 +26,7 @@ def redirect(sandbox: str) -> None:
     """
     for number, (path, flags) in enumerate((("/dev/null", os.O_RDONLY), ("stdout", _APPEND), ("stderr", _APPEND))):
         try:
-            descriptor = os.open(os.path.join(sandbox, path), flags, 0o644)  # noqa: PTH118 - pathlib costs 4 ms of every start
+            descriptor = os.open(os.path.join(sandbox, path), flags, 0o644)  # noqa: PTH118 - importing pathlib would slow every start
         except OSError as error:
             raise Refused(f"{sandbox}/{path}: {error.strerror}") from error
         os.dup2(descriptor, number)
