@@ -25,8 +25,9 @@ from ocicat.lab import hosts, prepare, requirements, state, sweep
 from ocicat.lab.control import Request, ask
 from ocicat.lab.mesos import library
 from ocicat.lab.processes import enter, master_address, processes
-from ocicat.lab.spec import NETWORK, Host, LabSpec
-from ocicat.lab.state import SUPERVISOR, ProcessSpec, ProcessStatus, State, Status
+from ocicat.lab.spec import NETWORK, Host, LabSpec, check_name, is_entry
+from ocicat.lab.state import SUPERVISOR, ProcessSpec, State
+from ocicat.lab.status import ProcessStatus, Status, status
 from ocicat.lab.sweep import Removed, Traces
 from ocicat.model.base import replace
 from ocicat.netlink import namespace
@@ -116,7 +117,7 @@ class Lab:
 
     def status(self) -> Status:
         """As it is now, whether or not the supervisor lives. NotFound when the lab is gone."""
-        return state.status(state.load(self.directory), time.time())
+        return status(state.load(self.directory), time.time())
 
     def stop(self, process: str) -> None:
         """End a process, and keep it down. NotFound, Refused, Unavailable."""
@@ -202,6 +203,8 @@ def resolved(spec: LabSpec) -> LabSpec:
 
 def down(name: str, directory: Path, report: Report = silent) -> Removed:
     """Remove the lab in `directory`, and what is left of a lab called `name` (or as the state there says)."""
+    requirements.check_root()
+    check_name(name)
     known = state.find(directory)
     removed = sweep.sweep(known.spec.name if known is not None else name, directory)
     report(f"removed: {removed}" if removed != Removed() else str(removed))
@@ -228,7 +231,7 @@ def _claim(spec: LabSpec, listed: tuple[ProcessSpec, ...]) -> None:
     left = sweep.traces(spec.name, spec.root)
     if left:
         raise _occupied(spec, left)
-    if spec.root.is_dir() and any(spec.root.iterdir()):
+    if spec.root.is_dir() and not all(is_entry(entry.name) for entry in spec.root.iterdir()):
         raise Refused(f"{spec.root} is not empty, and what is in it is no lab's", hint="choose another with --dir")
     state.claim(State(spec=spec, since=time.time(), processes=listed))
     try:
@@ -246,7 +249,7 @@ def _occupied(spec: LabSpec, left: Traces) -> Refused:
     if known is None:
         what = ", ".join((*left.namespaces, *left.cgroups, *left.mounts, *left.entries))
         return Refused(f"something is left of a lab {spec.name}: {what}", hint=state.down_hint(spec))
-    found = state.status(known, time.time()).processes
+    found = status(known, time.time()).processes
     running = sum(process.state == "running" for process in found)
     since = datetime.fromtimestamp(known.since).astimezone().isoformat(" ", "seconds")
     return Refused(

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocicat.errors import Refused, UserError
-from ocicat.lab.spec import DEFAULT_PARENT
+from ocicat.lab.spec import DEFAULT_PARENT, check_name
 
 # Debian's package for each program, and for each shared library the Mesos library is linked with.
 PROGRAMS = {"nft": "nftables", "nsenter": "util-linux", "setsid": "util-linux"}
@@ -23,8 +23,7 @@ _FREEZER = Path("/sys/fs/cgroup/freezer/cgroup.procs")
 
 def check(directory: Path) -> None:
     """UserError or Refused with everything that is in the way of a lab in `directory`."""
-    if os.geteuid() != 0:
-        raise UserError("a lab needs root: it makes network namespaces and cgroups", hint="run it with sudo")
+    check_root()
     packages = missing_packages()
     if packages:
         raise Refused("software is missing for a lab", hint=f"apt-get install {' '.join(packages)}")
@@ -40,6 +39,12 @@ def check(directory: Path) -> None:
         )
 
 
+def check_root() -> None:
+    """UserError for anybody else."""
+    if os.geteuid() != 0:
+        raise UserError("a lab needs root: it makes network namespaces and cgroups", hint="run it with sudo")
+
+
 def missing_packages(
     program: Callable[[str], str | None] = shutil.which,
     library: Callable[[str], str | None] = ctypes.util.find_library,
@@ -53,7 +58,7 @@ def missing_packages(
 def default_directory(name: str) -> Path:
     """Below /run, which is empty after a reboot as the lab is; not where /run is mounted noexec (as on a plain Debian)."""
     base = Path("/run") if may_execute(Path("/run")) else Path("/var/lib")
-    return base / DEFAULT_PARENT / name
+    return base / DEFAULT_PARENT / check_name(name)
 
 
 def may_execute(directory: Path) -> bool:

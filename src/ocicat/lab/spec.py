@@ -84,11 +84,7 @@ class LabSpec(Struct, frozen=True, kw_only=True):
 
     def check(self) -> LabSpec:
         """The same, or a UserError that names the setting."""
-        if not _NAME.fullmatch(self.name):
-            raise UserError(
-                f"{self.name!r} is not a name for a lab",
-                hint="lower-case letters, digits and dashes, at most 16, a letter first",
-            )
+        check_name(self.name)
         if not 1 <= self.hosts <= _MAX_HOSTS:
             raise UserError(f"{self.hosts} hosts: a lab has 1 to {_MAX_HOSTS}")
         if not self.directory.startswith("/") or len(self.directory) > _MAX_DIRECTORY:
@@ -154,6 +150,14 @@ class LabSpec(Struct, frozen=True, kw_only=True):
 
     def log(self, process: str) -> Path:
         return self.root / "logs" / f"{process}.log"
+
+
+def check_name(name: str) -> str:
+    """The same, or a UserError: it becomes part of paths that are removed."""
+    if not _NAME.fullmatch(name):
+        hint = "lower-case letters, digits and dashes, at most 16, a letter first"
+        raise UserError(f"{name!r} is not a name for a lab", hint=hint)
+    return name
 
 
 def is_name(name: str, text: str) -> bool:

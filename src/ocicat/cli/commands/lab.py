@@ -15,7 +15,7 @@ from ocicat.lab import lab as labs
 from ocicat.lab.lab import Lab
 from ocicat.lab.requirements import default_directory
 from ocicat.lab.spec import LabSpec
-from ocicat.lab.state import ProcessStatus, Status
+from ocicat.lab.status import ProcessStatus, Status
 from ocicat.model.codec import pretty_json
 
 F = TypeVar("F", bound=Callable[..., object])
