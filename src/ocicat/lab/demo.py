@@ -18,6 +18,7 @@ from ocicat.errors import OcicatError, Refused
 from ocicat.lab import demo_checks as checks
 from ocicat.lab.demo_checks import Reach, Running
 from ocicat.lab.lab import Lab
+from ocicat.lab.progress import Progress
 from ocicat.lab.spec import LabSpec
 from ocicat.mesos.framework import Framework, Timing
 from ocicat.mesos.types import NetworkRequest, TaskSpec, TaskState
@@ -58,22 +59,11 @@ TASKS = (
 )
 
 
-class Talk:
-    """Progress: one line a step on standard error, with the seconds since the start."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        sys.stderr.write(f"[{time.monotonic() - self.started:5.1f} s] {line}\n")
-        sys.stderr.flush()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running and say what to try")
     keep = parser.parse_args().keep
-    talk = Talk()
+    talk = Progress()
     try:
         demo(keep=keep, talk=talk)
     except OcicatError as error:
@@ -81,7 +71,7 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def demo(*, keep: bool, talk: Talk) -> None:
+def demo(*, keep: bool, talk: Progress) -> None:
     """Raises `Refused` when anything is not as it must be; the lab goes in any case but a successful `keep`."""
     lab = Lab.up(LabSpec(hosts=3), talk)
     kept = False
@@ -98,7 +88,7 @@ def demo(*, keep: bool, talk: Talk) -> None:
     talk(f"done{'; the lab is still up' if kept else ', nothing left'}")
 
 
-async def _run(lab: Lab, *, keep: bool, talk: Talk) -> None:
+async def _run(lab: Lab, *, keep: bool, talk: Progress) -> None:
     timing = Timing(failover_s=KEPT_FOR_S) if keep else Timing()
     async with Framework.connect(lab.master, name="demo", timing=timing, leave_running=keep) as framework:
         talk(f"launching {len(TASKS)} tasks")

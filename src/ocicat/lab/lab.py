@@ -64,15 +64,14 @@ class Lab:
         """
         spec = resolved(spec or LabSpec()).check()
         requirements.check(spec.root)
-        steps = _Steps(report)
         mesos = library.ensure(library.default_cache(), report)
         _claim(spec, processes(spec, str(mesos)))
         lab = cls(spec)
         try:
-            lab._build(steps)
-            lab._start(steps)
+            lab._build(report)
+            lab._start(report)
         except BaseException:
-            steps.done("failed; taking the lab down")
+            report("failed; taking the lab down")
             lab.down()
             raise
         return lab
@@ -137,20 +136,20 @@ class Lab:
         """Remove the lab; once more is no error."""
         return down(self.spec.name, self.directory, report)
 
-    def _build(self, steps: _Steps) -> None:
+    def _build(self, report: Report) -> None:
         hosts.build(self.spec.fabric, (self.spec.master, *self.hosts))
-        steps.done(f"network: a bridge, the master's namespace and {_counted(len(self.hosts), 'host')}")
+        report(f"network: a bridge, the master's namespace and {_counted(len(self.hosts), 'host')}")
         prepare.directories(self.spec)
         prepare.store(self.spec)
-        steps.done(f"datastore: {self.store}, pool {self.spec.pool} in blocks of /{self.spec.block_size}")
+        report(f"datastore: {self.store}, pool {self.spec.pool} in blocks of /{self.spec.block_size}")
         prepare.plugins(self.spec)
-        steps.done(f"plugin and network {NETWORK} for {_counted(len(self.hosts), 'host')}")
+        report(f"plugin and network {NETWORK} for {_counted(len(self.hosts), 'host')}")
 
-    def _start(self, steps: _Steps) -> None:
+    def _start(self, report: Report) -> None:
         start_supervisor(self.spec)
         self._await({SUPERVISOR}, timeout_s=_SUPERVISOR_S)
         listed = state.load(self.directory).processes
-        self._await({process.name for process in listed}, lambda name: steps.done(f"{name} is ready"))
+        self._await({process.name for process in listed}, lambda name: report(f"{name} is ready"))
 
     def _await(self, names: set[str], ready: Report = silent, timeout_s: float = READY_S) -> None:
         """Until all of these processes are ready. Refused as soon as one of them ends, Unavailable after `timeout_s`."""
@@ -182,17 +181,6 @@ class Lab:
         names = [SUPERVISOR, *(process.name for process in state.load(self.directory).processes)]
         if name not in names:
             raise NotFound(f"the lab has no process {name}", hint=f"there are {_listed(names)}")
-
-
-class _Steps:
-    """Tells what has been done, and how many seconds after the beginning."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._began = time.monotonic()
-
-    def done(self, text: str) -> None:
-        self._report(f"{time.monotonic() - self._began:6.2f} s  {text}")
 
 
 def resolved(spec: LabSpec) -> LabSpec:

@@ -13,6 +13,7 @@ import click
 from ocicat.cli.output import table
 from ocicat.lab import lab as labs
 from ocicat.lab.lab import Lab
+from ocicat.lab.progress import Progress
 from ocicat.lab.requirements import default_directory
 from ocicat.lab.spec import LabSpec
 from ocicat.lab.status import ProcessStatus, Status
@@ -61,7 +62,7 @@ def up(hosts: int, pool: str, block_size: int, name: str, directory: str) -> Non
       ocicat lab exec master -- ocicat run --network ocicat --group a -- sleep 100
       ocicat lab down
     """
-    Lab.up(LabSpec(hosts=hosts, pool=pool, block_size=block_size, name=name, directory=directory), _talk)
+    Lab.up(LabSpec(hosts=hosts, pool=pool, block_size=block_size, name=name, directory=directory), Progress())
 
 
 @command.command()
