@@ -99,7 +99,7 @@ class Allocator:
         await asyncio.gather(
             *(task for task in (self._keeper, self._committer) if task is not None), return_exceptions=True
         )
-        self._fail(self._queue, Unavailable("the address allocator has stopped", hint="try again"))
+        self._fail(self._queue, _stopped())
         self._queue.clear()
 
     # --- the calls ------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Allocator:
 
     def _enqueue(self, job: _Job) -> None:
         if self._closed:
-            raise Unavailable("the address allocator has stopped", hint="try again")
+            raise _stopped()
         self._queue.append(job)
         self._work.set()
 
@@ -212,7 +212,7 @@ class Allocator:
         self._fail(jobs, Unavailable("the datastore is locked: nothing can be released now", hint=UNLOCK))
 
     async def _look_up(self, jobs: list[_Job]) -> None:
-        """Read the handles to be released that we do not know, and the blocks in which they own what we do not see."""
+        """Read what the releases name and we do not know: handles, and blocks that are not ours."""
         for job in jobs:
             if isinstance(job, _Allocation) or job.future.done():
                 continue
@@ -223,18 +223,13 @@ class Allocator:
             await self._look_up_blocks(job.handle)
 
     async def _look_up_blocks(self, handle: str) -> None:
-        known = self._ledger.handles.get(handle)
-        counts = known.value.block if known is not None and known.value is not None else {}
         for cidr in blocks_of(self._ledger, handle):
-            held = self._ledger.blocks.get(cidr)
-            block = held.value if held is not None else None
-            if block is None or len(ordinals_of(block, handle)) != counts.get(str(cidr), 0):
-                found = await self._store.get(keys.block(cidr))
-                compare = Compare(keys.block(cidr), held.modified if held is not None else 0)
-                if found is None:
-                    self._ledger.look_again(compare, None)
-                else:
-                    self._ledger.learn_block(cidr, found.value, found.modified)
+            known = self._ledger.blocks.get(cidr)
+            if known is not None and known.value is not None:
+                continue  # should it be out of date, the compare will tell
+            found = await self._store.get(keys.block(cidr))
+            if found is not None:
+                self._ledger.learn_block(cidr, found.value, found.modified)
 
     async def _plan(self, jobs: list[_Job]) -> _Plan:
         """Draft until no job lacks a block. Jobs that cannot be served get their error here."""
@@ -288,7 +283,7 @@ class Allocator:
             self._ledger.wrote_handle(handle, value, revision)
         self._ledger.forget_foreign()
         self._answer(plan, revision)
-        if self._running_low():
+        if any(self._wants_block(family) for family in {cidr.family for cidr in finished}):
             self._low.set()
         return True
 
@@ -321,7 +316,10 @@ class Allocator:
         made = [Delete(put.key) for compare, put in request.writes(addresses) if compare == Compare(put.key, 0)]
         future: asyncio.Future[tuple[Addr, ...]] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_log_failed_undo)
-        self._queue.appendleft(_Release(request.handle, tuple(made), future))
+        job = _Release(request.handle, tuple(made), future)
+        if self._closed:
+            self._fail([job], _stopped())
+        self._queue.appendleft(job)
         self._work.set()
 
     @staticmethod
@@ -345,9 +343,6 @@ class Allocator:
             except Exception:
                 _LOG.exception("claiming ahead of need failed")
 
-    def _running_low(self) -> bool:
-        return any(self._wants_block(family) for family in _FAMILIES)
-
     def _wants_block(self, family: int) -> bool:
         if self._ledger.locked or self._clock.monotonic() < self._no_claim_before[family]:
             return False
@@ -366,6 +361,10 @@ class Allocator:
         except OcicatError as error:
             self._no_claim_before[family] = self._clock.monotonic() + _CLAIM_PAUSE_S
             _LOG.debug("no IPv%d block ahead of need: %s", family, error)
+
+
+def _stopped() -> Unavailable:
+    return Unavailable("the address allocator has stopped", hint="try again")
 
 
 def _quarter(family: int, block_length: int) -> int:

@@ -165,13 +165,14 @@ def address(block: Block, ordinal: int) -> Addr:
 
 
 @lru_cache(maxsize=1024)
-def _parsed(text: str) -> Cidr:
+def parse_cidr(text: str) -> Cidr:
+    """The few blocks of a host come up in every request. UserError."""
     return Cidr.parse(text)
 
 
 def cidr_of(block: Block) -> Cidr:
     """UserError when it is none."""
-    return _parsed(block.cidr)
+    return parse_cidr(block.cidr)
 
 
 # --- invariants -------------------------------------------------------------------------------------------------

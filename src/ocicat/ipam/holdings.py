@@ -32,7 +32,7 @@ _FAMILIES = (4, 6)
 _BLIND_TRIES = 8  # candidates tried without looking; then one look at all blocks is cheaper than more guesses
 _ATTEMPTS = 5  # at one block that keeps changing
 UNLOCK = "unlock it: `ocicat store unlock`"
-_MORE = "add a pool: `ocicat apply -f pool.yaml`, or release addresses"
+_MORE = "add a pool: `ocicat pool add NAME CIDR`, or release addresses"
 
 
 class Holdings:
@@ -122,17 +122,17 @@ class Holdings:
     # --- claiming -------------------------------------------------------------------------------------------------
 
     async def claim(self, serving: tuple[Pool, ...], *, at_least: int = 1) -> None:
-        """One more block of these pools, unless there are `at_least` free addresses in ours by now.
+        """One more block of these pools, unless there are `at_least` free addresses in ours by now, or a pool has changed.
 
-        Refused: full, at the limit, or switched off; the message says which. Unavailable.
+        Who needs it looks again. Refused: full, at the limit, or switched off; the message says which. Unavailable.
         """
         family = serving[0].cidr.family
         async with self._turn:
-            if self._ledger.free(family, serving) >= at_least:
+            if self._outdated(serving) or self._ledger.free(family, serving) >= at_least:
                 return
             self._check_limits(family, serving)
             for cidr, pool in self._guesses(serving):
-                if await self._create(cidr, pool):
+                if await self._create(cidr, pool) or self._outdated(serving):
                     return
             await self._claim_seeing(serving)
 
@@ -150,18 +150,19 @@ class Holdings:
                 if found is not None:
                     self._ledger.learn_block(cidr, found.value, found.modified)
 
+    def _outdated(self, serving: tuple[Pool, ...]) -> bool:
+        """Have the pools changed since they were chosen? Then the choice is void."""
+        return any(self._ledger.pools.get(pool.name) != pool for pool in serving)
+
     def _check_limits(self, family: int, serving: tuple[Pool, ...]) -> None:
         limits, held = self._ledger.limits, sum(1 for _ in self._ledger.own(family))
-        what = f"host {self._ledger.host} has no free address in its {held} blocks of {_list(serving)}"
+        what = f"host {self._ledger.host} needs another block of {_list(serving)}"
         if not limits.auto_allocate_blocks:
-            raise Refused(
-                f"{what}, and claiming blocks is switched off", hint="set autoAllocateBlocks in the IPAM configuration"
-            )
+            hint = "set autoAllocateBlocks in the IPAM configuration"
+            raise Refused(f"{what}, but claiming blocks is switched off", hint=hint)
         if held >= limits.max_blocks:
-            raise Refused(
-                f"{what}, and {limits.max_blocks} IPv{family} blocks are the most a host may hold",
-                hint="raise maxBlocksPerHost in the IPAM configuration, or release addresses",
-            )
+            hint = "raise maxBlocksPerHost in the IPAM configuration, or release addresses"
+            raise Refused(f"{what}, but holds {held} of IPv{family}, the most a host may hold", hint=hint)
 
     def _guesses(self, serving: tuple[Pool, ...]) -> Iterator[tuple[Cidr, Pool]]:
         """The first few of each pool's walk that are not ours."""
@@ -189,7 +190,7 @@ class Holdings:
             )
             if free is None:
                 raise Refused("; ".join(_fullness(pool, taken) for pool in serving), hint=_MORE)
-            if await self._create(*free):
+            if await self._create(*free) or self._outdated(serving):
                 return
         raise Unavailable(f"other hosts keep taking the blocks of {_list(serving)} first", hint="try again")
 
@@ -198,11 +199,8 @@ class Holdings:
 
         The affinity needs no compare: only this host writes it, and the block's absence decides.
         """
-        present = self._ledger.pools.get(pool.name)
-        if present is None or present.disabled:
-            return False
         block = self._new_block(cidr)
-        compares = [self._lock(), Compare(keys.pool(pool.name), present.revision), Compare(keys.block(cidr), 0)]
+        compares = [self._lock(), Compare(keys.pool(pool.name), pool.revision), Compare(keys.block(cidr), 0)]
         affinity = Put(keys.affinity(self._ledger.host, cidr), encode_json(CONFIRMED))
         try:
             revision = await self._store.commit(compares, [Put(keys.block(cidr), encode_json(block)), affinity])

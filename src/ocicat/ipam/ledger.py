@@ -66,14 +66,18 @@ class Ledger:
     host: str
     blocks: dict[Cidr, Known[Block]] = field(default_factory=dict)
     handles: dict[str, Known[Handle]] = field(default_factory=dict)
-    pools: dict[str, Pool] = field(default_factory=dict)
+    pools: dict[str, Pool] = field(default_factory=dict)  # in the order of their names
     labels: dict[str, str] = field(default_factory=dict)  # of this host's node
     limits: Limits = DEFAULT_LIMITS
     locked: bool = False
     lock_revision: int = 0  # of ClusterInformation; 0: there is none
+    _singles: frozenset[str] = frozenset()
     _heard: dict[str, int] = field(
         default_factory=dict
     )  # newest revision of the single keys: pools, node, limits, lock
+
+    def __post_init__(self) -> None:
+        self._singles = frozenset((keys.CLUSTER_INFORMATION, keys.IPAM_CONFIG, keys.node(self.host)))
 
     # --- what is ours ---------------------------------------------------------------------------------------------
 
@@ -99,7 +103,8 @@ class Ledger:
         return pool_rules.select(self.all_pools(), family, wanted, self.host, self.labels)
 
     def all_pools(self) -> tuple[Pool, ...]:
-        return tuple(pool for _, pool in sorted(self.pools.items()))
+        """By name."""
+        return tuple(self.pools.values())
 
     def forget_foreign(self) -> None:
         """Drop the blocks that were only looked at: nobody keeps them current here."""
@@ -123,7 +128,7 @@ class Ledger:
             self._observe_single(key, value, revision)
 
     def _is_single(self, key: str) -> bool:
-        return key.startswith(keys.POOLS) or key in (keys.CLUSTER_INFORMATION, keys.IPAM_CONFIG, keys.node(self.host))
+        return key in self._singles or key.startswith(keys.POOLS)
 
     def _observe_single(self, key: str, value: bytes | None, revision: int) -> None:
         if key == keys.CLUSTER_INFORMATION:
@@ -191,7 +196,7 @@ class Ledger:
         if resource is None:
             return
         try:
-            self.pools[name] = pool_rules.read(resource, revision)
+            self.pools = dict(sorted({**self.pools, name: pool_rules.read(resource, revision)}.items()))
         except UserError as error:
             _LOG.error("pool %s is not used: %s", name, error)
 

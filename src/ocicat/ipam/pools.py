@@ -18,7 +18,7 @@ from ocicat.selector import Selector, parse
 
 _BLOCK_LENGTH = {4: 26, 6: 122}
 _WORKLOAD = "Workload"
-_ADD_POOL = "add a pool: `ocicat apply -f pool.yaml`"
+_ADD_POOL = "add a pool: `ocicat pool add NAME CIDR`"
 
 
 class Pool(Struct, frozen=True):

@@ -105,11 +105,11 @@ class SqliteStore:
         return Status(f"sqlite://{self._path}", revision, compacted, keys, size)
 
     async def close(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
         if self._listener:
             self._listener.cancel()
             await asyncio.wait({self._listener})
-        await self._reader.close()
-        await self._writer.close()
         self._head.fail(_closed(self._path))
 
     def _listen(self) -> None:
