@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 _OBJECT = "dataplane"
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 10.0
+_TIDY_AFTER_S = 0.5
 
 
 class Dataplane:
@@ -102,7 +103,7 @@ class Dataplane:
         while not self._stopping.is_set():
             error = self._round(jobs, fresh=failures > 0)
             failures = failures + 1 if error else 0
-            jobs = self._take(_delay_s(failures))
+            jobs = self._take(self._delay_s(failures))
         self._engine.close()
         self._ended.set()
         self._turn_away([*jobs, *self._take(0)])
@@ -112,15 +113,21 @@ class Dataplane:
         error = self._attempt(self._engine.read_back) if fresh else None
         for job in jobs:
             job.before_pass(self._engine)
-        error = error or self._attempt(self._pass)
+        error = error or self._attempt(lambda: self._pass(tidy=not jobs))
         for job in jobs:
             job.after_pass(self._engine, error)
         self._tell_state(error)
         return error
 
-    def _pass(self) -> None:
-        for report in self._engine.run_pass():
+    def _pass(self, *, tidy: bool) -> None:
+        for report in self._engine.run_pass(tidy=tidy):
             self._tell(report)
+
+    def _delay_s(self, failures: int) -> float | None:
+        """How long to wait for work before doing something unasked: trying again, or tidying up."""
+        if failures:
+            return min(_FIRST_RETRY_S * 2.0 ** min(failures - 1, 10), _LAST_RETRY_S)
+        return _TIDY_AFTER_S if self._engine.untidy else None
 
     def _take(self, timeout_s: float | None) -> list[Job]:
         """Everything that is queued; waits for the first. None: as long as it takes."""
@@ -169,10 +176,6 @@ class Dataplane:
     def _reaper_failed(self, name: str, text: str) -> None:
         """From the reaper's thread to ours."""
         self._put(BeforePass(lambda engine: self._tell(Problem(name, text))))
-
-
-def _delay_s(failures: int) -> float | None:
-    return min(_FIRST_RETRY_S * 2.0 ** (failures - 1), _LAST_RETRY_S) if failures else None
 
 
 def cleanup(config: DataplaneConfig) -> None:

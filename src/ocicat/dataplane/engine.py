@@ -47,10 +47,11 @@ class Engine:
         self._managers = Managers(config, self._ledger)
         self._program = Program(self._ledger, self._kernel)
         self._ready = False
+        self._tidy_next = False
         self._waiting: set[str] = set()  # endpoints of which nothing was said since they last changed
         self._failed: set[str] = set()
         self._unclaimed: set[str] = set()  # interfaces from before our start, that nobody has attached since
-        self._to_bury: list[Link] = []
+        self._graves: list[Grave] = []
         self._told: dict[str, str] = {}
         self._applied = 0
 
@@ -58,7 +59,8 @@ class Engine:
         self._kernel.close()
 
     def read_back(self) -> None:
-        """Start anew from what the kernel has. Unavailable, Refused."""
+        """Start anew from what the kernel has. The next pass is a thorough one. Unavailable, Refused."""
+        self._tidy_next = True
         self._kernel.reopen()
         sysctl.forward(4)
         self._ledger.found(readback.read(self._kernel))
@@ -98,19 +100,26 @@ class Engine:
         self._managers.endpoints.link_gone(request.interface)
         if not self._managers.in_sync:
             self._release_found(request.interface, found)
-        if found is not None:
-            self._to_bury.append(found)
+        if found is not None and links.mark_detached(self._kernel.route, found.index):
+            self._graves.append(Grave(found.index, found.name))
 
     def verify(self, name: str, request: Attach | None) -> list[str]:
         """What is wrong with the endpoint of that key or interface, as the kernel has it now."""
         return Checker(self._kernel, self._managers, self._ledger).faults(name, request)
 
-    def run_pass(self) -> list[Report]:
-        """The kernel as it is wanted; what there is to say about it. Unavailable."""
-        lost = self._program.run(sweep=self._managers.in_sync)
+    @property
+    def untidy(self) -> bool:
+        """Would a pass with `tidy` have something to remove?"""
+        return self._managers.in_sync and self._program.untidy
+
+    def run_pass(self, *, tidy: bool = False) -> list[Report]:
+        """The kernel as it is wanted; what there is to say about it. `tidy`: unused chains and sets go too. Unavailable."""
+        lost = self._program.run(sweep=self._managers.in_sync, tidy=tidy or self._tidy_next)
         self._ready = True
-        while self._to_bury:
-            self._bury(self._to_bury.pop())
+        self._tidy_next = False
+        # Only now: while the reaper deletes an interface, the kernel lets nobody else change one, nor a route.
+        while self._graves:
+            self._reaper.put(self._graves.pop())
         for address in lost:
             self._reaper.put(Freed(address))
         return [*self._problem_reports(), *self._endpoint_reports(), *self._applied_report()]
@@ -160,10 +169,6 @@ class Engine:
         """An interface of the same name that is on its way out. This waits for the kernel; it is rare."""
         self._managers.endpoints.link_gone(interface)
         links.remove(self._kernel.route, interface)
-
-    def _bury(self, link: Link) -> None:
-        if links.mark_detached(self._kernel.route, link.index):
-            self._reaper.put(Grave(link.index, link.name))
 
     def _endpoint_reports(self) -> list[Report]:
         in_force: list[str] = []

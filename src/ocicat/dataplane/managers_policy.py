@@ -38,7 +38,7 @@ class Direction(Struct, frozen=True):
         return self.profile_prefix + digest(name)
 
     def list_chain(self, profiles: Profiles) -> str:
-        return self.list_prefix + digest(*profiles)
+        return self.list_prefix + digest(str(len(profiles)), *profiles)
 
 
 INGRESS = Direction("ingress", "pi-", "in-", "accept")

@@ -5,7 +5,7 @@
     3. chains that change           one nft transaction; each changes as a whole
     4. all other elements           one netlink transaction: the dispatch, the sources, members that go
     5. routes                       last in for a new endpoint, so the first packet finds its policy
-    6. what nothing uses any more   one nft transaction, only when sweeping
+    6. what nothing uses any more   one nft transaction, only when there is time: nft waits 15 ms for the kernel to forget
 
 A step without anything to do costs nothing. An endpoint whose chains are there needs 4 and 5 only, and these start no process.
 
@@ -15,7 +15,7 @@ Invariants: 1. No packet meets a policy that is half changed. 2. A chain that nf
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ocicat.dataplane import nftext
 from ocicat.dataplane.drivers import elements, routes
@@ -46,17 +46,22 @@ class Program:
         self.refused: dict[str, str] = {}
         self.failed: dict[Prefix, str] = {}
 
-    def run(self, *, sweep: bool) -> list[bytes]:
-        """The addresses (packed) that an interface lost in this pass. Unavailable."""
+    def run(self, *, sweep: bool, tidy: bool) -> list[bytes]:
+        """The addresses (packed) that an interface lost in this pass. `tidy`: sweep unused chains and sets too. Unavailable."""
         self._grow()
         if self._ledger.chains.updates():
             self._add_members()
             self._load((), self._due())
         lost = self._settle_elements(sweep=sweep)
         self._settle_routes(sweep=sweep)
-        if sweep:
+        if sweep and tidy:
             self._shrink()
         return lost
+
+    @property
+    def untidy(self) -> bool:
+        """Are there chains or sets that nothing uses?"""
+        return bool(self._ledger.chains.deletes(sweep=True) or self._ledger.sets.deletes(sweep=True))
 
     def retry(self) -> None:
         """Whatever was refused or failed is tried again by the next pass, as it was asked for."""
@@ -132,11 +137,16 @@ class Program:
 
     def _add_members(self) -> None:
         names = self._ledger.dirty - _SKELETON_SETS
-        changes = [elements.Change(name, (), tuple(self._additions(name))) for name in sorted(names)]
+        changes = [elements.Change(name, (), self._additions(name)) for name in sorted(names)]
         self._commit([change for change in changes if change.add])
 
-    def _additions(self, name: str) -> Iterable[Element]:
-        return self._ledger.elements[name].updates().values() if self._ledger.sets.wanted(name) else ()
+    def _additions(self, name: str) -> tuple[Element, ...]:
+        """Ranges in order: the kernel takes the end of one before its beginning for an overlap."""
+        spec = self._ledger.sets.wanted(name)
+        if spec is None:
+            return ()
+        new = self._ledger.elements[name].updates().values()
+        return tuple(sorted(new, key=lambda element: element.key) if spec.interval else new)
 
     def _settle_elements(self, *, sweep: bool) -> list[bytes]:
         changes = [self._change(name, sweep=sweep) for name in sorted(self._ledger.dirty)]
@@ -156,7 +166,7 @@ class Program:
         delta = self._ledger.elements[name]
         updates = delta.updates()
         out = [there for key in [*updates, *delta.deletes(sweep=sweep)] if (there := delta.there(key)) is not None]
-        return elements.Change(name, tuple(out), tuple(updates.values()))
+        return elements.Change(name, tuple(out), self._additions(name))
 
     def _commit(self, changes: Sequence[elements.Change]) -> None:
         if not changes:

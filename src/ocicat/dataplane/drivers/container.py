@@ -140,6 +140,9 @@ def _mark(host: RouteSocket, request: Attach, far: Link) -> None:
     for error in host.batch([link.change(far.peer_index, alias=request.key), *here]):
         if error is not None:
             raise error
+    # The host side got its carrier when the container side came up, but sends only once a kernel worker has noticed, which
+    # may take long on a busy host. Asking for the link makes the kernel see to it now (since Linux 6.8).
+    host.get(link.get(far.peer_index))
 
 
 def _fill(container: RouteSocket, request: Attach, index: int) -> None:

@@ -1,0 +1,58 @@
+"""What nft lists, as shapes."""
+
+from ocicat.dataplane.listing import Listing, parse
+from ocicat.dataplane.objects import Rule, SetSpec, Shape
+
+MARK = Rule("drop", "why { not }").mark
+TEXT = f"""table inet ocicat {{
+	comment "whoever {{"
+	set s4-web {{
+		type ipv4_addr
+		comment "x"
+	}}
+
+	set p-1 {{
+		type inet_service
+		flags interval
+	}}
+
+	map to-workload {{
+		type ifname : verdict
+	}}
+
+	chain forward {{
+		type filter hook forward priority filter; policy accept;
+		drop comment "{MARK} why {{ not }}"
+		accept comment "{MARK}"
+	}}
+
+	chain odd {{
+		comment "{MARK} is not a rule"
+		counter packets 3 bytes 9 drop
+		accept comment "theirs {MARK}"
+	}}
+
+	chain empty {{
+	}}
+}}
+"""
+
+
+def test_no_table_is_nothing():
+    assert parse("") == Listing()
+
+
+def test_chains_are_their_marks_and_foreign_rules_are_strangers():
+    assert parse(TEXT).chains == {
+        "forward": Shape("forward accept", (MARK, MARK)),
+        "odd": Shape("", ("?", "?")),
+        "empty": Shape("", ()),
+    }
+
+
+def test_sets_and_maps():
+    assert parse(TEXT).sets == {
+        "s4-web": SetSpec("s4-web", "ipv4_addr"),
+        "p-1": SetSpec("p-1", "inet_service", interval=True),
+        "to-workload": SetSpec("to-workload", "ifname", verdicts=True),
+    }

@@ -1,0 +1,227 @@
+"""Wanted messages to kernel objects: what the ledger wants after them, whatever their order."""
+
+import random
+
+import pytest
+
+from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.ledger import Claims, Ledger
+from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.skeleton import FROM_WORKLOAD, SETS, SOURCES, TO_WORKLOAD
+from ocicat.model.net import Addr, Cidr
+from ocicat.model.wanted import (
+    AddressSet,
+    AddressSetGone,
+    BlockGone,
+    Endpoint,
+    EndpointGone,
+    InSync,
+    LocalBlock,
+    Match,
+    ProfileGone,
+    ProfileRules,
+    RemoteBlock,
+    Revision,
+    WantedRule,
+)
+from ocicat.netlink.inet import prefix
+from ocicat.netlink.nftset import key_ifname
+from ocicat.netlink.route import BLACKHOLE
+
+A, B = Addr.parse("10.65.0.2"), Addr.parse("10.65.0.3")
+PORTS = WantedRule("Allow", protocol=6, destination=Match(ports=((80, 80), (90, 91))))
+
+
+def endpoint(name="a", *addresses, interface=None, profiles=("p",)):
+    return Endpoint(f"/{name}", interface or f"oci{name}", addresses or (A,), tuple(profiles))
+
+
+@pytest.fixture
+def ledger():
+    return Ledger()
+
+
+@pytest.fixture
+def managers(ledger):
+    return Managers(DataplaneConfig(), ledger)
+
+
+def apply(managers, *messages):
+    for message in messages:
+        managers.apply(message)
+
+
+def wanted(ledger):
+    """All that is wanted, as one comparable value."""
+    live = set(ledger.sets.updates())
+    elements = {name: delta.updates() for name, delta in ledger.elements.items() if name in live and delta.updates()}
+    return ledger.chains.updates(), ledger.sets.updates(), elements, ledger.routes.updates()
+
+
+def chains(ledger, prefix):
+    return [ledger.chain(name) for name in ledger.chains.updates() if name.startswith(prefix)]
+
+
+def routes(ledger):
+    return {str(dst): route for dst, route in ledger.routes.updates().items()}
+
+
+def test_members_go_to_the_set_of_their_family(managers, ledger):
+    apply(managers, AddressSet("s:x", frozenset([A, Addr.parse("fd00::2")])), AddressSet("s:x", removed=frozenset([A])))
+    assert set(ledger.sets.updates()) >= {"s4-x", "s6-x"}
+    assert list(ledger.elements["s4-x"].updates()) == []
+    assert list(ledger.elements["s6-x"].updates()) == [Addr.parse("fd00::2").pack()]
+
+
+def test_a_set_that_comes_back_starts_empty(managers, ledger):
+    apply(managers, AddressSet("s:x", frozenset([A])), AddressSetGone("s:x"), AddressSet("s:x", frozenset([B])))
+    assert list(ledger.elements["s4-x"].updates()) == [B.pack()]
+
+
+def test_an_endpoint_without_interface_has_chains_only(managers, ledger):
+    apply(managers, endpoint())
+    assert len(chains(ledger, "in-")) == len(chains(ledger, "out-")) == 1
+    assert not ledger.elements[FROM_WORKLOAD].updates()
+    assert not ledger.routes.updates()
+    assert not managers.endpoints.settled("/a")
+
+
+def test_an_interface_brings_dispatch_sources_and_routes(managers, ledger):
+    apply(managers, endpoint("a", A, B))
+    managers.endpoints.link_there("ocia", 7)
+    for name, list_prefix in ((FROM_WORKLOAD, "out-"), (TO_WORKLOAD, "in-")):
+        verdict = ledger.elements[name].updates()[key_ifname("ocia")].data
+        assert verdict.chain == chains(ledger, list_prefix)[0].name
+    assert len(ledger.elements[SOURCES[4]].updates()) == 2
+    assert {dst: route.oif for dst, route in routes(ledger).items()} == {"10.65.0.2/32": 7, "10.65.0.3/32": 7}
+
+
+def test_an_interface_that_goes_takes_them_along(managers, ledger):
+    managers.endpoints.link_there("ocia", 7)
+    apply(managers, endpoint())
+    managers.endpoints.link_gone("ocia")
+    assert not ledger.elements[FROM_WORKLOAD].updates()
+    assert not ledger.elements[SOURCES[4]].updates()
+    assert not ledger.routes.updates()
+
+
+def test_endpoints_with_the_same_profiles_share_chains(managers, ledger):
+    apply(managers, endpoint("a", A), endpoint("b", B), endpoint("c", B, profiles=["p", "q"]))
+    assert len(chains(ledger, "in-")) == 2
+    apply(managers, EndpointGone("/a"), EndpointGone("/c"))
+    assert len(chains(ledger, "in-")) == 1
+    apply(managers, EndpointGone("/b"))
+    assert chains(ledger, "in-") == []
+
+
+def test_a_list_names_only_the_profiles_that_exist_in_order(managers, ledger):
+    apply(managers, endpoint(profiles=["p", "q"]), ProfileRules("q", (), ()))
+    assert [rule.text.split()[0] for rule in chains(ledger, "in-")[0].rules] == ["jump", "drop"]
+    apply(managers, ProfileRules("p", (), ()))
+    jumps = [rule.text for rule in chains(ledger, "in-")[0].rules]
+    names = {chain.comment: chain.name for chain in chains(ledger, "pi-")}
+    assert jumps == [f"jump {names['ingress of profile p']}", f"jump {names['ingress of profile q']}", "drop"]
+    apply(managers, ProfileGone("p"), ProfileGone("q"))
+    assert [rule.text for rule in chains(ledger, "in-")[0].rules] == ["drop"]
+
+
+def test_an_interval_set_lives_as_long_as_a_rule_looks_in_it(managers, ledger):
+    apply(managers, ProfileRules("p", (PORTS,), (PORTS,)), ProfileRules("q", (PORTS,), ()))
+    (name,) = [name for name in ledger.sets.updates() if name.startswith("p-")]
+    apply(managers, ProfileGone("p"))
+    assert name in ledger.sets.updates()
+    apply(managers, ProfileRules("q", (), ()))
+    assert name not in ledger.sets.updates()
+
+
+def test_what_a_profile_cannot_do_is_its_problem_until_it_changes(managers):
+    apply(managers, ProfileRules("p", (WantedRule("Allow"), WantedRule("Log")), ()))
+    assert managers.policy.problems == {"p": "ingress rule 2: action Log is not supported"}
+    apply(managers, ProfileRules("p", (), ()))
+    assert managers.policy.problems == {}
+
+
+def test_blocks_are_routes(managers, ledger):
+    remote, local = Cidr.parse("10.65.1.0/26"), Cidr.parse("10.65.0.0/26")
+    apply(managers, RemoteBlock(remote, Addr.parse("10.0.0.2")), LocalBlock(local))
+    assert routes(ledger)["10.65.1.0/26"].gateway == bytes([10, 0, 0, 2])
+    assert routes(ledger)["10.65.0.0/26"].kind == BLACKHOLE
+    apply(managers, RemoteBlock(local, Addr.parse("10.0.0.3")), BlockGone(remote))
+    assert {dst: route.gateway[-1] for dst, route in routes(ledger).items()} == {"10.65.0.0/26": 3}
+
+
+def test_an_address_that_moves_between_endpoints_is_never_lost(managers, ledger):
+    for index, name in enumerate("ab", 1):
+        managers.endpoints.link_there(f"oci{name}", index)
+    for messages in ([endpoint("a", A), endpoint("b", A)], [EndpointGone("/a")]):
+        apply(managers, *messages)
+        assert "10.65.0.2/32" in routes(ledger)
+    assert ledger.routes.wanted(prefix("10.65.0.2/32")).oif == 2
+
+
+def test_a_block_of_one_address_yields_to_the_endpoint_that_has_it(managers, ledger):
+    managers.endpoints.link_there("ocia", 1)
+    apply(managers, endpoint("a", A), LocalBlock(A.cidr()))
+    assert routes(ledger)["10.65.0.2/32"].oif == 1
+    apply(managers, EndpointGone("/a"))
+    assert routes(ledger)["10.65.0.2/32"].kind == BLACKHOLE
+
+
+def test_applying_twice_changes_nothing(managers, ledger):
+    managers.endpoints.link_there("ocia", 1)
+    messages = [AddressSet("s:x", frozenset([A])), ProfileRules("p", (PORTS,), ()), endpoint(), LocalBlock(A.cidr())]
+    apply(managers, *messages)
+    once = wanted(ledger)
+    apply(managers, *messages)
+    assert wanted(ledger) == once
+
+
+STATE = [
+    *(AddressSet(f"s:{name}", frozenset([A, B])) for name in "xy"),
+    *(ProfileRules(name, (PORTS, WantedRule("Allow", source=Match(sets=("s:x",)))), ()) for name in "pq"),
+    *(
+        endpoint(name, Addr(4, i), profiles=profiles)
+        for i, (name, profiles) in enumerate(zip("abc", ("p", "pq", "x"), strict=True))
+    ),
+    LocalBlock(Cidr.parse("10.65.0.0/26")),
+    RemoteBlock(Cidr.parse("10.65.1.0/26"), B),
+]
+LINKS = [("ocia", 3), ("ocib", 4)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_of_messages_and_interfaces_does_not_matter(seed):
+    def state(steps):
+        ledger = Ledger()
+        managers = Managers(DataplaneConfig(), ledger)
+        for step in steps:
+            managers.endpoints.link_there(*step) if isinstance(step, tuple) else managers.apply(step)
+        return wanted(ledger)
+
+    steps = [*STATE, *LINKS]
+    assert state(random.Random(seed).sample(steps, len(steps))) == state(steps)
+
+
+def test_everything_gone_leaves_the_skeleton(managers, ledger):
+    before = wanted(ledger)
+    managers.endpoints.link_there("ocia", 1)
+    apply(managers, *STATE)
+    apply(managers, *(EndpointGone(f"/{name}") for name in "abc"), ProfileGone("p"), ProfileGone("q"))
+    apply(managers, AddressSetGone("s:x"), AddressSetGone("s:y"))
+    apply(managers, BlockGone(Cidr.parse("10.65.0.0/26")), BlockGone(Cidr.parse("10.65.1.0/26")))
+    assert wanted(ledger) == before
+    assert set(ledger.sets.updates()) == {spec.name for spec in SETS}
+
+
+def test_sync_and_revision_are_noted(managers):
+    apply(managers, InSync(), Revision(7), Revision(9))
+    assert (managers.in_sync, managers.revision) == (True, 9)
+
+
+def test_the_first_owner_by_name_wins_and_the_last_releases():
+    claims = Claims()
+    assert claims.claim("b", "key", 2) == 2
+    assert claims.claim("a", "key", 1) == 1
+    assert claims.release("a", "key") == 2
+    assert claims.release("b", "key") is None
+    assert claims.release("b", "key") is None

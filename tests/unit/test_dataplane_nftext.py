@@ -1,0 +1,87 @@
+"""The text for nft, against files that a reader can judge. OCICAT_GOLDEN=write renews them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ocicat.dataplane import nftext
+from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.ledger import Ledger
+from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.objects import Chain, Rule, SetSpec
+from ocicat.model.net import Addr, Cidr
+from ocicat.model.wanted import AddressSet, Endpoint, Match, ProfileRules, WantedRule
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+WEB = AddressSet("s:web", frozenset([Addr.parse("10.65.0.2")]))
+RULES = ProfileRules(
+    "web",
+    (
+        WantedRule("Allow", source=Match(sets=("s:web",))),
+        WantedRule("Allow", protocol=6, destination=Match(ports=((80, 80), (8000, 8100)))),
+        WantedRule(
+            "Deny", source=Match(nets=(Cidr.parse("10.0.0.0/8"), Cidr.parse("192.168.0.0/16"), Cidr.parse("fd00::/8")))
+        ),
+        WantedRule("Allow", family=4, protocol=1),
+        WantedRule("Allow", problem="field notSelector is not enforced by this version"),
+    ),
+    (WantedRule("Deny", destination=Match(nets=(Cidr.parse("169.254.169.254/32"),))), WantedRule("Allow")),
+)
+HOSTILE = ProfileRules('x" } ; flush ruleset; \n\u00e9', (WantedRule("Allow", problem='"; accept\n'),), ())
+
+
+def text_for(config, *messages):
+    """Everything that these messages ask of nft on an empty host."""
+    ledger = Ledger()
+    managers = Managers(config, ledger)
+    for message in messages:
+        managers.apply(message)
+    chains = [ledger.chain(name) for name in ledger.chains.updates()]
+    return nftext.transaction(ledger.sets.updates().values(), chains)
+
+
+CASES = {
+    "base": (DataplaneConfig(),),
+    "base-own-addresses": (
+        DataplaneConfig(
+            host_addresses=(Addr.parse("10.0.0.1"), Addr.parse("fd00::1")),
+            agent_ports=(5051, 31000),
+            interface_prefix="x",
+        ),
+    ),
+    "profile": (
+        DataplaneConfig(),
+        WEB,
+        RULES,
+        Endpoint("/a", "ocia", (Addr.parse("10.65.0.2"),), ("web", "missing")),
+        Endpoint("/b", "ocib", (Addr.parse("10.65.0.3"),), ()),
+    ),
+    "hostile-names": (DataplaneConfig(), HOSTILE, Endpoint("/a", "ocia", (), (HOSTILE.name,))),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden(name):
+    path = GOLDEN / f"{name}.nft"
+    text = text_for(*CASES[name])
+    if os.environ.get("OCICAT_GOLDEN") == "write":
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_a_rebuild_removes_the_table_in_the_same_text():
+    text = nftext.transaction([], [Chain("c", (Rule("drop"),))], rebuild=True)
+    assert text.startswith("table inet ocicat\ndelete table inet ocicat\ntable inet ocicat {\n\tchain c {\n")
+
+
+def test_a_declared_chain_keeps_its_rules():
+    text = nftext.transaction([], [], declared=[Chain("c", (Rule("drop"),))])
+    assert "flush" not in text
+    assert "drop" not in text
+
+
+def test_removal_takes_rules_then_chains_then_sets():
+    text = nftext.removal(["a", "b"], [SetSpec("s", "mark"), SetSpec("m", "mark", verdicts=True)])
+    verbs = [" ".join(line.split()[:2]) for line in text.splitlines()]
+    assert verbs == ["flush chain"] * 2 + ["delete chain"] * 2 + ["delete set", "delete map"]

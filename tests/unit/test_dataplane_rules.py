@@ -1,0 +1,112 @@
+"""A wanted rule as nft rules, without a kernel."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocicat.dataplane.rules import merged, render, set_name
+from ocicat.model.net import Cidr
+from ocicat.model.wanted import Match, WantedRule
+from ocicat.netlink.nftset import Element
+
+
+def texts(rule, allow="accept"):
+    return [each.text for each in render(rule, allow).rules]
+
+
+def nets(*cidrs):
+    return Match(nets=tuple(map(Cidr.parse, cidrs)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (WantedRule("Allow"), ["accept"]),
+        (WantedRule("Deny"), ["drop"]),
+        (WantedRule("Allow", family=4), ["meta nfproto ipv4 accept"]),
+        (WantedRule("Allow", family=6, protocol=58), ["meta nfproto ipv6 meta l4proto 58 accept"]),
+        (WantedRule("Allow", protocol=6), ["meta l4proto 6 accept"]),
+        (WantedRule("Allow", protocol=17, destination=Match(ports=((53, 53),))), ["udp dport 53 accept"]),
+        (WantedRule("Deny", protocol=132, source=Match(ports=((1, 9),))), ["sctp sport 1-9 drop"]),
+        (WantedRule("Allow", source=nets("10.0.0.0/8")), ["ip saddr 10.0.0.0/8 accept"]),
+        (WantedRule("Allow", source=nets("0.0.0.0/0")), ["meta nfproto ipv4 accept"]),
+        (WantedRule("Allow", destination=nets("fd00::/8")), ["ip6 daddr fd00::/8 accept"]),
+        (WantedRule("Allow", source=nets("10.0.0.0/8"), destination=nets("fd00::/8")), []),
+        (WantedRule("Allow", family=6, source=nets("10.0.0.0/8")), []),
+        (
+            WantedRule("Allow", source=Match(sets=("s:a", "s:b"))),
+            ["ip saddr @s4-a ip saddr @s4-b accept", "ip6 saddr @s6-a ip6 saddr @s6-b accept"],
+        ),
+        (
+            WantedRule(
+                "Allow", family=4, protocol=6, source=Match(sets=("s:a",)), destination=Match(ports=((80, 80),))
+            ),
+            ["ip saddr @s4-a tcp dport 80 accept"],
+        ),
+    ],
+)
+def test_rendering(rule, expected):
+    assert texts(rule) == expected
+
+
+def test_allow_is_the_verdict_of_the_direction():
+    assert texts(WantedRule("Allow"), allow="goto egress-allowed") == ["goto egress-allowed"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        WantedRule("Log"),
+        WantedRule("Pass"),
+        WantedRule("Allow", destination=Match(ports=((80, 80),))),
+        WantedRule("Allow", protocol=1, destination=Match(ports=((80, 80),))),
+    ],
+)
+def test_what_cannot_be_rendered_drops_everything_and_is_a_problem(rule):
+    rendered = render(rule, "accept")
+    assert [each.text for each in rendered.rules] == ["drop"]
+    assert rendered.problem
+    assert rendered.problem in rendered.rules[0].note
+
+
+def test_a_problem_that_came_with_the_rule_is_not_told_twice():
+    rendered = render(WantedRule("Allow", problem="named ports"), "accept")
+    assert [each.text for each in rendered.rules] == ["drop"]
+    assert rendered.problem == ""
+
+
+def test_several_ranges_are_a_set_named_by_content():
+    one = render(WantedRule("Allow", protocol=6, destination=Match(ports=((80, 90), (22, 22), (85, 95)))), "accept")
+    two = render(WantedRule("Deny", protocol=17, source=Match(ports=((22, 22), (80, 95)))), "accept")
+    assert one.sets == two.sets
+    assert one.sets[0].elements == (
+        Element(b"\0\x16"),
+        Element(b"\0\x17", interval_end=True),
+        Element(b"\0\x50"),
+        Element(b"\0\x60", interval_end=True),
+    )
+    assert one.rules[0].text == f"tcp dport @{one.sets[0].spec.name} accept"
+
+
+def test_nets_of_both_families_are_two_sets():
+    rendered = render(
+        WantedRule("Allow", source=nets("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8", "fd00::/8", "fe80::/10")), "accept"
+    )
+    assert [(each.spec.key, len(each.elements)) for each in rendered.sets] == [("ipv4_addr", 2), ("ipv6_addr", 4)]
+
+
+def test_a_set_has_the_name_of_its_selector_or_a_digest():
+    assert set_name("s:Az-_09", 4) == "s4-Az-_09"
+    for wild in ("s:a b", "s:", "x:a", "s:a{", "s:" + "a" * 200, 's:"; drop'):
+        assert set_name(wild, 6).startswith("s6-")
+        assert set_name(wild, 6)[3:].isalnum()
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1]))))
+def test_merged_ranges_hold_the_same_numbers_and_never_touch(ranges):
+    result = merged(ranges)
+    numbers = {number for first, last in ranges for number in range(first, last + 1)}
+    assert {number for first, last in result for number in range(first, last + 1)} == numbers
+    assert all(one[1] + 1 < two[0] for one, two in pairwise(result))
