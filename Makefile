@@ -1,10 +1,12 @@
 # Two commands do everything on a fresh Debian 12, as root: `make demo` and `make test`. Both set up what they need, once.
 
+.DEFAULT_GOAL := help
 SHELL   := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON  ?= /usr/bin/python3
 VENV    := .venv
 BIN     := $(VENV)/bin
-STATE   := .make
+STATE   := $(VENV)/.made
 
 # What the agent and the lab need from Debian, and what the tests and benchmarks need beside it.
 DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
@@ -29,7 +31,7 @@ lint: setup-dev
 	@$(BIN)/ruff check -q src tests bench
 	@$(BIN)/ruff format -q --check src tests bench
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing | tail -n 2
+	@$(BIN)/lint-imports --no-logo | tail -n 2
 
 bench: setup-dev mesos
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
@@ -71,5 +73,5 @@ $(BIN)/python -m pip install -q --upgrade 'pip>=25.1' && $(BIN)/python -m pip in
 endef
 
 clean:
-	rm -rf $(VENV) $(STATE) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

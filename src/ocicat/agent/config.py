@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ocicat.model.net import Addr, Cidr, parse_interface
 
 DEFAULT_SOCKET = Path("/run/ocicat/agent.sock")
 DEFAULT_STORE = "sqlite:///var/lib/ocicat/store.db"
+SOCKET_MAX_BYTES = 107  # the kernel's limit for the path of a unix socket
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")
 
 
@@ -41,6 +43,7 @@ def check(config: AgentConfig) -> AgentConfig:
             hint="give the name under which Mesos knows this host: --host NAME",
         )
     _check_address(config.address)
+    _check_socket(config.socket)
     for port in config.agent_ports:
         if not 1 <= port <= 65535:
             raise UserError(f"Mesos agent port {port} is not in 1 to 65535")
@@ -49,6 +52,14 @@ def check(config: AgentConfig) -> AgentConfig:
     if config.add_timeout_s <= 0 or config.resync_interval_s <= 0:
         raise UserError("timeouts and intervals must be greater than 0 s")
     return config
+
+
+def _check_socket(text: str) -> None:
+    """The plugin is run with any working directory: only an absolute path means the same to both."""
+    if not text.startswith("/") or text.endswith("/"):
+        raise UserError(f"socket {text!r} is not the absolute path of a file", hint=f"for example {DEFAULT_SOCKET}")
+    if len(os.fsencode(text)) > SOCKET_MAX_BYTES:
+        raise UserError(f"socket {text!r} is longer than {SOCKET_MAX_BYTES} bytes", hint="choose a shorter path")
 
 
 def _check_address(text: str) -> None:

@@ -2,7 +2,8 @@
 
 1. Nothing is served before the kernel is as the datastore wants it: the socket appears when the agent is ready.
 2. One agent per socket: a second one is refused while the first lives, by a lock that dies with its process.
-3. Stopping, or dying, leaves the kernel as it is: traffic and policy go on.
+3. Stopping, or dying, leaves the kernel as it is: traffic and policy go on. It can be stopped at any time, also while it starts.
+4. What the kernel refuses for the moment does not end the agent: it is told, and tried again.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ocicat.agent.config import AgentConfig, check
 from ocicat.agent.identity import INTERFACE_PREFIX
@@ -27,10 +29,12 @@ from ocicat.clock import SystemClock
 from ocicat.cni.server import Server
 from ocicat.dataplane.api import Applied, DataplaneConfig, EndpointFailed, EndpointsInForce, Problem, Report
 from ocicat.dataplane.apply import Dataplane
-from ocicat.errors import Refused
+from ocicat.errors import OcicatError, Refused
 from ocicat.ipam.allocator import Allocator
 from ocicat.store.open import open_store
 from ocicat.store.syncer import Syncer, Updates
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -98,18 +102,29 @@ async def run(config: AgentConfig) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(Path(config.socket)))
-        tasks = await _start(config, stack)
         stopping = asyncio.create_task(stop.wait(), name="stop")
-        done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        for task in done - {stopping}:
-            task.result()  # a task that ends by itself has failed: its error is the agent's
+        stack.push_async_callback(_cancel, stopping)
+        starting = asyncio.create_task(_start(config, stack), name="start")
+        if await _first(stopping, starting) is starting:
+            await _first(stopping, *starting.result())
+        else:
+            await _cancel(starting)
         log.info("stopping; the kernel stays as it is")
+
+
+async def _first(stopping: asyncio.Task[bool], *others: asyncio.Task[T]) -> asyncio.Task[bool] | asyncio.Task[T]:
+    """The one that ends first. Where it failed, its error is the agent's."""
+    waiting: list[asyncio.Task[bool] | asyncio.Task[T]] = [*others, stopping]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    first = next(task for task in waiting if task.done())
+    first.result()
+    return first
 
 
 async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Task[None]]:
     """Everything in the order in which it depends on each other; undone in reverse by `stack`."""
     loop = asyncio.get_running_loop()
+    mtu = interface_mtu(config.host_address)  # before anything is written: the address may be mistyped
     store = await open_store(config.store)
     stack.push_async_callback(store.close)
     await register(store, config)
@@ -117,7 +132,7 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     dataplane_config = DataplaneConfig(
         host_addresses=(config.host_address,),
         agent_ports=config.agent_ports,
-        mtu=config.mtu or interface_mtu(config.host_address),
+        mtu=config.mtu or mtu,
         interface_prefix=INTERFACE_PREFIX,
     )
 
@@ -171,10 +186,13 @@ async def _mend(dataplane: Dataplane, interval_s: float) -> None:
     """Reads the kernel back from time to time: what others removed comes back."""
     while True:
         await asyncio.sleep(interval_s)
-        await asyncio.wrap_future(dataplane.resync())
+        try:
+            await asyncio.wrap_future(dataplane.resync())
+        except OcicatError as error:
+            log.warning("the kernel could not be read back, which is tried again in %g s: %s", interval_s, error)
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[T]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -182,8 +200,12 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Promise 2. The lock is a file beside the socket; the kernel drops it when the process ends, however it ends."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
+    try:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock = path.with_name(path.name + ".lock").open("w")
+    except OSError as error:
+        raise Refused(f"cannot serve {path}: {error}", hint="run as root, or choose another --socket") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

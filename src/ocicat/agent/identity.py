@@ -10,6 +10,7 @@ import hashlib
 
 from ocicat.agent import profiles
 from ocicat.cni.request import NetworkInfo, Request
+from ocicat.errors import UserError
 from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.names import WorkloadEndpointIds, label_value
@@ -54,7 +55,8 @@ def identify(host: str, request: Request) -> Identity:
 
 
 def handle(container: str, interface: str) -> str:
-    return f"{container}.{interface}"
+    """Neither of the two can have a colon in it: no two pairs share a handle."""
+    return f"{container}:{interface}"
 
 
 def interface_name(container: str, interface: str) -> str:
@@ -63,8 +65,14 @@ def interface_name(container: str, interface: str) -> str:
 
 
 def endpoint(host: str, request: Request, identity: Identity, addresses: tuple[Addr, ...]) -> WorkloadEndpoint:
-    """The object as it is stored."""
+    """The object as it is stored. Errors: UserError when a label claims what only a group gives."""
     labels = _labels(request.info) | {NAMESPACE: identity.namespace, ORCHESTRATOR: request.orchestrator}
+    for key in labels:
+        if key.startswith(profiles.MEMBER_PREFIX):
+            raise UserError(
+                f"container {request.container_id}: the label {key!r} marks the members of a group",
+                hint="name the group among the groups of its NetworkInfo",
+            )
     return WorkloadEndpoint(
         metadata=Metadata(name=identity.name, namespace=identity.namespace, labels=labels),
         spec=WorkloadEndpointSpec(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ocicat.agent.config import AgentConfig
+from ocicat.dataplane.ownership import DETACHED
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model import keys
-from ocicat.model.codec import decode_json, encode_json
+from ocicat.model.codec import decode_json, encode_json, with_field
 from ocicat.model.net import Addr
 from ocicat.model.resources import Metadata, Node, NodeBGPSpec, NodeSpec
 from ocicat.netlink import address, link
@@ -24,27 +25,23 @@ async def register(store: Datastore, config: AgentConfig) -> None:
         if wanted is None:
             return
         try:
-            await store.commit([Compare(key, stored.modified if stored else 0)], [Put(key, encode_json(wanted))])
+            await store.commit([Compare(key, stored.modified if stored else 0)], [Put(key, wanted)])
         except Conflict:
             continue
         return
     raise Unavailable(f"node {config.host} is being changed by somebody else", hint="start the agent again")
 
 
-def _with_address(value: bytes | None, config: AgentConfig) -> object | None:
+def _with_address(value: bytes | None, config: AgentConfig) -> bytes | None:
     """The node as it should be, or None when it is. Fields that we have no word for stay as they are."""
     if value is None:
-        return Node(metadata=Metadata(name=config.host), spec=NodeSpec(bgp=NodeBGPSpec(ipv4_address=config.address)))
+        spec = NodeSpec(bgp=NodeBGPSpec(ipv4_address=config.address))
+        return encode_json(Node(metadata=Metadata(name=config.host), spec=spec))
     what = f"node {config.host}"
     known = decode_json(Node, value, what=what)
     if known.spec.bgp is not None and known.spec.bgp.ipv4_address == config.address:
         return None
-    node = decode_json(dict[str, dict[str, object] | str], value, what=what)
-    spec = node.setdefault("spec", {})
-    bgp = spec.setdefault("bgp", {}) if isinstance(spec, dict) else {}
-    if isinstance(bgp, dict):
-        bgp["ipv4Address"] = config.address
-    return node
+    return with_field(value, ("spec", "bgp", "ipv4Address"), config.address, what=what)
 
 
 def interface_mtu(host_address: Addr) -> int:
@@ -59,6 +56,7 @@ def interface_mtu(host_address: Addr) -> int:
 
 
 def own_interfaces(prefix: str) -> frozenset[str]:
-    """The host's sides of containers' interfaces that exist now."""
+    """The host's sides of containers' interfaces that exist now; those that are only waiting to be deleted do not."""
     with RouteSocket() as kernel:
-        return frozenset(found.name for found in kernel.dump(link.dump()) if found.name.startswith(prefix))
+        links = kernel.dump(link.dump())
+    return frozenset(found.name for found in links if found.name.startswith(prefix) and found.alias != DETACHED)

@@ -1,22 +1,23 @@
 """A container's interface from ADD to DEL: address, endpoint, veth, policy in force; and back.
 
 1. ADD returns when, and only when, the kernel enforces the endpoint's policy; before that the interface is closed.
-2. An ADD that fails leaves nothing: no address, no endpoint, no interface. So does one that runs out of time.
+2. An ADD that fails, is broken off, or runs out of time leaves nothing of its own: no address, no endpoint, no interface. What an
+   earlier ADD of the same interface made stays until its DEL. (Profiles made for new groups stay: they are the operator's.)
 3. ADD of what is there already gives the same answer again: a plugin whose agent died in the middle simply asks again.
-4. DEL always succeeds for what it does not know. The interface is closed before its address becomes free.
-5. When the datastore cannot be written, a DEL still closes the interface and succeeds; the address is given back as soon as the
-   datastore allows it. (Apache Mesos never repeats a DEL that failed.)
+4. DEL always succeeds: at once for what it does not know, and also while the datastore or the kernel refuses. The interface is
+   closed before its address becomes free; what could not be done is tried again until it is (`agent.departures`).
+5. Who calls sees to it that there is one request at a time for an interface of a container (`cni.server` does).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, field
 
-from ocicat.agent import identity, profiles
+from ocicat.agent import groups, identity
 from ocicat.agent.config import AgentConfig
+from ocicat.agent.departures import Departures, Leaving
 from ocicat.agent.identity import Identity
 from ocicat.agent.inforce import InForce
 from ocicat.agent.local import Local
@@ -24,22 +25,20 @@ from ocicat.clock import Clock
 from ocicat.cni.request import Request
 from ocicat.cni.result import Attachment
 from ocicat.cni.spec import CniError, Code
-from ocicat.dataplane.api import Attach, Detach
+from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.apply import Dataplane
-from ocicat.errors import Conflict, OcicatError, Refused, Unavailable
+from ocicat.errors import Conflict, Refused, Unavailable, UserError
 from ocicat.ipam.allocator import Allocator
 from ocicat.ipam.request import Request as AddressRequest
-from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, encode_json
 from ocicat.model.net import Addr
 from ocicat.model.resources import WorkloadEndpoint
-from ocicat.store.base import Compare, Datastore, Delete, Put
+from ocicat.store.base import Compare, Datastore, Put
 
 log = logging.getLogger(__name__)
 
 GATEWAY = Addr.parse("169.254.1.1")
-RELEASE_RETRY_S = 1.0
 ATTEMPTS = 3
 
 
@@ -54,9 +53,10 @@ class Workloads:
     dataplane: Dataplane
     local: Local
     in_force: InForce
-    _late: dict[str, asyncio.Task[None]] = field(
-        default_factory=dict
-    )  # handle -> a release that waits for the datastore
+    departures: Departures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.departures = Departures(self.allocator, self.dataplane, self.local)
 
     async def add(self, request: Request) -> Attachment:
         try:
@@ -73,11 +73,13 @@ class Workloads:
         container, interface = request.container_id, request.interface
         found = self.local.find(container, interface)
         handle = identity.handle(container, interface)
-        known = found or self.allocator.addresses_of(handle)
-        key = found[0] if found else identity.identify(self.config.host, request).key if known else ""
-        await self._close(key, identity.interface_name(container, interface))
-        if known:
-            await self._release(handle, key)
+        leaving = Leaving(
+            key=found[0] if found else self._key(request),
+            handle=handle,
+            interface=identity.interface_name(container, interface),
+            owns=bool(found or self.allocator.addresses_of(handle)),
+        )
+        await self.departures.take_back(leaving)
 
     async def check(self, request: Request) -> None:
         found = self.local.find(request.container_id, request.interface)
@@ -88,7 +90,13 @@ class Workloads:
             )
         key, endpoint = found
         ids = identity.identify(self.config.host, request)
-        attach = self._attach(request, ids, _addresses(endpoint))
+        addresses = _addresses(endpoint)
+        if request.previous is not None and set(request.previous) != set(addresses):
+            raise Refused(
+                f"container {request.container_id}, {request.interface}: has {', '.join(map(str, addresses))},"
+                f" and its prevResult says {', '.join(map(str, request.previous)) or 'none'}"
+            )
+        attach = self._attach(request, ids, addresses)
         wrong = await asyncio.wrap_future(self.dataplane.verify(key, attach))
         if wrong:
             raise Refused(f"container {request.container_id}, {request.interface}: {'; '.join(wrong)}")
@@ -96,37 +104,36 @@ class Workloads:
     async def reclaim(self, interfaces: frozenset[str]) -> None:
         """Gives back what containers left that vanished while no agent ran: endpoints whose interface is not among `interfaces`.
 
+        Only endpoints that an agent of ours made: those of other tools on this host are theirs. Nothing may be served before.
         A container without its host-side interface has no network, whatever else lives of it; an ADD that was cut off in the
         middle is asked again by its plugin and starts from nothing.
         """
-        for key, endpoint in list(self.local.endpoints.items()):
-            if endpoint.spec.interface_name not in interfaces:
-                log.info(
-                    "endpoint %s has lost its interface: giving back %s", key, ", ".join(endpoint.spec.ip_networks)
-                )
-                await self._release(identity.handle(endpoint.spec.container_id, endpoint.spec.endpoint), key)
+        lost = [
+            (key, endpoint)
+            for key, endpoint in self.local.endpoints.items()
+            if _is_ours(endpoint) and endpoint.spec.interface_name not in interfaces
+        ]
+        for key, endpoint in lost:
+            log.info("endpoint %s has lost its interface: giving back %s", key, ", ".join(endpoint.spec.ip_networks))
+        leaving = (Leaving(key, identity.handle(e.spec.container_id, e.spec.endpoint), "") for key, e in lost)
+        await asyncio.gather(*map(self.departures.take_back, leaving))
 
     async def close(self) -> None:
-        late = list(self._late.values())
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await self.departures.close()
 
     # --- ADD ----------------------------------------------------------------------------------------------------
 
     async def _add(self, request: Request, ids: Identity) -> Attachment:
-        if late := self._late.get(ids.handle):  # its predecessor of the same name has not let go yet
-            await asyncio.shield(late)
-        await self._ensure_profiles(identity.profile_names(request))
+        await self.departures.gone(ids.handle)
+        for name in identity.profile_names(request):
+            if name not in self.local.profiles:
+                await groups.make_profile(self.store, name)
         granted = await self._allocate(request, ids)
         try:
-            attach = self._attach(request, ids, granted.addresses)
-            attached = await asyncio.wrap_future(self.dataplane.attach(attach))
-            await self.in_force.wait(ids.key, granted.revision)
-        except (OcicatError, asyncio.CancelledError):
+            attached = await self._attach_in_force(request, ids, granted)
+        except BaseException:
             if granted.fresh:
-                await self._close(ids.key, ids.interface)
-                await self._release(ids.handle, ids.key)
+                await self.departures.take_back(Leaving(ids.key, ids.handle, ids.interface))
             raise
         return Attachment(
             interface=request.interface,
@@ -137,18 +144,16 @@ class Workloads:
             dns=request.config.dns,
         )
 
-    async def _ensure_profiles(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            if name in self.local.profiles:
-                continue
-            key = keys.profile(name)
-            with suppress(Conflict):  # somebody else made it meanwhile: theirs counts
-                await self.store.commit([Compare(key, 0)], [Put(key, encode_json(profiles.group_profile(name)))])
-            self.local.profiles.add(name)
+    async def _attach_in_force(self, request: Request, ids: Identity, granted: Granted) -> Attached:
+        attach = self._attach(request, ids, granted.addresses)
+        with self.in_force.expected(ids.key, granted.revision) as in_force:
+            attached = await asyncio.wrap_future(self.dataplane.attach(attach))
+            await in_force
+        return attached
 
     async def _allocate(self, request: Request, ids: Identity) -> Granted:
         """The endpoint's addresses, stored with it: new ones, or those it has already."""
-        known = self.local.find(request.container_id, request.interface) is not None
+        known = await self._known(request, ids)
         for _ in range(ATTEMPTS):
             if known and (existing := await self._existing(request, ids)):
                 return existing
@@ -159,6 +164,16 @@ class Workloads:
                 continue
             return Granted(made.addresses, made.revision, fresh=True)
         raise Unavailable(f"endpoint {ids.name} is being changed by somebody else", hint="try again")
+
+    async def _known(self, request: Request, ids: Identity) -> bool:
+        """Does the endpoint seem to be there? Refused when the interface is there as another one, in another namespace."""
+        found = self.local.find(request.container_id, request.interface)
+        if found is not None and found[0] != ids.key and await self.store.get(found[0]) is not None:
+            raise Refused(
+                f"container {request.container_id} has {request.interface} already, as endpoint {found[0]}",
+                hint="DEL it before it changes its namespace",
+            )
+        return found is not None
 
     def _address_request(self, request: Request, ids: Identity) -> AddressRequest:
         def writes(addresses: tuple[Addr, ...]) -> list[tuple[Compare | None, Put]]:
@@ -202,31 +217,12 @@ class Workloads:
             mtu=request.config.mtu or 0,
         )
 
-    # --- DEL ----------------------------------------------------------------------------------------------------
-
-    async def _close(self, key: str, interface: str) -> None:
-        self.in_force.forget(key)
-        await asyncio.wrap_future(self.dataplane.detach(Detach(key=key, interface=interface)))
-
-    async def _release(self, handle: str, key: str) -> None:
-        """Now, or as soon as the datastore allows it (promise 5)."""
+    def _key(self, request: Request) -> str:
+        """The endpoint's key if it had one. A container that cannot be named has none, and DEL must succeed for it too."""
         try:
-            await self._give_back(handle, key)
-        except Unavailable as error:
-            log.warning("the addresses of %s are given back later: %s", handle, error)
-            task = asyncio.create_task(self._give_back_when_possible(handle, key), name=f"release {handle}")
-            self._late[handle] = task
-            task.add_done_callback(lambda _: self._late.pop(handle, None))
-
-    async def _give_back_when_possible(self, handle: str, key: str) -> None:
-        while True:
-            await asyncio.sleep(RELEASE_RETRY_S)
-            with suppress(Unavailable):
-                return await self._give_back(handle, key)
-
-    async def _give_back(self, handle: str, key: str) -> None:
-        await self.allocator.release(handle, [Delete(key)])
-        self.local.observe(key, None)
+            return identity.identify(self.config.host, request).key
+        except UserError:
+            return ""
 
 
 class Granted(Struct, frozen=True):
@@ -239,3 +235,8 @@ class Granted(Struct, frozen=True):
 
 def _addresses(endpoint: WorkloadEndpoint) -> tuple[Addr, ...]:
     return tuple(Addr.parse(network.partition("/")[0]) for network in endpoint.spec.ip_networks)
+
+
+def _is_ours(endpoint: WorkloadEndpoint) -> bool:
+    spec = endpoint.spec
+    return spec.interface_name == identity.interface_name(spec.container_id, spec.endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
@@ -10,6 +11,7 @@ import click
 from ocicat import __version__
 from ocicat.errors import OcicatError
 
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # what writing the result may end with; all else is a defect
 COMMANDS = {
     "agent": "the agent of one host: addresses, routes and policy for its containers",
     "endpoints": "the containers' interfaces: host, address, profiles",
@@ -62,4 +64,10 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; so do we
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS:
+            raise
+        click.echo(f"ocicat: standard output: {error.strerror}", err=True)
+        sys.stdout = None  # or the interpreter would try, and fail, to flush it again
         sys.exit(1)

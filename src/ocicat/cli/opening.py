@@ -1,14 +1,17 @@
-"""Opening the datastore for one command of the command line."""
+"""Opening the datastore for one command of the command line, and reading what is in it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from ocicat.agent.config import DEFAULT_STORE
+from ocicat.errors import NotFound, UserError
+from ocicat.model.codec import decode_json
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
 
@@ -19,8 +22,10 @@ store_option = click.option(
 )
 
 
-def with_store(url: str, action: Callable[[Datastore], Awaitable[T]]) -> T:
-    """Runs `action` on the open store and closes it."""
+def with_store(url: str, action: Callable[[Datastore], Awaitable[T]], *, create: bool = False) -> T:
+    """Runs `action` on the open store and closes it. NotFound when there is none; `create` makes it instead."""
+    if not create:
+        _must_exist(url)
 
     async def opened() -> T:
         store = await open_store(url)
@@ -30,3 +35,21 @@ def with_store(url: str, action: Callable[[Datastore], Awaitable[T]]) -> T:
             await store.close()
 
     return asyncio.run(opened())
+
+
+async def read_all(store: Datastore, prefix: str, wanted: type[T]) -> list[T]:
+    """All objects under the prefix, in the order of their keys. One that cannot be read is told, and never hides the others."""
+    found: list[T] = []
+    for item in (await store.range(prefix)).items:
+        try:
+            found.append(decode_json(wanted, item.value, what=item.key))
+        except UserError as error:
+            click.echo(f"ocicat: left out: {error}", err=True)
+    return found
+
+
+def _must_exist(url: str) -> None:
+    """Looking must not make a store: whoever mistypes its address would be told that it is empty."""
+    path = url.removeprefix("sqlite://")
+    if path != url and path.startswith("/") and not Path(path).exists():
+        raise NotFound(f"store {url}: there is no such file", hint="the agent makes it, and `ocicat pool add`")

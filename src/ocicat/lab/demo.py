@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import statistics
 import sys
 import time
@@ -64,11 +65,15 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave everything running and say what to try")
     keep = parser.parse_args().keep
     talk = Progress()
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the lab goes then too
     try:
         demo(keep=keep, talk=talk)
     except OcicatError as error:
         talk(f"FAILED: {error}")
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        talk("interrupted")
+        sys.exit(130)
 
 
 def demo(*, keep: bool, talk: Progress) -> None:

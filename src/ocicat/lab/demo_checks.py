@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from ocicat.errors import Refused
 from ocicat.lab.lab import Lab
 from ocicat.lab.spec import Host
 from ocicat.model import keys
@@ -92,8 +93,16 @@ async def _from(lab: Lab, source: Running, tasks: Sequence[Running], port: int) 
         str(PROBE),
         str(PROBE_TIMEOUT_S),
     ]
-    process = await asyncio.create_subprocess_exec(*argv, *texts, stdout=asyncio.subprocess.PIPE)
-    output, _ = await process.communicate()
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, *texts, stdout=pipe, stderr=pipe)
+    try:
+        output, errors = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.communicate()
+        raise
+    if process.returncode:  # or everything it was to reach would count as unreachable
+        raise Refused(f"task {source.name}: nothing could be measured: {errors.decode(errors='replace').strip()}")
     reached = dict(line.split() for line in output.decode().splitlines())
     return {
         (source.name, name): Reach(

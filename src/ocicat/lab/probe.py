@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 import struct
 import sys
 import time
+from collections.abc import Iterator
 
 ECHO_REQUEST, ECHO_REPLY = 8, 0
 RETRY_S = 0.25  # a first packet may be lost while a neighbour is being resolved
@@ -20,7 +22,7 @@ RETRY_S = 0.25  # a first packet may be lost while a neighbour is being resolved
 def probe(targets: list[str], timeout_s: float) -> dict[str, bool]:
     """Every target with whether it answered in time."""
     deadline = time.monotonic() + timeout_s
-    tcp = {_connect(target): target for target in targets if target.startswith("tcp:")}
+    tcp = dict(_connecting(targets))
     icmp = {target.split(":")[1]: target for target in targets if target.startswith("icmp:")}
     reached: set[str] = set()
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as echo:
@@ -44,12 +46,17 @@ def probe(targets: list[str], timeout_s: float) -> dict[str, bool]:
     return {target: target in reached for target in targets}
 
 
-def _connect(target: str) -> socket.socket:
-    _, ip, port = target.split(":")
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    connection.settimeout(0)
-    connection.connect_ex((ip, int(port)))
-    return connection
+def _connecting(targets: list[str]) -> Iterator[tuple[socket.socket, str]]:
+    """One refused at once (no route, forbidden) is not among them: its socket would later look as if it were connected."""
+    for target in targets:
+        if target.startswith("tcp:"):
+            _, ip, port = target.split(":")
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            connection.settimeout(0)
+            if connection.connect_ex((ip, int(port))) in (0, errno.EINPROGRESS):
+                yield connection, target
+            else:
+                connection.close()
 
 
 def _send_echoes(echo: socket.socket, ips: list[str]) -> None:

@@ -6,7 +6,7 @@ field at fault and the rule it breaks; nothing else escapes. Unknown fields are 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import TypeVar, cast
 
@@ -28,9 +28,30 @@ def _decoder(wanted: Hashable) -> msgspec.json.Decoder[object]:
 def decode_json(wanted: type[T], data: bytes | str, *, what: str = "") -> T:
     """`data` as a `wanted`. `what` names the document in the error ("profile a", "the network configuration")."""
     try:
-        return cast("T", _decoder(cast("Hashable", wanted)).decode(data))
+        return _decode(wanted, data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # ValidationError is one of the first
         raise UserError(f"{what or wanted.__name__}: {_plain(error)}") from error
+
+
+def _decode(wanted: type[T], data: bytes | str) -> T:
+    """Go writes a list or map that holds nothing as null, and reads null as a field that is not there: so do we."""
+    try:
+        return cast("T", _decoder(cast("Hashable", wanted)).decode(data))
+    except msgspec.ValidationError:
+        document = msgspec.json.decode(data)
+        without = _without_nulls(document)
+        if without == document:
+            raise
+        return msgspec.convert(without, wanted)
+
+
+def _without_nulls(value: object) -> object:
+    """In lists a null has a place and a meaning of its own (a free address)."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    return value
 
 
 def encode_json(value: object) -> bytes:
@@ -43,17 +64,26 @@ def pretty_json(value: object) -> str:
     return msgspec.json.format(encode_json(value), indent=2).decode() + "\n"
 
 
+def with_field(data: bytes, path: Sequence[str], value: object, *, what: str = "") -> bytes:
+    """The JSON object `data` with the field at `path` (its outermost name first) set, and everything else as it was.
+
+    For objects of which others know more than our records do: decoding and encoding a record would drop what it has no word for.
+    """
+    document = decode_json(dict[str, object], data, what=what)
+    inner = document
+    for name in path[:-1]:
+        found = inner.get(name)
+        inner[name] = inner = found if isinstance(found, dict) else {}
+    inner[path[-1]] = value
+    return encode_json(document)
+
+
 def convert(wanted: type[T], value: object, *, what: str = "") -> T:
     """Plain dictionaries and lists (from YAML, say) as a `wanted`."""
     try:
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
         raise UserError(f"{what or wanted.__name__}: {_plain(error)}") from error
-
-
-def plain(value: object) -> object:
-    """A record as plain dictionaries and lists, ready for another encoder."""
-    return msgspec.to_builtins(value)
 
 
 def _plain(error: Exception) -> str:

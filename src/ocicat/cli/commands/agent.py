@@ -20,9 +20,19 @@ from ocicat.obs import logs
 )
 @click.option("--mtu", type=int, default=0, help="Of containers. [default: that of the interface that has --address]")
 @click.option(
-    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What is less important is not logged.",
 )
-@click.option("--log-style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-style",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people or for collectors.",
+)
 def command(
     host: str,
     address: str,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ocicat.cli.opening import store_option, with_store
+from ocicat.cli.opening import read_all, store_option, with_store
 from ocicat.cli.output import Format, format_option, show
 from ocicat.model import keys
-from ocicat.model.codec import decode_json
 from ocicat.model.resources import WorkloadEndpoint
 from ocicat.store.base import Datastore
 
@@ -17,11 +16,15 @@ from ocicat.store.base import Datastore
 @store_option
 @format_option
 def command(host: str, store: str, style: Format) -> None:
-    """List the containers' interfaces: host, container, address, profiles."""
+    """List the containers' interfaces: host, container, address, profiles.
+
+    \b
+    Example:
+      ocicat endpoints --host h1.example.com -o json
+    """
 
     async def read(opened: Datastore) -> list[WorkloadEndpoint]:
-        snapshot = await opened.range(keys.WORKLOADS)
-        found = (decode_json(WorkloadEndpoint, item.value, what=item.key) for item in snapshot.items)
+        found = await read_all(opened, keys.WORKLOADS, WorkloadEndpoint)
         return [endpoint for endpoint in found if host in ("", endpoint.spec.node)]
 
     show(

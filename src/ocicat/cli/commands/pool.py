@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ocicat.cli.opening import store_option, with_store
+from ocicat.cli.opening import read_all, store_option, with_store
 from ocicat.cli.output import Format, format_option, show
 from ocicat.errors import Conflict, Refused, UserError
 from ocicat.model import keys
-from ocicat.model.codec import decode_json, encode_json
+from ocicat.model.codec import encode_json
 from ocicat.model.names import dns_name
 from ocicat.model.net import Cidr
 from ocicat.model.resources import IPPool, IPPoolSpec, Metadata
@@ -27,7 +27,12 @@ def command() -> None:
 @store_option
 @format_option
 def list_pools(store: str, style: Format) -> None:
-    """The pools, in the order of their names."""
+    """The pools, in the order of their names.
+
+    \b
+    Example:
+      ocicat pool list -o json
+    """
     show(
         style,
         with_store(store, _pools),
@@ -45,10 +50,10 @@ def list_pools(store: str, style: Format) -> None:
 @command.command()
 @click.argument("name")
 @click.argument("cidr")
-@click.option("--block-size", type=int, default=0, help="Prefix length of a host's blocks. [default: 26, IPv6 122]")
+@click.option("--block-size", type=int, help="Prefix length of a host's blocks. [default: 26, IPv6 122]")
 @click.option("--dry-run", is_flag=True, help="Check only.")
 @store_option
-def add(name: str, cidr: str, block_size: int, dry_run: bool, store: str) -> None:
+def add(name: str, cidr: str, block_size: int | None, dry_run: bool, store: str) -> None:
     """Add the pool NAME that holds CIDR.
 
     \b
@@ -59,23 +64,24 @@ def add(name: str, cidr: str, block_size: int, dry_run: bool, store: str) -> Non
 
     async def write(opened: Datastore) -> None:
         _refuse_overlap(pool, await _pools(opened))
-        if dry_run:
-            return
         key = keys.pool(name)
         try:
-            await opened.commit([Compare(key, 0)], [Put(key, encode_json(pool))])
+            await opened.commit([Compare(key, 0)], [] if dry_run else [Put(key, encode_json(pool))])
         except Conflict:
-            raise Refused(f"pool {name!r} exists already", hint="ocicat pool list shows it") from None
+            raise Conflict(f"pool {name!r} exists already", hint="`ocicat pool list` shows it") from None
 
-    with_store(store, write)
+    with_store(store, write, create=not dry_run)
     click.echo(f"pool {name} {'could be added' if dry_run else 'added'}: {cidr}", err=True)
 
 
-def _checked(name: str, text: str, block_size: int) -> IPPool:
+def _checked(name: str, text: str, block_size: int | None) -> IPPool:
     if dns_name(name) != name:
         raise UserError(f"pool name {name!r} is not a DNS name in lower case", hint=f"for example {dns_name(name)}")
-    cidr = Cidr.parse(text)
-    size = block_size or DEFAULT_BLOCK_SIZE[cidr.family]
+    try:
+        cidr = Cidr.parse(text)
+    except UserError as error:
+        raise UserError(f"pool {name}: {error.message}", hint=error.hint or "for example 10.65.0.0/16") from error
+    size = DEFAULT_BLOCK_SIZE[cidr.family] if block_size is None else block_size
     if size not in BLOCK_SIZES[cidr.family]:
         allowed = BLOCK_SIZES[cidr.family]
         raise UserError(f"pool {name}: block size {size} is not in {allowed.start} to {allowed.stop - 1}")
@@ -90,8 +96,17 @@ def _checked(name: str, text: str, block_size: int) -> IPPool:
 
 
 async def _pools(store: Datastore) -> list[IPPool]:
-    snapshot = await store.range(keys.POOLS)
-    return [decode_json(IPPool, item.value, what=item.key) for item in snapshot.items]
+    pools = await read_all(store, keys.POOLS, IPPool)
+    return [pool for pool in pools if _has_cidr(pool)]
+
+
+def _has_cidr(pool: IPPool) -> bool:
+    try:
+        Cidr.parse(pool.spec.cidr)
+    except UserError as error:
+        click.echo(f"ocicat: left out: pool {pool.metadata.name}: {error}", err=True)
+        return False
+    return True
 
 
 def _refuse_overlap(pool: IPPool, others: list[IPPool]) -> None:

@@ -9,10 +9,10 @@ import click
 from ocicat.errors import OcicatError, UserError
 from ocicat.mesos.framework import Framework
 from ocicat.mesos.handle import TaskHandle
-from ocicat.mesos.types import NetworkRequest, TaskSpec, TaskState, TaskStatus
+from ocicat.mesos.types import NetworkRequest, TaskSpec, TaskState, TaskStatus, problem_of
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})  # what follows the first word of COMMAND is its own
 @click.option("--master", envvar="OCICAT_MASTER", default="127.0.0.1:5050", show_default=True, help="The Mesos master.")
 @click.option("--name", default="ocicat-run", show_default=True, help="Name of the task.")
 @click.option("--network", help="Network to attach the task to. [default: the host's own network]")
@@ -20,9 +20,15 @@ from ocicat.mesos.types import NetworkRequest, TaskSpec, TaskState, TaskStatus
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of its endpoint; may be repeated.")
 @click.option("--ip", "address", help="A particular address of the network's pools.")
 @click.option("--host", default="", help="Only on the Mesos agent with this host name.")
-@click.option("--cpus", type=float, default=0.1, show_default=True)
-@click.option("--mem", type=float, default=32.0, show_default=True, help="In MB.")
-@click.option("--timeout", type=float, default=120.0, show_default=True, help="Seconds until it must be running.")
+@click.option("--cpus", type=float, default=0.1, show_default=True, help="Processors it needs.")
+@click.option("--mem", type=float, default=32.0, show_default=True, help="Memory it needs, in MB.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds until it must be running.",
+)
 @click.option(
     "--detach", is_flag=True, help="Leave as soon as it runs; it is killed when nobody takes it over within a minute."
 )
@@ -58,6 +64,8 @@ def command(
         network=_network(network, groups, labels, address),
         hostname=host,
     )
+    if problem := problem_of(spec):
+        raise UserError(f"task {name}: {problem}", hint="see `ocicat run --help`")
     asyncio.run(_run(master, spec, timeout, detach))
 
 
