@@ -23,6 +23,7 @@ PREFIXES = st.sampled_from(["", "/", "/a", "/a/", "/b/", "/nothing"])
 OPERATIONS = st.lists(
     st.builds(Put, KEYS, st.binary(max_size=4)) | st.builds(Delete, KEYS), max_size=4, unique_by=lambda one: one.key
 )
+EXAMPLES = {"etcd": 12}  # a server is started for each
 
 
 class Pair(RuleBasedStateMachine):
@@ -131,6 +132,9 @@ def test_any_sequence_of_calls_has_the_outcome_of_the_reference(back_end):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES.get(back_end, 40),
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

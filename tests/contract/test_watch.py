@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -202,7 +202,9 @@ def test_a_watch_that_has_caught_up_survives_a_compaction(on_store):
         assert [event.value for event in await task] == [b"1", b"2"]
 
 
-def test_a_watch_that_is_behind_a_compaction_is_told(on_store):
+def test_a_watch_that_is_behind_a_compaction_is_told_or_has_everything(on_store):
+    """A back end that pushes may have sent the events before they were forgotten; to leave some out is never right."""
+
     @on_store
     async def _(store):
         first = await store.commit([], [Put("/a", b"1")])
@@ -211,8 +213,11 @@ def test_a_watch_that_is_behind_a_compaction_is_told(on_store):
             await store.commit([], [Put("/a", b"2")])
             last = await store.commit([], [Put("/a", b"3")])
             await store.compact(last - 1)
-            with pytest.raises(Compacted):
-                await anext(watch)
+            seen = []
+            with suppress(Compacted):
+                while len(seen) < 2:
+                    seen += (await anext(watch)).events
+                assert [event.value for event in seen] == [b"2", b"3"]
 
 
 def test_a_large_compaction_forgets_all_it_was_told_to(on_store):

@@ -36,7 +36,14 @@ def test_block_sizes_default_by_family():
 
 
 @pytest.mark.parametrize(
-    "spec", [{"cidr": "10.0.0.0/27"}, {"cidr": "10.0.0.0/24", "block_size": 33}, {"cidr": "10.0.0.1/24"}]
+    "spec",
+    [
+        {"cidr": "10.0.0.0/27"},
+        {"cidr": "10.0.0.0/24", "block_size": 33},
+        {"cidr": "10.0.0.1/24"},
+        {"cidr": "10.0.0.0/8", "block_size": 8},  # 16 million addresses in one value
+        {"cidr": "fd00::/48", "block_size": 64},
+    ],
 )
 def test_a_pool_that_makes_no_sense_is_an_error(spec):
     with pytest.raises(UserError):

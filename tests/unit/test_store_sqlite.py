@@ -297,6 +297,20 @@ def test_history_is_kept_for_a_watch_that_lags(path, small_steps):
             async with aclosing(store.watch("/", 1)) as watch:
                 await anext(watch)
 
+    play(path, scenario, history=25)
+
+
+def test_a_watch_that_never_reads_cannot_fill_the_disk(path, small_steps):
+    async def scenario(store):
+        await put_one(store)
+        async with aclosing(store.watch("/", 1)) as watch:
+            await anext(watch)
+            for number in range(300):
+                await store.commit([], [Put("/a", b"%d" % number)])
+            assert (await store.status()).compacted >= 301 - 10 * 10 - 8
+            with pytest.raises(Compacted):
+                await anext(watch)
+
     play(path, scenario, history=10)
 
 
@@ -347,3 +361,32 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def test_an_opening_that_was_given_up_leaves_no_thread_and_no_connection(path):
+    play(path, put_one)
+
+    async def give_up():
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("PRAGMA locking_mode = EXCLUSIVE")
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await SqliteStore.open(path, busy_s=0.2)
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    asyncio.run(give_up())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("store")]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_store_that_is_closed_answers_those_who_come_too_late(path):
+    async def scenario(store):
+        closing_down = asyncio.ensure_future(store.close())
+        late = [asyncio.ensure_future(store.get("/a")) for _ in range(3)]
+        await closing_down
+        for call in (*late, store.get("/a"), put_one(store)):
+            with pytest.raises(Unavailable, match="is closed"):
+                await call
+
+    play(path, scenario)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ocicat.clock import Clock
-from ocicat.errors import Bug, Conflict, OcicatError, Refused, Unavailable
+from ocicat.errors import Bug, Conflict, OcicatError, Refused, Unavailable, UserError
 from ocicat.ipam.block import ordinals_of
 from ocicat.ipam.draft import Draft, NeedsBlock, Overlap, blocks_of
 from ocicat.ipam.holdings import UNLOCK, Holdings
@@ -51,9 +51,14 @@ class _Release:
     handle: str
     also: tuple[Delete, ...]
     future: asyncio.Future[tuple[Addr, ...]]
+    only: tuple[Addr, ...] | None = None  # these addresses of the handle's; None: all
 
 
 _Job = _Allocation | _Release
+
+
+class _Rejected(Exception):
+    """The store takes this commit neither now nor later: something in it is wrong. Its cause is the store's error."""
 
 
 @dataclass(slots=True)
@@ -107,7 +112,8 @@ class Allocator:
     async def allocate(self, request: Request) -> Assignment:
         """All addresses asked for, with the request's other writes, in one commit.
 
-        UserError, Refused, Conflict (a compare of `writes` failed), Unavailable; then nothing of it is in the store.
+        UserError, Refused, Conflict (a compare of `writes` failed): then nothing of it is in the store. After Unavailable it may
+        be there, when only the store's answer was lost: to be sure, release the handle.
         """
         job = _Allocation(request, asyncio.get_running_loop().create_future())
         self._enqueue(job)
@@ -179,16 +185,17 @@ class Allocator:
         return batch
 
     async def _serve_safely(self, jobs: list[_Job]) -> None:
-        """No job is ever left without an answer, not even by a mistake of ours."""
+        """No job is ever left without an answer, not even by a mistake of ours. Where one spoils a commit, each gets its own."""
         try:
             await self._serve(jobs)
-        except OcicatError as error:
-            self._fail(jobs, error)
+        except _Rejected as rejected:
+            if len(jobs) == 1:
+                self._fail(jobs, _ours(rejected.__cause__))
+                return
+            for job in jobs:
+                await self._serve_safely([job])
         except Exception as error:
-            _LOG.exception("the allocator failed")
-            bug = Bug(f"the allocator failed: {error!r}")
-            bug.__cause__ = error
-            self._fail(jobs, bug)
+            self._fail(jobs, _ours(error))
 
     async def _serve(self, jobs: list[_Job]) -> None:
         """One commit for these jobs; those it cannot hold together go back to the front of the queue."""
@@ -216,11 +223,17 @@ class Allocator:
         for job in jobs:
             if isinstance(job, _Allocation) or job.future.done():
                 continue
-            if job.handle not in self._ledger.handles:
-                found = await self._store.get(keys.handle(job.handle))
-                if found is not None:
-                    self._ledger.learn_handle(job.handle, found.value, found.modified)
-            await self._look_up_blocks(job.handle)
+            try:
+                await self._look_up_handle(job.handle)
+                await self._look_up_blocks(job.handle)
+            except UserError as error:
+                self._fail([job], error)
+
+    async def _look_up_handle(self, handle: str) -> None:
+        if handle not in self._ledger.handles:
+            found = await self._store.get(keys.handle(handle))
+            if found is not None:
+                self._ledger.learn_handle(handle, found.value, found.modified)
 
     async def _look_up_blocks(self, handle: str) -> None:
         for cidr in blocks_of(self._ledger, handle):
@@ -247,14 +260,16 @@ class Allocator:
                 except NeedsBlock as need:
                     await self._claim_for(job, need)
                     break
-                except OcicatError as error:
-                    self._fail([job], error)
+                except Exception as error:
+                    self._fail([job], _ours(error))
             else:
                 return plan
 
     @staticmethod
     def _add(draft: Draft, job: _Job) -> tuple[Addr, ...]:
-        return draft.allocate(job.request) if isinstance(job, _Allocation) else draft.release(job.handle, job.also)
+        if isinstance(job, _Allocation):
+            return draft.allocate(job.request)
+        return draft.release(job.handle, job.also, job.only)
 
     async def _claim_for(self, job: _Job, need: NeedsBlock) -> None:
         """A block more, or the job's error."""
@@ -271,12 +286,16 @@ class Allocator:
     async def _commit(self, plan: _Plan) -> bool:
         """False: something had changed, and the ledger knows now; draft again."""
         finished = plan.draft.finished()
-        compares, operations = plan.draft.transaction(finished)
         try:
+            compares, operations = plan.draft.transaction(finished)
             revision = await self._store.commit(compares, operations)
         except Conflict:
             await self._look_again(plan, compares)
             return False
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise _Rejected from error
         for cidr, block in finished.items():
             self._ledger.wrote_block(cidr, block, revision)
         for handle, value in plan.draft.handles.items():
@@ -316,7 +335,7 @@ class Allocator:
         made = [Delete(put.key) for compare, put in request.writes(addresses) if compare == Compare(put.key, 0)]
         future: asyncio.Future[tuple[Addr, ...]] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_log_failed_undo)
-        job = _Release(request.handle, tuple(made), future)
+        job = _Release(request.handle, tuple(made), future, only=addresses)
         if self._closed:
             self._fail([job], _stopped())
         self._queue.appendleft(job)
@@ -361,6 +380,16 @@ class Allocator:
         except OcicatError as error:
             self._no_claim_before[family] = self._clock.monotonic() + _CLAIM_PAUSE_S
             _LOG.debug("no IPv%d block ahead of need: %s", family, error)
+
+
+def _ours(error: BaseException | None) -> OcicatError:
+    """What nobody foresaw becomes a `Bug`, and is logged with its trace."""
+    if isinstance(error, OcicatError):
+        return error
+    _LOG.error("the allocator failed", exc_info=error)
+    bug = Bug(f"the allocator failed: {error!r}")
+    bug.__cause__ = error
+    return bug
 
 
 def _stopped() -> Unavailable:

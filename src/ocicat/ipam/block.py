@@ -15,7 +15,7 @@ Source of the layout: projectcalico/calico, libcalico-go/lib/backend/model/block
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
 
 from ocicat.errors import Conflict, Refused, UserError
@@ -135,9 +135,9 @@ def release_exact(block: Block, expected: Mapping[int, int]) -> Block:
     return release(block, tuple(expected))
 
 
-def release_handle(block: Block, handle: str) -> tuple[Block, tuple[int, ...]]:
-    """Release whatever `handle` owns here, and only that. Returns the ordinals, lowest first."""
-    ordinals = ordinals_of(block, handle)
+def release_handle(block: Block, handle: str, among: Container[int] | None = None) -> tuple[Block, tuple[int, ...]]:
+    """Release whatever `handle` owns here (`among` these ordinals, when given), and only that. The ordinals, lowest first."""
+    ordinals = tuple(ordinal for ordinal in ordinals_of(block, handle) if among is None or ordinal in among)
     return release(block, ordinals), ordinals
 
 
@@ -180,23 +180,34 @@ def cidr_of(block: Block) -> Cidr:
 
 def check(block: Block) -> list[str]:
     """What is wrong with a record that came from outside; empty when its invariants hold. Never raises."""
+    return unusable(block) or [*_untidy_attributes(block), *_wrong_sequences(block)]
+
+
+def unusable(block: Block) -> list[str]:
+    """Of that, what makes it unsafe to allocate or release here: it is not clear which address is whose, or free.
+
+    The rest other tools leave behind at times (Go takes an owner without attributes and one with none for two); it does no harm.
+    """
     try:
         size = cidr_of(block).size
     except UserError as error:
         return [error.message]
     if len(block.allocations) != size:
         return [f"{len(block.allocations)} allocations for {size} addresses"]
-    return [*_wrong_indexes(block), *_wrong_queue(block), *_wrong_sequences(block)]
+    return [*_wrong_indexes(block), *_wrong_queue(block)]
 
 
 def _wrong_indexes(block: Block) -> list[str]:
-    problems = [
+    return [
         f"ordinal {ordinal} points to attribute {index} of {len(block.attributes)}"
         for ordinal, index in enumerate(block.allocations)
         if index is not None and not 0 <= index < len(block.attributes)
     ]
+
+
+def _untidy_attributes(block: Block) -> list[str]:
     in_use = set(block.allocations)
-    problems += [f"attribute {index} has no address" for index in range(len(block.attributes)) if index not in in_use]
+    problems = [f"attribute {index} has no address" for index in range(len(block.attributes)) if index not in in_use]
     problems += [
         f"attribute {index} is there twice"
         for index, attribute in enumerate(block.attributes)

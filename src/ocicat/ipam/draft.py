@@ -62,13 +62,14 @@ class Draft:
         got = [self._explicit(changed, request, address) for address in request.addresses]
         got += [self._automatic(changed, request, family) for family in request.families]
         self._add_writes(request, tuple(got))
-        self._change_handle(request.handle, Counter(str(self._cidr_of(address, changed)) for address in got))
+        added = Counter(str(self._cidr_of(address, changed)) for address in got)
+        self._set_handle(request.handle, self._counts(request.handle) + added)
         self._change_blocks(changed)
         return tuple(got)
 
     def _explicit(self, changed: dict[Cidr, Block], request: Request, address: Addr) -> Addr:
         pool = pools.holding(self.ledger.all_pools(), address, request.pools)
-        cidr = Cidr.of(address, pool.block_length)
+        cidr = self.ledger.block_with(address) or Cidr.of(address, pool.block_length)
         block = changed.get(cidr) or self._block(cidr)
         if block is None:
             raise NeedsBlock((pool,), exactly=cidr)
@@ -103,18 +104,21 @@ class Draft:
         self.compares |= compares
         self.operations |= puts
 
-    def release(self, handle: str, also: Sequence[Delete]) -> tuple[Addr, ...]:
-        """Everything the handle owns, in whatever block; nothing else. Returns the addresses, in order."""
+    def release(self, handle: str, also: Sequence[Delete], only: tuple[Addr, ...] | None = None) -> tuple[Addr, ...]:
+        """Everything the handle owns (of `only` these, when given), in whatever block; nothing else. In order. Refused."""
         self._must_be_free([keys.handle(handle), *(delete.key for delete in also)])
+        changed: dict[Cidr, Block] = {}
         freed: list[Addr] = []
         for cidr in blocks_of(self.ledger, handle):
             block = self._block(cidr)
             if block is None:
                 continue
-            self.blocks[cidr], ordinals = arithmetic.release_handle(block, handle)
-            self.looked_at.add(cidr)
+            among = None if only is None else {address.value - cidr.network for address in only if address in cidr}
+            changed[cidr], ordinals = arithmetic.release_handle(block, handle, among)
             freed += [cidr.nth(ordinal) for ordinal in ordinals]
-        self._drop_handle(handle)
+        gone = Counter(str(self._cidr_of(address, changed)) for address in freed)
+        self._set_handle(handle, Counter() if only is None else self._counts(handle) - gone)
+        self._change_blocks(changed)
         self.operations |= {delete.key: delete for delete in also}
         return tuple(sorted(freed))
 
@@ -141,21 +145,17 @@ class Draft:
         self.blocks |= changed
         self.looked_at |= changed.keys()
 
-    def _change_handle(self, handle: str, added: Counter[str]) -> None:
+    def _counts(self, handle: str) -> Counter[str]:
         known = self.ledger.handles.get(handle)
-        counts = Counter(known.value.block if known is not None and known.value is not None else {})
-        self.handles[handle] = value = Handle(block=dict(counts + added))
-        self._compare_handle(handle)
-        self.operations[keys.handle(handle)] = Put(keys.handle(handle), encode_json(value))
+        return Counter(known.value.block if known is not None and known.value is not None else {})
 
-    def _drop_handle(self, handle: str) -> None:
-        self.handles[handle] = None
-        self._compare_handle(handle)
-        self.operations[keys.handle(handle)] = Delete(keys.handle(handle))
-
-    def _compare_handle(self, handle: str) -> None:
+    def _set_handle(self, handle: str, counts: Counter[str]) -> None:
+        """One that counts nothing is deleted."""
         key, known = keys.handle(handle), self.ledger.handles.get(handle)
+        value = Handle(block=dict(counts)) if counts else None
+        self.handles[handle] = value
         self.compares[key] = Compare(key, known.modified if known is not None else 0)
+        self.operations[key] = Delete(key) if value is None else Put(key, encode_json(value))
 
     def finished(self) -> dict[Cidr, Block | None]:
         """The blocks that change, as they are to be written; None: deleted, since it is empty and has no host."""

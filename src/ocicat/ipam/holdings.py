@@ -4,6 +4,8 @@
    so that nothing is claimed in a locked store or in a pool that just went away. Two hosts cannot both succeed.
 2. Claims of one host follow one another (`_turn`): whoever waits looks first whether the claim before already helped.
 3. Nothing is written to a locked store; what then needs mending stays in `unmended`.
+4. No block is claimed across one of another size, which a pool may hold that was removed and made again: a look at all blocks
+   tells which pools are free of such (`_uniform`), and since a claim compares the pool's revision, it stays true for that one.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from ocicat.clock import Clock
@@ -41,6 +43,7 @@ class Holdings:
         self._ledger = ledger
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._uniform: dict[str, int] = {}  # name of a pool -> its revision at which all its blocks had its own size
         self.unmended: set[Cidr] = set()
 
     # --- at the start ---------------------------------------------------------------------------------------------
@@ -50,9 +53,10 @@ class Holdings:
         singles = (keys.CLUSTER_INFORMATION, keys.IPAM_CONFIG, keys.node(self._ledger.host))
         found = [item for key in singles if (item := await self._store.get(key)) is not None]
         found += (await self._store.range(keys.POOLS)).items
-        found += (await self._store.range(keys.BLOCKS)).items
-        for item in found:
+        blocks = await self._store.range(keys.BLOCKS)
+        for item in (*found, *blocks.items):
             self._ledger.observe(item.key, item.value, item.modified)
+        self._note_sizes(blocks.revision, {cidr for item in blocks.items for cidr in _block_of(item)}, *_FAMILIES)
         await self._look_for_halves()
 
     async def _look_for_halves(self) -> None:
@@ -90,9 +94,7 @@ class Holdings:
         except UserError as error:
             _LOG.error("left as it is: %s", error)
             return
-        what = mend(
-            self._ledger.host, affinity, block, in_pool=any(p.cidr.covers(cidr) for p in self._ledger.all_pools())
-        )
+        what = mend(self._ledger.host, affinity, block, in_pool=self._has_place(cidr))
         if what is Mend.NOTHING:
             return
         _LOG.info("block %s: %s", cidr, what.value)
@@ -102,6 +104,11 @@ class Holdings:
         )
         if any(operation.key == key for operation in operations):
             self._ledger.wrote_block(cidr, after, revision)
+
+    def _has_place(self, cidr: Cidr) -> bool:
+        """May there be such a block?"""
+        pools = self._ledger.all_pools()
+        return any(p.cidr.covers(cidr) and p.block_length == cidr.length and self._is_uniform(p) for p in pools)
 
     def _mending(self, cidr: Cidr, what: Mend, block: Block | None) -> tuple[Block | None, list[Operation]]:
         """The block as it will be, and the operations."""
@@ -145,10 +152,38 @@ class Holdings:
             if self._holds(cidr):
                 return
             self._check_limits(cidr.family, (pool,))
-            if not await self._create(cidr, pool):
-                found = await self._store.get(keys.block(cidr))
-                if found is not None:
-                    self._ledger.learn_block(cidr, found.value, found.modified)
+            across = await self._block_across(cidr, pool)
+            if across is not None:
+                await self._learn(across)
+            elif not await self._create(cidr, pool):
+                await self._learn(cidr)
+
+    async def _block_across(self, cidr: Cidr, pool: Pool) -> Cidr | None:
+        """The block of another size in which this one lies. Refused when one lies in it."""
+        if self._is_uniform(pool):
+            return None
+        taken = await self._blocks_in_store(cidr.family)
+        across = next((other for other in taken if other != cidr and other.overlaps(cidr)), None)
+        if across is not None and cidr.covers(across):
+            raise Refused(
+                f"block {cidr} cannot be claimed: {across}, a block of another size, lies in it",
+                hint="choose another address, or release what is left in that block",
+            )
+        return across
+
+    async def _learn(self, cidr: Cidr) -> None:
+        found = await self._store.get(keys.block(cidr))
+        if found is not None:
+            self._ledger.learn_block(cidr, found.value, found.modified)
+
+    def _is_uniform(self, pool: Pool) -> bool:
+        return self._uniform.get(pool.name) == pool.revision
+
+    def _note_sizes(self, revision: int, blocks: Collection[Cidr], *families: int) -> None:
+        """`blocks` are all there were of these families at `revision`."""
+        for pool in self._ledger.all_pools():
+            if pool.cidr.family in families and pool.revision <= revision and not _odd_ones(pool, blocks):
+                self._uniform[pool.name] = pool.revision
 
     def _outdated(self, serving: tuple[Pool, ...]) -> bool:
         """Have the pools changed since they were chosen? Then the choice is void."""
@@ -165,8 +200,8 @@ class Holdings:
             raise Refused(f"{what}, but holds {held} of IPv{family}, the most a host may hold", hint=hint)
 
     def _guesses(self, serving: tuple[Pool, ...]) -> Iterator[tuple[Cidr, Pool]]:
-        """The first few of each pool's walk that are not ours."""
-        for pool in serving:
+        """The first few of each pool's walk that are not ours; of pools where no other size can be in the way."""
+        for pool in filter(self._is_uniform, serving):
             for cidr in islice(walk(pool.cidr, pool.block_length, self._ledger.host), _BLIND_TRIES):
                 if not self._holds(cidr):
                     yield cidr, pool
@@ -179,20 +214,20 @@ class Holdings:
         """With all blocks of the family before us: the first free one of the walks, or the reason why there is none."""
         for _ in range(_ATTEMPTS):
             taken = await self._blocks_in_store(serving[0].cidr.family)
-            free = next(
-                (
-                    (cidr, pool)
-                    for pool in serving
-                    for cidr in walk(pool.cidr, pool.block_length, self._ledger.host)
-                    if cidr not in taken
-                ),
-                None,
-            )
+            free = next(self._gaps(serving, taken), None)
             if free is None:
                 raise Refused("; ".join(_fullness(pool, taken) for pool in serving), hint=_MORE)
             if await self._create(*free) or self._outdated(serving):
                 return
         raise Unavailable(f"other hosts keep taking the blocks of {_list(serving)} first", hint="try again")
+
+    def _gaps(self, serving: tuple[Pool, ...], taken: Collection[Cidr]) -> Iterator[tuple[Cidr, Pool]]:
+        """The blocks that can be made, each pool's in the order of its walk."""
+        for pool in serving:
+            odd = _odd_ones(pool, taken)
+            for cidr in walk(pool.cidr, pool.block_length, self._ledger.host):
+                if cidr not in taken and not any(cidr.overlaps(other) for other in odd):
+                    yield cidr, pool
 
     async def _create(self, cidr: Cidr, pool: Pool) -> bool:
         """False: somebody has it, or the pool went away. Refused when the store is locked.
@@ -222,6 +257,7 @@ class Holdings:
         for item in snapshot.items:
             for cidr in _block_of(item):
                 blocks[cidr] = _decoded(item)
+        self._note_sizes(snapshot.revision, blocks, family)
         return blocks
 
     # --- the lock -------------------------------------------------------------------------------------------------
@@ -253,6 +289,11 @@ def _block_of(item: KeyValue) -> set[Cidr]:
     return set() if cidr is None else {cidr}
 
 
+def _odd_ones(pool: Pool, blocks: Iterable[Cidr]) -> list[Cidr]:
+    """The blocks in the pool that have not its size."""
+    return [cidr for cidr in blocks if cidr.length != pool.block_length and pool.cidr.overlaps(cidr)]
+
+
 def _decoded(item: KeyValue) -> Block | None:
     try:
         return decode_json(Block, item.value, what=item.key)
@@ -275,6 +316,8 @@ def _fullness(pool: Pool, taken: dict[Cidr, Block | None]) -> str:
     counted = f"{used} of {pool.cidr.size} addresses are in use"
     if used == pool.cidr.size:
         return f"pool {pool} is full: {counted}"
+    if odd := _odd_ones(pool, taken):
+        counted += f", blocks of another size than /{pool.block_length} are in the way ({', '.join(map(str, odd[:3]))})"
     owners = Counter(arithmetic.host_of(block) or "no host" for block in inside if block.unallocated)
     others = ", ".join(owner for owner, _ in owners.most_common(3)) + (" and more" if len(owners) > 3 else "")
     return f"pool {pool} has no free block: {counted}, the free ones lie in blocks of {others or 'nobody'}"

@@ -3,7 +3,7 @@
 1. A belief is used only together with a compare on its revision: one that is out of date costs a conflict and a second look,
    never a wrong write.
 2. The newest revision wins, whoever brings it: our own commit, the watch, or a second look. An echo changes nothing.
-3. A block that does not hold its own invariants is kept out of use (`problem`), and said once in the log.
+3. A block of which it is not clear what is free is kept out of use (`problem`), and said once in the log.
 
 No I/O here but the log; `observe` never raises.
 """
@@ -17,12 +17,12 @@ from typing import Generic, TypeVar
 
 from ocicat.errors import UserError
 from ocicat.ipam import pools as pool_rules
-from ocicat.ipam.block import check, cidr_of, host_of
+from ocicat.ipam.block import cidr_of, host_of, parse_cidr, unusable
 from ocicat.ipam.pools import Pool
 from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json
-from ocicat.model.net import Cidr
+from ocicat.model.net import Addr, Cidr
 from ocicat.model.resources import Block, ClusterInformation, Handle, IPPool, Node
 from ocicat.store.base import Compare, KeyValue
 
@@ -89,6 +89,10 @@ class Ledger:
         for cidr, known in self.blocks.items():
             if cidr.family == family and known.value is not None and self.is_ours(known.value):
                 yield cidr, known.value
+
+    def block_with(self, address: Addr) -> Cidr | None:
+        """The block we know to hold the address, whatever its size."""
+        return next((cidr for cidr, known in self.blocks.items() if known.exists and address in cidr), None)
 
     def free(self, family: int, serving: tuple[Pool, ...]) -> int:
         """Free addresses in our blocks of these pools."""
@@ -167,13 +171,13 @@ class Ledger:
             block = decode_json(Block, value, what=f"block {cidr}")
         except UserError as error:
             return None, error.message
-        problems = check(block)
+        problems = unusable(block)
         if not problems and cidr_of(block) != cidr:
             problems = [f"it says it is {block.cidr}"]
         return (None, "; ".join(problems)) if problems else (block, "")
 
     def learn_handle(self, handle: str, value: bytes | None, revision: int) -> None:
-        """A handle that cannot be read counts nothing; what it owns is found by looking into the blocks."""
+        """A handle that cannot be read, or a count of it, counts nothing: what it owns is found by looking into the blocks."""
         known = self.handles.get(handle)
         if known is not None and revision <= known.revision:
             return
@@ -181,8 +185,9 @@ class Ledger:
             self.handles.pop(handle, None)
             return
         decoded = self._decode(Handle, value, handle)
-        usable = decoded if decoded is not None and not decoded.deleted else Handle(block={})
-        self.handles[handle] = Known(usable, revision)
+        counts = decoded.block if decoded is not None and not decoded.deleted else {}
+        usable = {text: count for text, count in counts.items() if _is_block(text)}
+        self.handles[handle] = Known(Handle(block=usable), revision)
 
     def _observe_lock(self, value: bytes | None, revision: int) -> None:
         information = self._decode(ClusterInformation, value, keys.CLUSTER_INFORMATION)
@@ -240,3 +245,11 @@ class Ledger:
             self.handles.pop(handle, None)
         else:
             self.handles[handle] = Known(value, revision)
+
+
+def _is_block(text: str) -> bool:
+    try:
+        parse_cidr(text)
+    except UserError:
+        return False
+    return True

@@ -17,6 +17,7 @@ from ocicat.model.resources import IPPool
 from ocicat.selector import Selector, parse
 
 _BLOCK_LENGTH = {4: 26, 6: 122}
+_SHORTEST = {4: 20, 6: 116}  # Calico's bound: a block is one value of the datastore, with an entry for every address
 _WORKLOAD = "Workload"
 _ADD_POOL = "add a pool: `ocicat pool add NAME CIDR`"
 
@@ -44,6 +45,11 @@ def read(resource: IPPool, revision: int) -> Pool:
     length = spec.block_size or _BLOCK_LENGTH[cidr.family]
     if not cidr.length <= length <= WIDTH[cidr.family]:
         raise UserError(f"pool {resource.metadata.name}: {cidr} has no block of size /{length}")
+    if length < _SHORTEST[cidr.family]:
+        raise UserError(
+            f"pool {resource.metadata.name}: a block of size /{length} is too big",
+            hint=f"blockSize is /{_SHORTEST[cidr.family]} to /{WIDTH[cidr.family]}",
+        )
     return Pool(
         name=resource.metadata.name,
         cidr=cidr,

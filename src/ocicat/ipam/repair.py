@@ -24,7 +24,7 @@ class Mend(Enum):
 
 
 def mend(host: str, affinity: BlockAffinity | None, block: Block | None, *, in_pool: bool) -> Mend:
-    """What brings the two together, seen from `host`. `in_pool`: some pool still holds the block's addresses."""
+    """What brings the two together, seen from `host`. `in_pool`: some pool still has a place for the block."""
     if block is None:
         return _without_block(affinity, in_pool=in_pool)
     if host_of(block) != host:

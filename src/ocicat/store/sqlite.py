@@ -4,8 +4,8 @@
 2. The event loop never waits for the disk: one thread writes, one reads (SQLite's readers wait for no writer), each with a
    connection of its own. A commit waits at most `busy_s` for another process, then is `Unavailable`.
 3. Watches hear of own commits at once, of other processes' by the bell, and poll every `poll_s` in case the bell was lost.
-4. History is bounded: every so often a commit forgets a few of the revisions beyond the last `history`, but none that a watch
-   of this process has still to see. A watch of another process that is so far behind gets `Compacted`.
+4. History is bounded: every so often a commit forgets a few of the revisions beyond the last `history`. For a watch of this
+   process that has still to see them, ten times as many are kept. One that is further behind gets `Compacted`.
 5. A file that is removed or replaced while open makes every call `Unavailable`: nothing is acknowledged into a file nobody sees.
 """
 
@@ -13,27 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
 
-from ocicat.errors import Unavailable
 from ocicat.store import sqlite_sql as sql
 from ocicat.store.base import Compare, Events, KeyValue, Operation, Snapshot, Status
 from ocicat.store.bell import listening, ring
 from ocicat.store.checks import check_commit, check_key, check_prefix
 from ocicat.store.head import Head
-from ocicat.store.sqlite_file import connect, identity, make, mapped, size_bytes
+from ocicat.store.sqlite_file import size_bytes
+from ocicat.store.sqlite_lane import Lane, closed
 
 BUSY_S = 5.0
 POLL_S = 1.0
 HISTORY = 10_000  # revisions
 _TRIM_EVERY = 256  # revisions; less than `sql.STEP`, so that trimming is faster than growing
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 class SqliteStore:
@@ -43,8 +38,8 @@ class SqliteStore:
         self._path = path
         self._poll_s = poll_s
         self._history = history
-        self._writer = _Lane(path, busy_s)
-        self._reader = _Lane(path, busy_s)
+        self._writer = Lane(path, busy_s)
+        self._reader = Lane(path, busy_s)
         self._head = Head()
         self._marks: dict[object, int] = {}  # of each live watch, the revision it has to see next
         self._listener: asyncio.Task[None] | None = None
@@ -110,7 +105,7 @@ class SqliteStore:
         if self._listener:
             self._listener.cancel()
             await asyncio.wait({self._listener})
-        self._head.fail(_closed(self._path))
+        self._head.fail(closed(self._path))
 
     def _listen(self) -> None:
         """From the first watch on, until the store is closed: to close an inotify descriptor takes the kernel 10 ms and more."""
@@ -132,59 +127,9 @@ class SqliteStore:
                 self._head.fail(error)
 
 
-class _Lane:
-    """One connection and the one thread that may touch it; work is done in the order it came."""
-
-    def __init__(self, path: Path, busy_s: float) -> None:
-        self._path = path
-        self._busy_s = busy_s
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._db: sqlite3.Connection | None = None
-        self._file = (0, 0)
-
-    async def open(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
-
-    async def run(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        """`work(connection, *args)` on the thread. Cancelling stops the waiting; work that has begun is finished."""
-        if self._db is None:
-            raise _closed(self._path)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: self._do(work, *args))
-
-    def post(self, work: Callable[[sqlite3.Connection, *Ts], object], *args: *Ts) -> None:
-        """The same, with nobody waiting: for chores that are tried again later anyway."""
-        if self._db is not None:
-            self._thread.submit(lambda: self._do(work, *args))
-
-    async def close(self) -> None:
-        """What was begun is finished first."""
-        db, self._db = self._db, None
-        if db:
-            await asyncio.get_running_loop().run_in_executor(self._thread, db.close)
-        self._thread.shutdown(wait=False)
-
-    def _open(self) -> None:
-        make(self._path)
-        with mapped(self._path):
-            self._db = connect(self._path, self._busy_s)
-        self._file = identity(self._path)
-
-    def _do(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
-        if identity(self._path) != self._file:
-            raise Unavailable(f"store {self._path}: was replaced by another file", hint="restart this process")
-        if self._db is None:
-            raise _closed(self._path)
-        with mapped(self._path):
-            return work(self._db, *args)
-
-
 def _commit_and_ring(
     db: sqlite3.Connection, path: Path, compares: Sequence[Compare], operations: Sequence[Operation]
 ) -> int:
     revision = sql.commit(db, compares, operations)
     ring(path)
     return revision
-
-
-def _closed(path: Path) -> Unavailable:
-    return Unavailable(f"store {path}: is closed")

@@ -46,6 +46,10 @@ SCHEMA = (
 WINDOW = 256  # revisions a watch reads at once: bounds memory, and whole revisions cannot be split
 STEP = 512  # revisions forgotten in one transaction: bounds how long a compaction holds the write lock
 
+PATIENCE = (
+    10  # times the usual history, at most, are kept for a watch that lags: one that never reads must not fill the disk
+)
+
 _UNDER = "key >= ? AND key < CAST(? AS TEXT)"
 _PUT = "INSERT INTO kv VALUES (?1, ?2, ?3, ?3) ON CONFLICT (key) DO UPDATE SET value = excluded.value, modified = excluded.modified"
 
@@ -124,10 +128,11 @@ def compact(db: sqlite3.Connection, upto: int) -> bool:
 
 
 def trim(db: sqlite3.Connection, history: int, oldest: int | None) -> None:
-    """One step of forgetting what is beyond the last `history` revisions, and nothing that is `oldest` or newer."""
+    """One step of forgetting what is beyond the last `history` revisions; from `oldest` on, beyond `PATIENCE` times as many."""
     with transaction(db, "IMMEDIATE"):
         now, compacted = counters(db)
-        step = min(now - history, compacted + STEP, now if oldest is None else oldest - 1)
+        wanted = now if oldest is None else max(oldest - 1, now - PATIENCE * history)
+        step = min(now - history, compacted + STEP, wanted)
         if step > compacted:
             _forget(db, step)
 
