@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from etcd_server import FRESH
 
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
@@ -16,6 +17,7 @@ from ocicat.store.open import open_store
 BACK_ENDS: dict[str, Callable[[Path], str]] = {
     "memory": lambda _folder: "memory://",
     "sqlite": lambda folder: f"sqlite://{folder}/store.db",
+    "etcd": FRESH.url,
 }
 SHARED = [name for name in BACK_ENDS if name != "memory"]  # those that several processes can open
 

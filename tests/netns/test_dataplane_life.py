@@ -302,16 +302,16 @@ def test_the_same_container_can_be_attached_again_at_once(bed):
     for _ in range(3):
         plane.detach(Detach("/a", "ocia"))
         bed.attach(plane, "a", A)
-    plane.resync().result(10)
-    assert reaches(bed.containers["a"], B)
+    wait_until(lambda: reaches(bed.containers["a"], B))  # it waits for its own flows to be cut
     assert plane.verify("/a", bed.request("a", A)).result(10) == []
 
 
 def test_a_container_that_moved_to_another_namespace_is_attached_there(bed):
     plane = running(bed, "a", "b")
     bed.containers["a"] = bed.namespace()
+    bed.reports.clear()
     bed.attach(plane, "a", A)
-    plane.resync().result(10)
+    bed.wait_in_force(1, "a")
     assert reaches(bed.containers["a"], B)
 
 
@@ -351,8 +351,9 @@ def test_a_container_that_dies_without_a_word_can_be_detached_and_comes_back(bed
     with RouteSocket(bed.containers["a"]) as inside:
         inside.request(link.delete("eth0"))
     bed.detach(plane, "a")
+    bed.reports.clear()
     bed.attach(plane, "a", A)
-    plane.resync().result(10)
+    bed.wait_in_force(1, "a")
     assert reaches(bed.containers["a"], B)
 
 

@@ -96,7 +96,7 @@ def test_5_when_there_is_no_store_and_looking_makes_none(shell, tmp_path, words)
         (("p", "10.65.0.0/16", "--block-size", "0"), "block size 0 is not in 20 to 32"),
         (("p", "10.65.0.0/16", "--block-size", "x"), "'x' is not a valid integer"),
         (("p", "10.65.0.0/16", "--store", "/var/lib/x"), "is no address of a store"),
-        (("p", "10.65.0.0/16", "--store", "etcd://x"), "is not built yet"),
+        (("p", "10.65.0.0/16", "--store", "etcd://x?y=1"), "has no parameter y"),
         (("p",), "Missing argument 'CIDR'"),
         (("p", "\udcff"), "is not an IP address"),
     ],

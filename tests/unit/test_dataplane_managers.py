@@ -105,6 +105,43 @@ def test_an_interface_that_goes_takes_them_along(managers, ledger):
     assert not ledger.routes.updates()
 
 
+def test_an_interface_made_for_another_endpoint_is_not_taken(managers, ledger):
+    apply(managers, endpoint("a", A), endpoint("b", B, interface="ocia"))
+    managers.endpoints.link_there("ocia", 7, "/b")
+    assert set(routes(ledger)) == {"10.65.0.3/32"}
+    assert managers.endpoints.fault("/a") == "interface ocia was made for /b"
+    assert managers.endpoints.fault("/b") == ""
+    assert managers.endpoints.find("ocia").key == "/b"
+
+
+def test_who_lost_an_address_to_another_endpoint_is_told(managers):
+    for index, name in enumerate("ab", 1):
+        managers.endpoints.link_there(f"oci{name}", index)
+    apply(managers, endpoint("a", A), endpoint("b", A))
+    assert managers.endpoints.fault("/a") == ""
+    assert managers.endpoints.fault("/b") == "10.65.0.2/32 is the address of /a"
+    apply(managers, EndpointGone("/a"))
+    assert managers.endpoints.fault("/b") == ""
+
+
+def test_an_address_is_held_from_its_next_owner_until_it_is_released(managers, ledger):
+    for index, name in enumerate("ab", 1):
+        managers.endpoints.link_there(f"oci{name}", index)
+    apply(managers, endpoint("a", A), EndpointGone("/a"), endpoint("b", A))
+    assert managers.endpoints.held == {A.pack()}
+    assert not routes(ledger)
+    managers.endpoints.release(A.pack())
+    assert routes(ledger)["10.65.0.2/32"].oif == 2
+    assert managers.endpoints.held == set()
+
+
+def test_an_address_that_an_endpoint_keeps_is_not_held(managers):
+    managers.endpoints.link_there("ocia", 1)
+    apply(managers, endpoint("a", A, B), endpoint("a", A, profiles=["q"]))
+    managers.endpoints.link_there("ocia", 2)
+    assert managers.endpoints.held == {B.pack()}
+
+
 def test_endpoints_with_the_same_profiles_share_chains(managers, ledger):
     apply(managers, endpoint("a", A), endpoint("b", B), endpoint("c", B, profiles=["p", "q"]))
     assert len(chains(ledger, "in-")) == 2

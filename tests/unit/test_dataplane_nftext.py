@@ -9,9 +9,10 @@ from ocicat.dataplane import nftext
 from ocicat.dataplane.api import DataplaneConfig
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.objects import Chain, Rule, SetSpec
+from ocicat.dataplane.objects import Chain, Rule, SetChange, SetSpec
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import AddressSet, Endpoint, Match, ProfileRules, WantedRule
+from ocicat.netlink.nftset import ACCEPT, Element, Verdict, concat, goto, key_ifname, key_ipv4, key_port
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 WEB = AddressSet("s:web", frozenset([Addr.parse("10.65.0.2")]))
@@ -85,3 +86,40 @@ def test_removal_takes_rules_then_chains_then_sets():
     text = nftext.removal(["a", "b"], [SetSpec("s", "mark"), SetSpec("m", "mark", verdicts=True)])
     verbs = [" ".join(line.split()[:2]) for line in text.splitlines()]
     assert verbs == ["flush chain"] * 2 + ["delete chain"] * 2 + ["delete set", "delete map"]
+
+
+MEMBERS, SOURCES, DISPATCH = (
+    SetSpec("s4-x", "ipv4_addr"),
+    SetSpec("w", "ifname . ipv4_addr"),
+    SetSpec("m", "ifname", verdicts=True),
+)
+MEMBER, FRIEND = Element(key_ipv4("10.65.0.2")), Element(key_ipv4("10.65.0.3"))
+SOURCE = Element(concat(key_ifname("ocia"), key_ipv4("10.65.0.2")))
+WAY = Element(key_ifname("ocia"), goto("in-x"))
+
+
+def test_elements_go_and_come_before_the_rules():
+    changes = [SetChange(MEMBERS, (MEMBER,), (FRIEND, MEMBER)), SetChange(SOURCES, (), (SOURCE,))]
+    text = nftext.transaction([], [Chain("c", (Rule("drop"),))], [*changes, SetChange(DISPATCH, (WAY,), ())])
+    assert text.partition("}\n}\n")[2].splitlines()[:5] == [
+        "delete element inet ocicat s4-x { 10.65.0.2 }",
+        "add element inet ocicat s4-x { 10.65.0.3, 10.65.0.2 }",
+        'add element inet ocicat w { "ocia" . 10.65.0.2 }',
+        'delete element inet ocicat m { "ocia" : goto in-x }',
+        "flush chain inet ocicat c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "element", "said"),
+    [
+        (MEMBERS, MEMBER, True),
+        (SOURCES, SOURCE, True),
+        (DISPATCH, WAY, True),
+        (DISPATCH, Element(key_ifname('o"; flush')[:16], goto("in-x")), False),
+        (DISPATCH, Element(key_ifname("ocia"), Verdict(ACCEPT)), False),
+        (SetSpec("p-x", "inet_service", interval=True), Element(key_port(80)), False),
+    ],
+)
+def test_what_text_cannot_say_safely_is_left_out(spec, element, said):
+    assert nftext.sayable(spec, element) == said

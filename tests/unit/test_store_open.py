@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocicat.errors import Refused, UserError
+from ocicat.errors import Unavailable, UserError
 from ocicat.store.open import open_store
 
 
@@ -31,9 +31,11 @@ def test_sqlite(tmp_path):
     assert (tmp_path / "a folder" / "100%#?.db").exists()
 
 
-def test_etcd_says_that_it_is_not_built_yet():
-    with pytest.raises(Refused, match=r"store etcd://10\.0\.0\.1:2379: etcd is not built yet"):
-        opened_url("etcd://10.0.0.1:2379")
+def test_etcd_that_is_not_there_is_named():
+    with pytest.raises(
+        Unavailable, match=r"store etcd://127\.0\.0\.1:1: no member of etcd answers: .*: connection refused"
+    ):
+        opened_url("etcd://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("url", ["", "/var/lib/store.db", "sqlite://store.db", "sqlite:", "http://x", "memory://x"])

@@ -29,15 +29,20 @@ def write_out(data: bytes) -> None:
 
 def find_agent() -> str:
     """A link beside the plugin says where the agent listens; without one, it is the usual place."""
+    directory, slash, _ = sys.argv[0].rpartition("/")
     try:
-        directory, slash, _ = sys.argv[0].rpartition("/")
-        return posix.readlink(directory + slash + "ocicat.sock")
+        path = posix.readlink((directory + slash + "ocicat.sock").encode(errors="surrogateescape"))
     except FileNotFoundError:
         return SOCKET
     except OSError as error:
-        raise Failure(
-            ERROR % (5, "the link ocicat.sock beside the plugin", error.strerror, "install it again")
-        ) from error
+        raise bad_link(error.strerror) from error
+    if len(path) > 107:
+        raise bad_link("File name too long")
+    return path.decode(errors="surrogateescape")
+
+
+def bad_link(why: str | None) -> Failure:
+    return Failure(ERROR % (5, "the link ocicat.sock beside the plugin", why, "install it again"))
 
 
 def compose() -> bytes:
@@ -95,8 +100,12 @@ def ask(path: str, request: bytes) -> bytes:
         try:
             return converse(path, request, deadline - now_ms())
         except OSError as error:
+            if now_ms() >= deadline and posix.environ.get(b"CNI_COMMAND") == b"DEL":
+                later = "the ocicat agent at " + path + " does not answer: it will tidy up when it is back\n"
+                posix.write(2, later.encode(errors="surrogateescape"))
+                return b"0"
             if now_ms() >= deadline:
-                why = "no answer in time" if isinstance(error, TimeoutError) else error.strerror
+                why = "no answer in time" if isinstance(error, (TimeoutError, BlockingIOError)) else error.strerror
                 hint = "is it running? its log says more"
                 raise Failure(ERROR % (11, "the ocicat agent at " + printable(path), why, hint)) from error
         time.sleep(RETRY_MS / 1000)

@@ -23,7 +23,7 @@ def parse(message: bytes) -> tuple[dict[str, str], bytes]:
     if not separator:
         raise CniError(Code.IO_FAILURE, "the request on the agent's socket is cut short")
     environment: dict[str, str] = {}
-    for entry in head.split(b"\0"):
+    for entry in filter(None, head.split(b"\0")):
         name, _, value = entry.decode(errors="surrogateescape").partition("=")
         environment[name] = value
     return environment, document

@@ -7,7 +7,7 @@ address at all, so 0.2.0 is also what a configuration gets that names no version
 
 from __future__ import annotations
 
-from ocicat.cni.request import Dns
+from ocicat.cni.config import Dns
 from ocicat.model.base import Struct
 from ocicat.model.codec import encode_json
 from ocicat.model.net import Addr

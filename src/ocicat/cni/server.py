@@ -1,8 +1,9 @@
 """The agent's end of the plugin's socket: requests in, a handler called, results or errors out.
 
-1. Every request gets exactly one reply, whatever the handler raises; a failure of ours is code 101 and is logged with its trace.
+1. Every request gets one reply, whatever the handler raises; a failure of ours is code 101 and is logged with its trace.
 2. Only root may ask: the peer's credentials are checked beside the mode of the socket.
 3. Requests run concurrently; those about the same container interface one after the other, in the order in which they came.
+4. A request that is in hand when the agent stops gets no reply: the plugin asks the next agent, which starts over.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from ocicat.cni import relay, result
-from ocicat.cni.request import Request, asked_version, parse
+from ocicat.cni.config import answer_version
+from ocicat.cni.request import Request, parse
 from ocicat.cni.spec import CniError, Code, ErrorResult
-from ocicat.errors import OcicatError
+from ocicat.errors import OcicatError, Refused
 from ocicat.model.codec import encode_json
 
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 10.0
+ROOT = 0
 
 
 class Handler(Protocol):
@@ -67,27 +70,38 @@ class Server:
     handler: Handler
     _server: asyncio.Server | None = None
     _turns: Turns = field(default_factory=Turns)
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
-        """Takes the socket over from an agent that died; an agent that lives was refused before (see agent.daemon)."""
-        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self.path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=512)
-        self.path.chmod(0o600)
+        """Takes the socket over from an agent that died; one that lives was refused before (see agent.daemon). Refused."""
+        try:
+            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=512)
+            self.path.chmod(0o600)
+        except OSError as error:
+            raise Refused(f"cannot serve {self.path}: {error}", hint="choose another --socket") from error
 
     async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        """Promise 4: what is in hand is broken off."""
+        if self._server is None:
+            return
+        self._server.close()
         self.path.unlink(missing_ok=True)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            writer.write(await self._reply(reader, writer.get_extra_info("socket")))
-            await writer.drain()
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._running.add(task)
+        try:
+            with suppress(ConnectionError):
+                writer.write(await self._reply(reader, writer.get_extra_info("socket")))
+                await writer.drain()
+        finally:
+            self._running.discard(task)
+            writer.close()
 
     async def _reply(self, reader: asyncio.StreamReader, connection: socket.socket) -> bytes:
         document = b""
@@ -135,10 +149,10 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
 def _refuse_others_than_root(connection: socket.socket) -> None:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
-    if uid != 0:
+    if uid != ROOT:
         raise CniError(Code.REFUSED, f"user {uid} may not attach containers", hint="only root may")
 
 
 def _failure(error: CniError, document: bytes) -> bytes:
     log.warning("CNI request refused: %s", error)
-    return encode_json(ErrorResult(asked_version(document), int(error.code), error.message, error.hint))
+    return encode_json(ErrorResult(answer_version(document), int(error.code), error.message, error.hint))

@@ -5,7 +5,8 @@
  * this costs less than one. The dialogue is described in relay.py; fallback.py does the same where there was no compiler.
  *
  * The agent may be starting, or be restarted in the middle of a request: all commands are idempotent, so the request is sent again
- * until PATIENCE_MS have passed. Apache Mesos never repeats a DEL that failed, so giving up early would leave a container behind.
+ * until PATIENCE_MS have passed. Then an ADD fails, and a DEL succeeds: Apache Mesos never repeats a DEL that failed, and would keep
+ * the container's namespace and in it the interface; without them the next agent sees that the container is gone, and tidies up.
  *
  * The socket is SOCKET, unless a link "ocicat.sock" lies beside the plugin (several agents on one file system). The link counts
  * also while it leads nowhere: asking another host's agent is worse than asking none.
@@ -147,6 +148,8 @@ int main(void)
         return fail(6, "the plugin's input", "", "it is larger than 1 MiB", "");
     while ((got = converse(size, deadline - now_ms())) < 0 && now_ms() < deadline)
         usleep(RETRY_MS * 1000);
+    if (got < 0 && command && strcmp(command, "DEL") == 0)
+        return fprintf(stderr, "the ocicat agent at %s does not answer: it will tidy up when it is back\n", agent.sun_path) < 0;
     if (got < 0)
         return fail(11, "the ocicat agent at ", agent.sun_path,
                     errno == EAGAIN ? "no answer in time" : errno ? strerror(errno) : "it closed the connection",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
-from ocicat.errors import Conflict, OcicatError, Refused, Unavailable, UserError
+from ocicat.errors import Conflict, NotFound, OcicatError, Refused, Unavailable, UserError
 from ocicat.model.base import Struct, field
 
 Command = Literal["ADD", "DEL", "CHECK"]  # VERSION is answered by the plugin itself, agent or not
@@ -29,6 +29,15 @@ class Code(IntEnum):
     INTERNAL = 101
 
 
+CODES: dict[type[OcicatError], Code] = {
+    UserError: Code.INVALID_CONFIGURATION,
+    NotFound: Code.UNKNOWN_CONTAINER,
+    Unavailable: Code.TRY_AGAIN_LATER,
+    Conflict: Code.TRY_AGAIN_LATER,
+    Refused: Code.REFUSED,
+}
+
+
 class CniError(OcicatError):
     """A failure with the specification's code. `message` is one line; `hint` becomes the result's `details`."""
 
@@ -45,11 +54,10 @@ class CniError(OcicatError):
 
 
 def _code(error: OcicatError) -> Code:
-    if isinstance(error, UserError):
-        return Code.INVALID_CONFIGURATION
-    if isinstance(error, Unavailable | Conflict):
-        return Code.TRY_AGAIN_LATER
-    return Code.REFUSED if isinstance(error, Refused) else Code.INTERNAL
+    for kind, code in CODES.items():
+        if isinstance(error, kind):
+            return code
+    return Code.INTERNAL
 
 
 class ErrorResult(Struct, frozen=True):

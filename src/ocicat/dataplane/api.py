@@ -57,7 +57,8 @@ class EndpointsInForce(Struct, frozen=True):
 
 
 class EndpointFailed(Struct, frozen=True):
-    """The endpoint stays closed; it is tried again when it changes and on a resync."""
+    """The kernel or another endpoint has what this one needs. It is told in force when it gets it: routes are tried again when the
+    endpoint changes and on a resync."""
 
     key: str
     text: str

@@ -27,7 +27,7 @@ from ocicat.dataplane.drivers import links, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.engine import Engine
 from ocicat.dataplane.jobs import AfterPass, BeforePass, Job, Settled
-from ocicat.dataplane.reaper import Reaper
+from ocicat.dataplane.reaper import Freed, Grave, Reaper
 from ocicat.errors import Bug, OcicatError, Unavailable
 from ocicat.model.wanted import Batch
 
@@ -47,7 +47,7 @@ class Dataplane:
     def __init__(self, config: DataplaneConfig, report: Callable[[Report], None]) -> None:
         self._report = report
         self._queue: SimpleQueue[Job] = SimpleQueue()
-        self._reaper = Reaper(self._reaper_failed)
+        self._reaper = Reaper(self._reaped)
         self._engine = Engine(config, self._reaper)
         self._thread = threading.Thread(target=self._run, name="ocicat-dataplane", daemon=True)
         self._stopping = threading.Event()
@@ -173,9 +173,9 @@ class Dataplane:
         except Exception:
             log.exception("the receiver of the dataplane's reports failed on %r", report)
 
-    def _reaper_failed(self, name: str, text: str) -> None:
+    def _reaped(self, item: Grave | Freed, text: str) -> None:
         """From the reaper's thread to ours."""
-        self._put(BeforePass(lambda engine: self._tell(Problem(name, text))))
+        self._put(BeforePass(lambda engine: engine.reaped(item, text)))
 
 
 def cleanup(config: DataplaneConfig) -> None:

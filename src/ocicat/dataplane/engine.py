@@ -9,6 +9,8 @@ swept, but a container that lost its interface cannot get it back; one that is m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ocicat.dataplane import readback
 from ocicat.dataplane.api import (
     Applied,
@@ -26,14 +28,14 @@ from ocicat.dataplane.drivers import container, links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.ownership import DETACHED, check_interface
+from ocicat.dataplane.ownership import check_interface, detached_addresses, is_detached
 from ocicat.dataplane.program import Program
 from ocicat.dataplane.reaper import Freed, Grave, Reaper
 from ocicat.dataplane.skeleton import FROM_WORKLOAD, SOURCES, TO_WORKLOAD
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model.wanted import Batch
 from ocicat.netlink.link import Link
-from ocicat.netlink.nftset import key_ifname
+from ocicat.netlink.nftset import IFNAME_BYTES, key_ifname
 
 
 class Engine:
@@ -48,10 +50,12 @@ class Engine:
         self._program = Program(self._ledger, self._kernel)
         self._ready = False
         self._tidy_next = False
-        self._waiting: set[str] = set()  # endpoints of which nothing was said since they last changed
-        self._failed: set[str] = set()
+        self._waiting: set[str] = set()  # endpoints that were not told to be in force since they last changed
+        self._failed: dict[str, str] = {}  # those of them that were told to have failed, and why
         self._unclaimed: set[str] = set()  # interfaces from before our start, that nobody has attached since
         self._graves: list[Grave] = []
+        self._flushing: set[bytes] = set()  # held addresses that the reaper knows of
+        self._unreaped: dict[Grave | Freed, str] = {}  # what the reaper could not do, and why
         self._told: dict[str, str] = {}
         self._applied = 0
 
@@ -66,13 +70,14 @@ class Engine:
         self._ledger.found(readback.read(self._kernel))
         self._find_links()
         self._program.retry()
-        self._waiting |= self._failed
-        self._failed.clear()
+        self._expect([*self._failed, *self._managers.endpoints.unsettled()])
+        for item in self._unreaped:
+            self._reaper.put(item)
 
     def batch(self, batch: Batch) -> None:
         for message in batch:
             self._managers.apply(message)
-        self._waiting |= self._managers.changed
+        self._expect(self._managers.changed)
         self._managers.changed.clear()
 
     def attach(self, request: Attach) -> Attached:
@@ -86,8 +91,8 @@ class Engine:
             self._remove_past(request.interface)
             made = container.plug(self._kernel.route, request)
         self._unclaimed.discard(request.interface)
-        self._managers.endpoints.link_there(request.interface, made.index)
-        self._waiting |= self._managers.endpoints.on_interface(request.interface)
+        self._managers.endpoints.link_there(request.interface, made.index, request.key)
+        self._expect(self._managers.endpoints.on_interface(request.interface))
         return made
 
     def detach(self, request: Detach) -> None:
@@ -97,11 +102,23 @@ class Engine:
         if found is not None and found.alias not in ("", request.key):
             return  # another endpoint's, or detached already
         self._unclaimed.discard(request.interface)
+        sources = self._sources_there(request.interface)
         self._managers.endpoints.link_gone(request.interface)
         if not self._managers.in_sync:
-            self._release_found(request.interface, found)
-        if found is not None and links.mark_detached(self._kernel.route, found.index):
+            self._release_found(request.interface, found, sources)
+        addresses = [key[IFNAME_BYTES:] for _, key in sources]
+        if found is not None and links.mark_detached(self._kernel.route, found.index, addresses):
             self._graves.append(Grave(found.index, found.name))
+
+    def reaped(self, item: Grave | Freed, text: str) -> None:
+        """The reaper is done with it, or could not do it for that reason."""
+        if text:
+            self._unreaped[item] = text
+            return
+        self._unreaped.pop(item, None)
+        if isinstance(item, Freed):
+            self._flushing.discard(item.address)
+            self._managers.endpoints.release(item.address)
 
     def verify(self, name: str, request: Attach | None) -> list[str]:
         """What is wrong with the endpoint of that key or interface, as the kernel has it now."""
@@ -114,15 +131,24 @@ class Engine:
 
     def run_pass(self, *, tidy: bool = False) -> list[Report]:
         """The kernel as it is wanted; what there is to say about it. `tidy`: unused chains and sets go too. Unavailable."""
-        lost = self._program.run(sweep=self._managers.in_sync, tidy=tidy or self._tidy_next)
+        self._program.run(sweep=self._managers.in_sync, tidy=tidy or self._tidy_next)
         self._ready = True
         self._tidy_next = False
+        self._managers.endpoints.hold(self._program.lost)
+        for address in (self._program.lost | self._managers.endpoints.held) - self._flushing:
+            self._flushing.add(address)
+            self._reaper.put(Freed(address))
+        self._program.lost.clear()
         # Only now: while the reaper deletes an interface, the kernel lets nobody else change one, nor a route.
         while self._graves:
             self._reaper.put(self._graves.pop())
-        for address in lost:
-            self._reaper.put(Freed(address))
         return [*self._problem_reports(), *self._endpoint_reports(), *self._applied_report()]
+
+    def _expect(self, keys: Iterable[str]) -> None:
+        """Of these endpoints there will be something to say again."""
+        for key in [*keys]:
+            self._waiting.add(key)
+            self._failed.pop(key, None)
 
     def _checked(self, request: Attach) -> Attach:
         if not self._ready:
@@ -141,27 +167,41 @@ class Engine:
         )
 
     def _find_links(self) -> None:
-        live: dict[str, int] = {}
+        live: dict[str, Link] = {}
         for link in links.ours(self._kernel.route, self._config.interface_prefix):
-            if link.alias == DETACHED:
-                self._reaper.put(Grave(link.index, link.name))
+            if is_detached(link.alias):
+                self._find_dying(link)
             else:
-                live[link.name] = link.index
+                live[link.name] = link
         for name in self._managers.endpoints.links.keys() - live.keys():
             self._managers.endpoints.link_gone(name)
-        for name, index in live.items():
-            self._managers.endpoints.link_there(name, index)
+        for name, link in live.items():
+            self._managers.endpoints.link_there(name, link.index, link.alias)
         if not self._ready:
             self._unclaimed = set(live)
 
-    def _release_found(self, interface: str, link: Link | None) -> None:
+    def _find_dying(self, link: Link) -> None:
+        """One that another life of ours left also has flows to be cut, unless its address has a new owner since."""
+        if not self._ready:
+            taken = {key[IFNAME_BYTES:] for name in SOURCES.values() for key in self._ledger.elements[name].all_there()}
+            self._managers.endpoints.hold(each for each in detached_addresses(link.alias) if each not in taken)
+        self._graves.append(Grave(link.index, link.name))
+
+    def _sources_there(self, interface: str) -> list[tuple[str, bytes]]:
+        """The addresses that this interface may use in the kernel: elements' keys, with the names of their sets."""
+        key = key_ifname(interface)
+        return [
+            (name, each)
+            for name in SOURCES.values()
+            for each in self._ledger.elements[name].all_there()
+            if each.startswith(key)
+        ]
+
+    def _release_found(self, interface: str, link: Link | None, sources: list[tuple[str, bytes]]) -> None:
         """Before the first complete state what another life of ours left for this interface is in nobody's plan, but must go."""
         key = key_ifname(interface)
-        for name in (FROM_WORKLOAD, TO_WORKLOAD):
-            self._ledger.unwant_element(name, key)
-        for name in SOURCES.values():
-            for source in [each for each in self._ledger.elements[name].all_there() if each.startswith(key)]:
-                self._ledger.unwant_element(name, source)
+        for name, each in [(FROM_WORKLOAD, key), (TO_WORKLOAD, key), *sources]:
+            self._ledger.unwant_element(name, each)
         if link is not None:
             self._ledger.release_routes_on(link.index)
 
@@ -175,18 +215,20 @@ class Engine:
         failed: list[Report] = []
         for key in sorted(self._waiting):
             if key not in self._managers.endpoints.endpoints:
-                self._waiting.discard(key)
+                self._expect_no_more(key)
                 continue
-            if not self._managers.endpoints.settled(key):
-                continue
-            self._waiting.discard(key)
-            reasons = self._route_faults(key)
-            if reasons:
-                self._failed.add(key)
-                failed.append(EndpointFailed(key, reasons))
-            else:
+            reason = self._managers.endpoints.fault(key) or self._route_faults(key)
+            if reason and self._failed.get(key) != reason:
+                self._failed[key] = reason
+                failed.append(EndpointFailed(key, reason))
+            if not reason and self._managers.endpoints.settled(key):
+                self._expect_no_more(key)
                 in_force.append(key)
         return [*failed, *([EndpointsInForce(tuple(in_force), self._managers.revision)] if in_force else [])]
+
+    def _expect_no_more(self, key: str) -> None:
+        self._waiting.discard(key)
+        self._failed.pop(key, None)
 
     def _route_faults(self, key: str) -> str:
         destinations = self._managers.endpoints.destinations(key)
@@ -207,8 +249,10 @@ class Engine:
 
     def _problems(self) -> dict[str, str]:
         found = {f"profile {name}": text for name, text in self._managers.policy.problems.items()}
+        found |= {str(item): text for item, text in self._unreaped.items()}
         for chain, text in self._program.refused.items():
-            found[f"profile {self._managers.policy.profile_of(chain)}"] = text
+            if name := self._managers.policy.profile_of(chain):
+                found[f"profile {name}"] = text
         for dst, block in self._managers.blocks.items() if self._program.failed else ():
             if dst in self._program.failed:
                 found[f"block {block.cidr}"] = self._program.failed[dst]

@@ -52,6 +52,10 @@ class Claims(Generic[K, V]):
         del self._claims[key]
         return None
 
+    def holder(self, key: K) -> str:
+        """The owner whose value holds; "" if nobody wants the key."""
+        return min(self._claims.get(key, ()), default="")
+
     @staticmethod
     def _winner(owners: dict[str, V]) -> V:
         return owners[min(owners)]
@@ -117,6 +121,10 @@ class Ledger:
             self.routes.unwant(dst)
         else:
             self.routes.want(dst, held)
+
+    def route_holder(self, dst: Prefix) -> str:
+        """The owner whose route to `dst` is wanted; "" is nobody."""
+        return self._route_claims.holder(dst)
 
     def release_routes_on(self, index: int) -> None:
         """Those found on that interface, that nobody wants."""

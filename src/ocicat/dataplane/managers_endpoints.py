@@ -1,10 +1,13 @@
 """Endpoints as elements and routes: the dispatch to their chains, the sources they may use, the way to them.
 
-Invariants: 1. An endpoint whose interface is not there has its chains and nothing else: it is ready, and closed.
-2. The state depends on the endpoints and interfaces there are, not on the order in which they came. Pure.
+Invariants: 1. An endpoint whose interface is not there has its chains and nothing else: it is ready, and closed. So is one whose
+interface was made for another endpoint, and one with an address that is `held`.
+2. The state depends on the endpoints, interfaces and held addresses there are, not on the order in which they came. Pure.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from ocicat.dataplane.ledger import Claims, Ledger, element_key
 from ocicat.dataplane.managers_policy import EGRESS, INGRESS, PolicyManager
@@ -51,8 +54,16 @@ def host_route(address: Addr, index: int) -> Route:
     )
 
 
+class Bearer(Struct, frozen=True):
+    """An interface that is there: its ifindex, and the endpoint it was made for ("": nobody says)."""
+
+    index: int
+    key: str = ""
+
+
 class EndpointManager:
-    """`links`: ifindex of the interfaces that are there, by name."""
+    """`links`: the interfaces that are there, by name. `held`: addresses (packed) that lately were another endpoint's, whose
+    flows are not cut yet; no endpoint gets them until `release`."""
 
     def __init__(self, ledger: Ledger, policy: PolicyManager) -> None:
         self._ledger = ledger
@@ -61,30 +72,58 @@ class EndpointManager:
         self._placed: dict[str, Placed] = {}
         self._on_interface: dict[str, set[str]] = {}
         self.endpoints: dict[str, Endpoint] = {}
-        self.links: dict[str, int] = {}
+        self.links: dict[str, Bearer] = {}
+        self.held: set[bytes] = set()
 
     def endpoint(self, endpoint: Endpoint) -> None:
         # The new list is taken before the old one is let go: if they are the same it never goes away.
         self._policy.acquire(endpoint.profiles)
-        self.gone(endpoint.key)
+        before = self._remove(endpoint.key)
         self.endpoints[endpoint.key] = endpoint
         self._on_interface.setdefault(endpoint.interface, set()).add(endpoint.key)
         self._place(endpoint.key)
+        self.hold(before)
 
     def gone(self, key: str) -> None:
+        self.hold(self._remove(key))
+
+    def hold(self, addresses: Iterable[bytes]) -> None:
+        """Keep these from whoever may get them next; not those that an endpoint has."""
+        self.held |= {each for each in addresses if self._ledger.route_holder(inet.host(each)) not in self._placed}
+
+    def release(self, address: bytes) -> None:
+        """Its last owner's flows are cut."""
+        self.held.discard(address)
+        for key in self.endpoints.keys() - self._placed.keys():
+            self._place(key)
+
+    def fault(self, key: str) -> str:
+        """Which other endpoint has what this one needs; "" is none."""
+        endpoint = self.endpoints[key]
+        bearer = self.links.get(endpoint.interface)
+        if bearer and bearer.key not in ("", key):
+            return f"interface {endpoint.interface} was made for {bearer.key}"
+        holders = {dst: self._ledger.route_holder(dst) for dst in self.destinations(key)}
+        return "; ".join(f"{dst} is the address of {holder}" for dst, holder in holders.items() if holder != key)
+
+    def _remove(self, key: str) -> list[bytes]:
+        """The addresses (packed) it had in the kernel."""
         endpoint = self.endpoints.pop(key, None)
         if endpoint is None:
-            return
-        self._displace(key)
+            return []
+        freed = self._displace(key)
         self._policy.release(endpoint.profiles)
         keys = self._on_interface[endpoint.interface]
         keys.discard(key)
         if not keys:
             del self._on_interface[endpoint.interface]
+        return freed
 
-    def link_there(self, name: str, index: int) -> None:
-        if self.links.get(name) != index:
-            self.links[name] = index
+    def link_there(self, name: str, index: int, key: str = "") -> None:
+        """`key`: the endpoint that it was made for."""
+        bearer = Bearer(index, key)
+        if self.links.get(name) != bearer:
+            self.links[name] = bearer
             self._relink(name)
 
     def link_gone(self, name: str) -> None:
@@ -98,11 +137,10 @@ class EndpointManager:
     def find(self, name: str) -> Endpoint | None:
         """By key, or by interface."""
         keys = self.on_interface(name)
+        bearer = self.links.get(name)
+        if bearer and bearer.key in keys:
+            return self.endpoints[bearer.key]
         return self.endpoints.get(min(keys) if keys else name)
-
-    def placed(self, key: str) -> Placed | None:
-        """None: the interface is not there."""
-        return self._placed.get(key)
 
     def settled(self, key: str) -> bool:
         """Is everything that this endpoint needs in the kernel? Routes apart: they can fail for each destination."""
@@ -117,23 +155,39 @@ class EndpointManager:
         wanted = self._placed.get(key)
         return [route.dst for route in wanted.routes] if wanted else []
 
+    def unsettled(self) -> list[str]:
+        """Keys of the endpoints that are placed, and not wholly in the kernel."""
+        routes = self._ledger.routes
+        return [
+            key
+            for key in self._placed
+            if not (self.settled(key) and all(routes.settled(dst) for dst in self.destinations(key)))
+        ]
+
     def _relink(self, name: str) -> None:
         for key in self.on_interface(name):
-            self._displace(key)
+            freed = self._displace(key)
             self._place(key)
+            self.hold(freed)
 
     def _place(self, key: str) -> None:
-        index = self.links.get(self.endpoints[key].interface)
-        if index is None:
+        endpoint = self.endpoints[key]
+        bearer = self.links.get(endpoint.interface)
+        if (
+            bearer is None
+            or bearer.key not in ("", key)
+            or any(each.pack() in self.held for each in endpoint.addresses)
+        ):
             return
-        wanted = self._placed[key] = placed(self.endpoints[key], index)
+        wanted = self._placed[key] = placed(endpoint, bearer.index)
         for name, element in wanted.elements:
             held = self._claims.setdefault(name, Claims()).claim(key, element.key, element)
             self._ledger.want_element(name, held)
         for route in wanted.routes:
             self._ledger.claim_route(key, route)
 
-    def _displace(self, key: str) -> None:
+    def _displace(self, key: str) -> list[bytes]:
+        """The addresses (packed) that it had."""
         old = self._placed.pop(key, Placed())
         for name, element in old.elements:
             held = self._claims[name].release(key, element.key)
@@ -143,3 +197,4 @@ class EndpointManager:
                 self._ledger.want_element(name, held)
         for route in old.routes:
             self._ledger.release_route(key, route.dst)
+        return [route.dst.address for route in old.routes]

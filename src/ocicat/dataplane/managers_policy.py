@@ -120,8 +120,8 @@ class PolicyManager:
         return names + [direction.profile_chain(name) for direction in DIRECTIONS for name in known]
 
     def profile_of(self, chain: str) -> str:
-        """The name of the profile that this chain renders; for messages."""
-        return next((n for n in self._profiles for d in DIRECTIONS if d.profile_chain(n) == chain), chain)
+        """The name of the profile that this chain renders; "" if it is gone."""
+        return next((n for n in self._profiles for d in DIRECTIONS if d.profile_chain(n) == chain), "")
 
     def _render(self, direction: Direction, name: str, rules: tuple[WantedRule, ...]) -> list[str]:
         """What could not be rendered, in words."""

@@ -80,6 +80,14 @@ class SetSpec(Struct, frozen=True):
     verdicts: bool = False
 
 
+class SetChange(Struct, frozen=True):
+    """Of the elements of one set: deletions come first, so that a key may get other data."""
+
+    spec: SetSpec
+    delete: tuple[Element, ...]
+    add: tuple[Element, ...]
+
+
 class IntervalSet(Struct, frozen=True):
     """A set named by its content, so that rules with the same nets or ports share one, and it never changes."""
 

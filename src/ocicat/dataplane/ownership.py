@@ -4,17 +4,20 @@
     nft table                 it is `inet ocicat`, with everything in it
     route                     its protocol number is 84, in the main table
     interface                 its name starts with the configured prefix ("oci")
-      dying interface         and its alias is `DETACHED` in place of its endpoint's key; no endpoint has it, so it is closed
+      dying interface         and its alias begins with `DETACHED`, in place of its endpoint's key; no endpoint has it: it is closed
     conntrack entry           never; those of an address are cut when a workload loses that address
 
-Invariants: 1. nothing that fails these tests is changed or removed. 2. `DETACHED` is no endpoint's key. Pure.
+Invariants: 1. nothing that fails these tests is changed or removed. 2. `DETACHED` begins no endpoint's key. Pure.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 
 from ocicat.errors import UserError
+from ocicat.netlink import inet
 
 TABLE = "ocicat"
 ROUTE_PROTOCOL = 84
@@ -25,10 +28,29 @@ GATEWAY_V4 = bytes((169, 254, 1, 1))
 GATEWAY_V6 = bytes.fromhex("fe80000000000000eceeeefffeeeeeee")
 
 _NAME_BYTES = 15  # IFNAMSIZ without its NUL
+_ALIAS_ADDRESSES = 5  # of IPv6 at their longest, in an alias of 255 bytes
 
 
 def is_ours(name: str, prefix: str) -> bool:
     return name.startswith(prefix)
+
+
+def detached_alias(addresses: Sequence[bytes]) -> str:
+    """What a dying interface is called. Its addresses (packed) are in it: whoever deletes it cuts their flows first."""
+    return " ".join([DETACHED, *map(inet.text, addresses[:_ALIAS_ADDRESSES])])
+
+
+def is_detached(alias: str) -> bool:
+    return alias.startswith(DETACHED)
+
+
+def detached_addresses(alias: str) -> list[bytes]:
+    """Of a dying interface, packed. Anybody may have written there: what is not an address is passed over."""
+    addresses = []
+    for word in alias.removeprefix(DETACHED).split():
+        with suppress(UserError):
+            addresses.append(inet.packed(word))
+    return addresses
 
 
 def check_interface(name: str, prefix: str) -> None:

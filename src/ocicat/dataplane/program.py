@@ -1,16 +1,17 @@
 """One pass: what differs in the ledger, into the kernel, in the one order that is safe at every moment.
 
     1. new sets and new chains      one nft transaction; nothing leads to them yet
-    2. additions to sets            only if chains that carry traffic are about to look in them
-    3. chains that change           one nft transaction; each changes as a whole
-    4. all other elements           one netlink transaction: the dispatch, the sources, members that go
+    2. ranges of the new sets       only if chains that carry traffic are about to look in them; such a set never changes
+    3. chains that change           one nft transaction, with all the elements that change: members, dispatch, sources
+    4. elements, if no chain does   one netlink transaction
     5. routes                       last in for a new endpoint, so the first packet finds its policy
     6. what nothing uses any more   one nft transaction, only when there is time: nft waits 15 ms for the kernel to forget
 
 A step without anything to do costs nothing. An endpoint whose chains are there needs 4 and 5 only, and these start no process.
 
-Invariants: 1. No packet meets a policy that is half changed. 2. A chain that nft refuses becomes a drop, and only that chain.
-3. Without `sweep` nothing is removed but what was asked to go. 4. After an exception the ledger's actual side is not to be trusted.
+Invariants: 1. No packet meets a policy that is half changed, unless nft refuses a part of it. 2. A chain that nft refuses becomes a
+drop, and only that chain. 3. Without `sweep` nothing is removed but what was asked to go. 4. After an exception the ledger's actual
+side is not to be trusted.
 """
 
 from __future__ import annotations
@@ -23,20 +24,19 @@ from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.drivers.nft import NftRefused
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.listing import Listing
-from ocicat.dataplane.objects import Chain, Rule, SetSpec
-from ocicat.dataplane.skeleton import SETS, SOURCES
+from ocicat.dataplane.objects import Chain, Rule, SetChange, SetSpec
+from ocicat.dataplane.skeleton import SOURCES
 from ocicat.errors import Unavailable
 from ocicat.netlink.inet import Prefix
-from ocicat.netlink.nftset import Element, key_ifname
+from ocicat.netlink.nftset import IFNAME_BYTES
 from ocicat.netlink.route import Route
 
-_SKELETON_SETS = frozenset(spec.name for spec in SETS)
 _SOURCE_SETS = frozenset(SOURCES.values())
-_IFNAME_BYTES = len(key_ifname("x"))
 
 
 class Program:
-    """The hands of the dataplane. `refused`: why, by chain; `failed`: why, by destination."""
+    """The hands of the dataplane. `refused`: why, by chain; `failed`: why, by destination; `lost`: the addresses (packed) that
+    interfaces have lost, until the caller takes them out."""
 
     def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
         self._ledger = ledger
@@ -45,18 +45,16 @@ class Program:
         self._failed_routes: dict[Prefix, Route] = {}
         self.refused: dict[str, str] = {}
         self.failed: dict[Prefix, str] = {}
+        self.lost: set[bytes] = set()
 
-    def run(self, *, sweep: bool, tidy: bool) -> list[bytes]:
-        """The addresses (packed) that an interface lost in this pass. `tidy`: sweep unused chains and sets too. Unavailable."""
+    def run(self, *, sweep: bool, tidy: bool) -> None:
+        """`tidy`: sweep unused chains and sets too. Unavailable."""
         self._grow()
-        if self._ledger.chains.updates():
-            self._add_members()
-            self._load((), self._due())
-        lost = self._settle_elements(sweep=sweep)
+        self._settle_chains()
+        self._settle_elements(sweep=sweep)
         self._settle_routes(sweep=sweep)
         if sweep and tidy:
             self._shrink()
-        return lost
 
     @property
     def untidy(self) -> bool:
@@ -81,29 +79,52 @@ class Program:
         new = [chain for chain in self._due() if self._ledger.chains.there(chain.name) is None]
         self._load(sets, new, rebuild=rebuild)
 
-    def _load(self, sets: Sequence[SetSpec], chains: Sequence[Chain], *, rebuild: bool = False) -> None:
+    def _settle_chains(self) -> None:
+        """Those that are there and change, with the elements that change."""
+        due = self._due()
+        if due:
+            self._commit([change for change in self._changes(sweep=False) if change.spec.interval])
+            self._load((), due, [_sayable(change) for change in self._changes(sweep=False)])
+
+    def _load(
+        self,
+        sets: Sequence[SetSpec],
+        chains: Sequence[Chain],
+        changes: Sequence[SetChange] = (),
+        *,
+        rebuild: bool = False,
+    ) -> None:
         if not sets and not chains:
             return
         try:
-            self._kernel.nft.run(nftext.transaction(sets, chains, rebuild=rebuild))
-            for chain in chains:
-                self._loaded(chain)
+            self._kernel.nft.run(nftext.transaction(sets, chains, changes, rebuild=rebuild))
         except NftRefused:
-            self._load_apart(sets, chains, rebuild=rebuild)
-        for spec in sets:
-            self._ledger.sets.now_there(spec.name, spec)
+            self._load_apart(sets, chains, changes, rebuild=rebuild)
+        else:
+            self._took(sets, chains, changes)
 
-    def _load_apart(self, sets: Sequence[SetSpec], chains: Sequence[Chain], *, rebuild: bool) -> None:
+    def _load_apart(
+        self, sets: Sequence[SetSpec], chains: Sequence[Chain], changes: Sequence[SetChange], *, rebuild: bool
+    ) -> None:
         """Our own words first, with nothing but the names of the chains at fault; then those, by bisection."""
         sturdy = [chain for chain in chains if not chain.authored]
         authored = [chain for chain in chains if chain.authored]
         try:
-            self._kernel.nft.run(nftext.transaction(sets, sturdy, declared=authored, rebuild=rebuild))
+            self._kernel.nft.run(nftext.transaction(sets, sturdy, changes, declared=authored, rebuild=rebuild))
         except NftRefused as error:
             raise Unavailable(f"the ruleset cannot be loaded: {error.message}") from error
-        for chain in sturdy:
-            self._loaded(chain)
+        self._took(sets, sturdy, changes)
         self._bisect(authored)
+
+    def _took(self, sets: Sequence[SetSpec], chains: Sequence[Chain], changes: Sequence[SetChange]) -> None:
+        for chain in chains:
+            self._loaded(chain)
+        for spec in sets:
+            self._ledger.sets.now_there(spec.name, spec)
+        for change in changes:
+            self._ledger.changed_elements(change.spec.name, change.delete, change.add)
+            if change.spec.name in _SOURCE_SETS:
+                self.lost |= {element.key[IFNAME_BYTES:] for element in change.delete}
 
     def _bisect(self, chains: Sequence[Chain]) -> None:
         if not chains:
@@ -135,45 +156,30 @@ class Program:
         self.refused.pop(chain.name, None)
         self._refused_chains.pop(chain.name, None)
 
-    def _add_members(self) -> None:
-        names = self._ledger.dirty - _SKELETON_SETS
-        changes = [elements.Change(name, (), self._additions(name)) for name in sorted(names)]
-        self._commit([change for change in changes if change.add])
-
-    def _additions(self, name: str) -> tuple[Element, ...]:
-        """Ranges in order: the kernel takes the end of one before its beginning for an overlap."""
-        spec = self._ledger.sets.wanted(name)
-        if spec is None:
-            return ()
-        new = self._ledger.elements[name].updates().values()
-        return tuple(sorted(new, key=lambda element: element.key) if spec.interval else new)
-
-    def _settle_elements(self, *, sweep: bool) -> list[bytes]:
-        changes = [self._change(name, sweep=sweep) for name in sorted(self._ledger.dirty)]
-        self._commit([change for change in changes if change.add or change.delete])
+    def _settle_elements(self, *, sweep: bool) -> None:
+        self._commit(self._changes(sweep=sweep))
         self._ledger.dirty = {name for name in self._ledger.dirty if self._ledger.elements[name].pending}
-        return [
-            element.key[_IFNAME_BYTES:]
-            for change in changes
-            if change.name in _SOURCE_SETS
-            for element in change.delete
-        ]
 
-    def _change(self, name: str, *, sweep: bool) -> elements.Change:
-        """An element whose data differ goes and comes in the same transaction."""
-        if self._ledger.sets.wanted(name) is None:
-            return elements.Change(name, (), ())
-        delta = self._ledger.elements[name]
+    def _changes(self, *, sweep: bool) -> list[SetChange]:
+        specs = [spec for name in sorted(self._ledger.dirty) if (spec := self._ledger.sets.wanted(name)) is not None]
+        changes = [self._change(spec, sweep=sweep) for spec in specs]
+        return [change for change in changes if change.add or change.delete]
+
+    def _change(self, spec: SetSpec, *, sweep: bool) -> SetChange:
+        """An element whose data differ goes and comes. Ranges in order: the kernel takes the end of one before its beginning
+        for an overlap."""
+        delta = self._ledger.elements[spec.name]
         updates = delta.updates()
         out = [there for key in [*updates, *delta.deletes(sweep=sweep)] if (there := delta.there(key)) is not None]
-        return elements.Change(name, tuple(out), self._additions(name))
+        new = updates.values()
+        return SetChange(
+            spec, tuple(out), tuple(sorted(new, key=lambda element: element.key) if spec.interval else new)
+        )
 
-    def _commit(self, changes: Sequence[elements.Change]) -> None:
-        if not changes:
-            return
-        elements.commit(self._kernel.netfilter, changes)
-        for change in changes:
-            self._ledger.changed_elements(change.name, change.delete, change.add)
+    def _commit(self, changes: Sequence[SetChange]) -> None:
+        if changes:
+            elements.commit(self._kernel.netfilter, changes)
+            self._took((), (), changes)
 
     def _settle_routes(self, *, sweep: bool) -> None:
         delta = self._ledger.routes
@@ -212,6 +218,13 @@ class Program:
             self._refused_chains.pop(name, None)
         for spec in sets:
             self._ledger.set_is_gone(spec.name)
+
+
+def _sayable(change: SetChange) -> SetChange:
+    """As much of it as text can say; the rest is left for netlink."""
+    keys = {each.key for each in (*change.delete, *change.add) if not nftext.sayable(change.spec, each)}
+    delete, add = (tuple(each for each in part if each.key not in keys) for part in (change.delete, change.add))
+    return SetChange(change.spec, delete, add)
 
 
 def _closed(chain: Chain, reason: str) -> Chain:

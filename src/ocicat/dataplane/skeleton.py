@@ -34,7 +34,7 @@ SETS = (
 )
 
 _ESTABLISHED = Rule("ct state established,related accept")
-# Solicitations and advertisements cannot be forwarded (hop limit 255), so they lie to nobody but this one interface.
+# From the workload's own address only (prerouting): the kernel makes a neighbour entry for whoever solicits, and has room for few.
 _NEIGHBOURS = Rule("icmpv6 type 135-136 ip6 hoplimit 255 accept", "neighbour discovery")
 
 
@@ -55,7 +55,6 @@ def _prerouting(ours: str) -> Chain:
         Rule(f"iifname != {ours} accept"),
         Rule(f"iifname . ip saddr @{SOURCES[4]} accept"),
         Rule(f"iifname . ip6 saddr @{SOURCES[6]} accept"),
-        _NEIGHBOURS,
         Rule("drop", "source address is not the workload's own"),
     )
     return Chain("prerouting", rules, hook="prerouting", priority="raw")

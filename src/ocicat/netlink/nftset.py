@@ -42,6 +42,8 @@ NFT_MSG_NEWSETELEM, NFT_MSG_GETSETELEM, NFT_MSG_DELSETELEM = _SUBSYS | 12, _SUBS
 DROP, ACCEPT = 0, 1
 CONTINUE, BREAK, JUMP, GOTO, RETURN = -1, -2, -3, -4, -5
 
+IFNAME_BYTES = 16  # of an interface name as (the first part of) a key
+
 NFGENMSG = struct.Struct(">BBH")  # family, version, resource (of a batch: the subsystem)
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
 _LIST_ELEM = 1
@@ -49,7 +51,6 @@ _ELEM_KEY, _ELEM_DATA, _ELEM_FLAGS, _ELEM_KEY_END = 1, 2, 3, 10
 _DATA_VALUE, _DATA_VERDICT = 1, 2
 _VERDICT_CODE, _VERDICT_CHAIN = 1, 2
 _INTERVAL_END = 0x1
-_IFNAME_BYTES = 16
 _MAX_LIST_BYTES = 0xFFFF - 4 - 256  # a margin, so that no arithmetic on the edge is needed
 
 
@@ -108,9 +109,9 @@ def key_ipv6(address: bytes | str) -> bytes:
 def key_ifname(name: str) -> bytes:
     """`iifname`, `oifname`: 16 bytes, filled with zeros."""
     raw = name.encode()
-    if not 0 < len(raw) < _IFNAME_BYTES:
-        raise UserError(f"interface name {name!r} is not 1 to {_IFNAME_BYTES - 1} bytes")
-    return raw.ljust(_IFNAME_BYTES, b"\0")
+    if not 0 < len(raw) < IFNAME_BYTES:
+        raise UserError(f"interface name {name!r} is not 1 to {IFNAME_BYTES - 1} bytes")
+    return raw.ljust(IFNAME_BYTES, b"\0")
 
 
 def key_protocol(number: int) -> bytes:

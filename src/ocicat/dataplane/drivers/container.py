@@ -3,27 +3,39 @@
 The container has its address alone on a point-to-point link and a default route by 169.254.1.1 (IPv6: the host side's link-local
 address). Permanent neighbour entries on both sides say which MAC that is: nothing then depends on anybody answering ARP.
 
+A container may have several networks. The first one's default route serves what is not bound to an address; what comes from the
+address of a further one leaves by its own interface (a rule and a table of its own), or the host would drop it as spoofed.
+
 Invariants: 1. `plug` makes all of it or nothing. 2. Plugging again what is right already changes nothing and succeeds.
 3. An interface that was in the container before is never touched. 4. Only `plug` and `inspect` look into the namespace.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+
 from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.drivers import links, sysctl
 from ocicat.dataplane.managers_endpoints import IPV6_PRIORITY
-from ocicat.dataplane.ownership import DETACHED, GATEWAY_V4, GATEWAY_V6, HOST_MAC
+from ocicat.dataplane.ownership import GATEWAY_V4, GATEWAY_V6, HOST_MAC, is_detached
 from ocicat.errors import Conflict, Refused, Unavailable
 from ocicat.model.base import Struct
-from ocicat.netlink import address, inet, link, neighbour, route
+from ocicat.model.net import Addr
+from ocicat.netlink import address, inet, link, neighbour, route, rule
 from ocicat.netlink.address import Address
 from ocicat.netlink.errors import NetlinkError
 from ocicat.netlink.link import End, Link
 from ocicat.netlink.namespace import inside, opened
 from ocicat.netlink.neighbour import Neighbour
-from ocicat.netlink.route import SCOPE_LINK, Route
+from ocicat.netlink.route import LOCAL, MAIN, SCOPE_LINK, Route
+from ocicat.netlink.rule import Rule
 from ocicat.netlink.socket import RouteSocket
 from ocicat.netlink.wire import Request
+
+_AWAIT_MS = 1000
+_TABLES = 0x6F630000  # the routing table of a further network: "oc" and the interface's index
+_RULE_PRIORITY = 1000
 
 
 class Inside(Struct, frozen=True):
@@ -32,10 +44,11 @@ class Inside(Struct, frozen=True):
     addresses: tuple[Address, ...]
     neighbours: tuple[Neighbour, ...]
     routes: tuple[Route, ...]
+    rules: tuple[Rule, ...]
 
 
-def wanted_inside(request: Attach, index: int) -> Inside:
-    """Pure."""
+def wanted_inside(request: Attach, index: int, *, first: bool = True) -> Inside:
+    """`first`: no other interface of the container holds the IPv4 default route. Pure."""
     families = {each.family for each in request.addresses}
     addresses = [
         Address(index, each.pack(), 8 * len(each.pack()), nodad=each.family == 6) for each in request.addresses
@@ -44,12 +57,28 @@ def wanted_inside(request: Attach, index: int) -> Inside:
     routes: list[Route] = []
     if 4 in families:
         neighbours.append(Neighbour(index, GATEWAY_V4, HOST_MAC))
-        routes.append(Route(inet.host(GATEWAY_V4), oif=index, scope=SCOPE_LINK))
-        routes.append(Route(inet.DEFAULT_V4, gateway=GATEWAY_V4, oif=index))
+        routes += _way_out(index, priority=0 if first else index)
+        if not first:
+            routes += _way_out(index, table=_TABLES + index)
     if 6 in families:
         neighbours.append(Neighbour(index, GATEWAY_V6, HOST_MAC))
         routes.append(Route(inet.DEFAULT_V6, gateway=GATEWAY_V6, oif=index, priority=IPV6_PRIORITY))
-    return Inside(tuple(addresses), tuple(neighbours), tuple(routes))
+    sources = [each for each in request.addresses if each.family == 4 and not first]
+    rules = [Rule(inet.INET, _RULE_PRIORITY, _TABLES + index, src=inet.host(each.pack())) for each in sources]
+    return Inside(tuple(addresses), tuple(neighbours), tuple(routes), tuple(rules))
+
+
+def _way_out(index: int, *, table: int = MAIN, priority: int = 0) -> list[Route]:
+    """By the gateway, on that interface."""
+    return [
+        Route(inet.host(GATEWAY_V4), oif=index, scope=SCOPE_LINK, table=table, priority=priority),
+        Route(inet.DEFAULT_V4, gateway=GATEWAY_V4, oif=index, table=table, priority=priority),
+    ]
+
+
+def _is_first(container: RouteSocket, index: int) -> bool:
+    defaults = (each for each in container.dump(route.dump(inet.INET, table=MAIN)) if each.dst == inet.DEFAULT_V4)
+    return all(each.oif == index or each.priority != 0 for each in defaults)
 
 
 def plug(host: RouteSocket, request: Attach) -> Attached:
@@ -96,7 +125,7 @@ def _check_ours(host: RouteSocket, container: RouteSocket, request: Attach) -> N
         raise Refused(
             f"the container has an interface {request.container_interface} already", hint="choose another name"
         )
-    if near.alias == DETACHED:
+    if is_detached(near.alias):
         raise Conflict(f"interface {request.interface} is being removed")
     if near.alias not in ("", request.key):
         raise Refused(f"interface {request.interface} belongs to endpoint {near.alias}")
@@ -124,6 +153,7 @@ def _set_up(host: RouteSocket, container: RouteSocket, ns: int, request: Attach)
                 sysctl.enable_ipv6(request.container_interface)
         far = container.get(link.get(request.container_interface))
         _fill(container, request, far.index)
+        _await_local(container, [each for each in request.addresses if each.family == 6])
         _mark(host, request, far)
     except NetlinkError as error:
         raise Unavailable(error.message, hint=error.hint) from error
@@ -146,18 +176,29 @@ def _mark(host: RouteSocket, request: Attach, far: Link) -> None:
 
 
 def _fill(container: RouteSocket, request: Attach, index: int) -> None:
-    """Routes that are there stay: they are ours from before, or those of the container's first network."""
-    wanted = wanted_inside(request, index)
+    """Routes and rules that are there stay: they are ours from before."""
+    wanted = wanted_inside(request, index, first=_is_first(container, index))
     must = [
         link.change("lo", up=True),
         link.change(index, up=True),
         *map(address.replace, wanted.addresses),
         *map(neighbour.replace, wanted.neighbours),
     ]
-    errors = container.batch([*must, *map(route.add, wanted.routes)])
+    errors = container.batch([*must, *map(route.add, wanted.routes), *map(rule.add, wanted.rules)])
     for i, error in enumerate(errors):
         if error is not None and not (error.exists and i >= len(must)):
             raise error
+
+
+def _await_local(container: RouteSocket, addresses: Iterable[Addr]) -> None:
+    """The kernel takes packets for an IPv6 address only once a worker of its own has run: mostly at once, at times after 5 ms."""
+    for each in addresses:
+        for _ in range(_AWAIT_MS):
+            if container.get(route.get(each.pack())).kind == LOCAL:
+                break
+            time.sleep(0.001)
+        else:
+            raise Unavailable(f"the kernel does not make {each} the container's own in {_AWAIT_MS} ms")
 
 
 def _link_faults(found: Link, request: Attach, host_index: int) -> list[str]:
@@ -171,15 +212,17 @@ def _link_faults(found: Link, request: Attach, host_index: int) -> list[str]:
 
 
 def _missing_inside(container: RouteSocket, request: Attach, index: int) -> list[str]:
-    wanted = wanted_inside(request, index)
+    wanted = wanted_inside(request, index, first=_is_first(container, index))
     addresses = set(_addresses(container, index))
     neighbours = {n for family in (inet.INET, inet.INET6) for n in container.dump(neighbour.dump(family, index))}
     routes = {r for family in (inet.INET, inet.INET6) for r in container.dump(route.dump(family, oif=index))}
+    rules = set(container.dump(rule.dump(inet.INET))) if wanted.rules else set()
     return [
         f"the container has no {each}"
         for each in (
             *(a for a in wanted.addresses if a.address not in addresses),
             *(n for n in wanted.neighbours if n not in neighbours),
             *(r for r in wanted.routes if r not in routes),
+            *(r for r in wanted.rules if r not in rules),
         )
     ]

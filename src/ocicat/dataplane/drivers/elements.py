@@ -7,28 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ocicat.dataplane.objects import SetChange
 from ocicat.dataplane.ownership import TABLE
 from ocicat.errors import Unavailable
-from ocicat.model.base import Struct
 from ocicat.netlink import nftset
 from ocicat.netlink.errors import NetlinkError
 from ocicat.netlink.nftset import Element, SetName
 from ocicat.netlink.socket import NetfilterSocket
 
 
-class Change(Struct, frozen=True):
-    """Of one set: deletions come first, so that a key may get other data."""
-
-    name: str
-    delete: tuple[Element, ...]
-    add: tuple[Element, ...]
-
-
-def commit(sock: NetfilterSocket, changes: Iterable[Change]) -> None:
+def commit(sock: NetfilterSocket, changes: Iterable[SetChange]) -> None:
     """Unavailable if refused: then none of it was done."""
     requests = []
     for change in changes:
-        where = SetName(TABLE, change.name)
+        where = SetName(TABLE, change.spec.name)
         requests += nftset.delete(where, change.delete)
         requests += nftset.add(where, change.add)
     try:

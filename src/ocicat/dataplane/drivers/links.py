@@ -5,7 +5,9 @@ Invariant: an interface that is put out of service keeps its name, so the dispat
 
 from __future__ import annotations
 
-from ocicat.dataplane.ownership import DETACHED, is_ours
+from collections.abc import Sequence
+
+from ocicat.dataplane.ownership import detached_alias, is_ours
 from ocicat.errors import Unavailable
 from ocicat.netlink import link
 from ocicat.netlink.errors import NetlinkError
@@ -27,10 +29,13 @@ def find(sock: RouteSocket, name: str) -> Link | None:
         raise Unavailable(error.message, hint=error.hint) from error
 
 
-def mark_detached(sock: RouteSocket, index: int) -> bool:
-    """Leaves it for dead, in a way that outlives us; deleting it takes the kernel 15 ms, this 0.05. False: it is gone already."""
+def mark_detached(sock: RouteSocket, index: int, addresses: Sequence[bytes]) -> bool:
+    """Leaves it for dead, in a way that outlives us; deleting it takes the kernel 15 ms, this 0.05. False: it is gone already.
+
+    `addresses` (packed): those whose flows end with it.
+    """
     try:
-        sock.request(link.change(index, alias=DETACHED))
+        sock.request(link.change(index, alias=detached_alias(addresses)))
     except NetlinkError as error:
         if error.missing:
             return False

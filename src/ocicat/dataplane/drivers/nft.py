@@ -45,6 +45,8 @@ class Nft:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unavailable(f"cannot run {self._path}: {error}", hint="install nftables 1.0.6 or later") from error
+        if done.returncode < 0:
+            raise Unavailable(f"{self._path} was killed by signal {-done.returncode}")
         if done.returncode:
             raise NftRefused(f"nft: {_first_line(done.stderr) or f'exit status {done.returncode}'}")
         return done.stdout

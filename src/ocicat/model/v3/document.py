@@ -1,0 +1,139 @@
+"""Resources as they stand in the datastore or in a file, read and changed without losing what this version does not know. Pure.
+
+Promises:
+1. `parse(merged(document, changed)).resource == changed`, and a field that is the same in both stays in the text as it was.
+2. A field that no record has a word for is kept, at any depth, and `Document.unknown` names it: enforcing code decodes the
+   records themselves and refuses it in a rule, tools may show and carry it, and whoever creates an object may refuse it.
+3. `null` is the same as absent, as in Go.
+
+An element of a list keeps its unknown fields if an equal element was there before, or, in a list of the same length, at its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from ocicat.errors import UserError
+from ocicat.model.base import Struct
+from ocicat.model.codec import convert, decode_json, encode_json
+from ocicat.model.v3.kinds import KINDS, Kind, kind_named
+from ocicat.model.v3.metadata import API_VERSION, Resource
+from ocicat.model.v3.shape import Leaf, Listing, Record, Shape, record
+
+Json = dict[str, object]
+
+
+class Document(Struct, frozen=True):
+    """`raw` is the whole JSON object, `unknown` the paths of the fields in it that `resource` has no word for."""
+
+    kind: Kind
+    resource: Resource
+    raw: Json
+    unknown: tuple[str, ...] = ()
+
+
+def parse(data: bytes | str | Mapping[str, object], *, what: str = "the resource") -> Document:
+    """One resource of any kind. `what` names it in errors until its own name is known.
+
+    Errors: UserError (no JSON object, no such kind, another API version, a value of the wrong type).
+    """
+    raw = dict(data) if isinstance(data, Mapping) else decode_json(Json, data, what=what)
+    kind = _kind(raw, what)
+    shape = record(cast("type[Struct]", kind.type))
+    unknown: list[str] = []
+    known = _known(shape, raw, "", unknown)
+    return Document(kind, convert(kind.type, known, what=_title(kind, raw)), raw, tuple(unknown))
+
+
+def merged(document: Document, changed: Resource) -> bytes:
+    """The document with its resource replaced by `changed`, of the same kind. Errors: UserError if it is of another."""
+    if changed.kind != document.kind.name:
+        raise UserError(f"a {document.kind.name} cannot become a {changed.kind}")
+    shape = record(cast("type[Struct]", document.kind.type))
+    written = decode_json(Json, encode_json(changed))
+    return encode_json(_merge(shape, document.raw, document.resource, changed, written))
+
+
+def _kind(raw: Mapping[str, object], what: str) -> Kind:
+    name = raw.get("kind")
+    if not isinstance(name, str):
+        raise UserError(f"{what}: kind: is missing", hint=f"one of {', '.join(KINDS)}")
+    if raw.get("apiVersion") != API_VERSION:
+        raise UserError(f"{what}: apiVersion: {raw.get('apiVersion')!r} must be {API_VERSION!r}")
+    return KINDS.get(name) or kind_named(name)
+
+
+def _title(kind: Kind, raw: Mapping[str, object]) -> str:
+    metadata = raw.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+    return f"{kind.name} {name}".rstrip()
+
+
+def _known(shape: Shape, value: object, path: str, unknown: list[str]) -> object:
+    """`value` without the fields that `shape` does not know, and without nulls."""
+    match shape, value:
+        case Record(), dict():
+            return _known_fields(shape, value, path, unknown)
+        case Listing(_, element), list():
+            return [_known(element, item, f"{path}[{place}]", unknown) for place, item in enumerate(value)]
+        case Leaf(_, values), str() if values and value not in values:
+            raise UserError(f"{path}: {value!r} must be one of {', '.join(map(str, values))}")
+        case _:
+            return value
+
+
+def _known_fields(shape: Record, value: Json, path: str, unknown: list[str]) -> Json:
+    found: Json = {}
+    for name, inner in value.items():
+        inner_path = f"{path}.{name}" if path else name
+        member = shape.by_name.get(name)
+        if member is None:
+            unknown.append(inner_path)
+        elif inner is not None:
+            found[name] = _known(member.shape, inner, inner_path, unknown)
+    return found
+
+
+def _merge(shape: Shape, raw: object, old: object, new: object, written: object) -> object:
+    """`raw` is the text of `old`, `written` that of `new`, all known fields and no others."""
+    if old == new and raw is not None:
+        return raw
+    match shape, raw, written:
+        case Record(), dict(), dict() if isinstance(old, shape.type):
+            return _merge_fields(shape, raw, old, new, written)
+        case Listing(_, element), list(), list() if isinstance(old, tuple):
+            return _merge_elements(element, raw, old, cast("tuple[object, ...]", new), written)
+        case _:
+            return written
+
+
+def _merge_fields(shape: Record, raw: Json, old: object, new: object, written: Json) -> Json:
+    result = dict(raw)
+    for member in shape.members:
+        before, after = getattr(old, member.attribute), getattr(new, member.attribute)
+        if before == after:
+            continue
+        if member.name in written:
+            result[member.name] = _merge(member.shape, raw.get(member.name), before, after, written[member.name])
+        else:
+            result.pop(member.name, None)
+    return result
+
+
+def _merge_elements(
+    shape: Shape, raw: list[object], old: tuple[object, ...], new: tuple[object, ...], written: list[object]
+) -> list[object]:
+    left = list(zip(old, raw, strict=True))
+    same_length = len(old) == len(new)
+    result: list[object] = []
+    for place, (element, text) in enumerate(zip(new, written, strict=True)):
+        equal = next((pair for pair in left if pair[0] == element), None)
+        if equal is not None:
+            left.remove(equal)
+            result.append(equal[1])
+        elif same_length:
+            result.append(_merge(shape, raw[place], old[place], element, text))
+        else:
+            result.append(text)
+    return result

@@ -1,0 +1,266 @@
+"""Requests: what runtimes really send is understood, and every mistake is refused with its code and the name of what is wrong."""
+
+import json
+
+import pytest
+
+from ocicat.cni.request import parse
+from ocicat.cni.spec import CniError, Code
+from ocicat.model.net import Addr
+
+ENVIRONMENT = {
+    "CNI_COMMAND": "ADD",
+    "CNI_CONTAINERID": "3a52b5b8-54a5-4a2a-8d4e-5c1f0f7d6a11",
+    "CNI_NETNS": "/run/mesos/isolators/network/cni/3a52b5b8/ns",
+    "CNI_IFNAME": "eth0",
+    "CNI_PATH": "/opt/cni/bin",
+}
+MINIMAL = {"name": "net1", "type": "ocicat"}
+
+# As Apache Mesos 1.11.0 sends it.
+MESOS = (
+    b'{"args":{"org.apache.mesos":{"network_info":{"groups":["web"],"labels":{"labels":[{"key":"app","value":"x"}]},'
+    b'"name":"net1"}}},"cniVersion":"0.2.0","name":"net1","type":"ocicat"}'
+)
+
+
+def request(command="ADD", document=None, environment=None, **fields):
+    variables = {**ENVIRONMENT, "CNI_COMMAND": command, **(environment or {})}
+    variables = {name: value for name, value in variables.items() if value is not None}
+    body = document if document is not None else json.dumps({**MINIMAL, **fields}).encode()
+    return parse(variables, body)
+
+
+def refusal(*args, **kwargs):
+    with pytest.raises(CniError) as caught:
+        request(*args, **kwargs)
+    return caught.value
+
+
+def mesos(**info):
+    return {"org.apache.mesos": {"network_info": {"name": "net1", **info}}}
+
+
+def test_what_mesos_sends():
+    found = request(document=MESOS)
+    assert (found.command, found.container_id, found.interface) == ("ADD", ENVIRONMENT["CNI_CONTAINERID"], "eth0")
+    assert found.netns == ENVIRONMENT["CNI_NETNS"]
+    assert (found.config.name, found.config.type, found.config.version) == ("net1", "ocicat", "0.2.0")
+    assert found.info.groups == ("web",)
+    assert [(label.key, label.value) for label in found.info.labels.labels] == [("app", "x")]
+    assert found.orchestrator == "mesos"
+    assert found.addresses == ()
+
+
+def test_every_field_of_mesos_network_info():
+    info = {"ip_addresses": [{"protocol": "IPv4"}], "groups": [], "labels": {"labels": [{"key": "bare"}]}}
+    found = request(args={**mesos(**info), "other": {"kept": 1}})
+    assert (found.addresses, found.info.labels.labels[0].value) == ((), "")
+
+
+def test_what_podman_sends():
+    arguments = "IgnoreUnknown=1;K8S_POD_NAME=web;IP=10.65.0.9"
+    found = request(environment={"CNI_ARGS": arguments}, cniVersion="0.4.0", runtimeConfig={"portMappings": []})
+    assert found.addresses == (Addr.parse("10.65.0.9"),)
+    assert (found.orchestrator, found.config.version) == ("cni", "0.4.0")
+
+
+@pytest.mark.parametrize("container", ["a", "a.b", "6f9e.2c1d.x_y-z", "0" * 64])
+def test_nested_and_long_container_ids(container):
+    assert request(environment={"CNI_CONTAINERID": container}).container_id == container
+
+
+@pytest.mark.parametrize("fields", [{}, {"cniVersion": ""}])
+def test_without_a_version_it_is_0_2_0(fields):
+    assert request(**fields).config.version == "0.2.0"
+
+
+def test_our_own_fields():
+    dns = {"nameservers": ["10.0.0.53"], "domain": "x", "search": ["x"], "options": ["ndots:2"]}
+    found = request(pools=["default"], defaultProfile="web", mtu=1400, dns=dns).config
+    assert (found.pools, found.default_profile, found.mtu) == (("default",), "web", 1400)
+    assert found.dns.options == ("ndots:2",)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"args": mesos(ip_addresses=[{"protocol": "IPv4", "ip_address": "10.65.0.7"}])},
+        {"runtimeConfig": {"ips": ["10.65.0.7/24"]}},
+        {"environment": {"CNI_ARGS": "IP=10.65.0.7"}},
+        {"runtimeConfig": {"ips": ["10.65.0.7"]}, "environment": {"CNI_ARGS": "IP=10.65.0.7"}},
+    ],
+)
+def test_three_ways_to_ask_for_an_address(sent):
+    assert request(**sent).addresses == (Addr.parse("10.65.0.7"),)
+
+
+# --- mistakes in the environment ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["CNI_COMMAND", "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_variable_that_is_missing(name, value):
+    error = refusal(environment={name: value})
+    assert (error.code, error.message) == (Code.INVALID_ENVIRONMENT, f"{name} is not set")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CNI_COMMAND", "add"),
+        ("CNI_COMMAND", "STATUS"),
+        ("CNI_CONTAINERID", "../x"),
+        ("CNI_CONTAINERID", ".a"),
+        ("CNI_CONTAINERID", "a b"),
+        ("CNI_CONTAINERID", "a\n"),
+        ("CNI_IFNAME", "a/b"),
+        ("CNI_IFNAME", "a:b"),
+        ("CNI_IFNAME", "eth 0"),
+        ("CNI_IFNAME", ".."),
+        ("CNI_IFNAME", "."),
+        ("CNI_IFNAME", "sixteen-letters-"),
+        ("CNI_IFNAME", "\udcff"),
+    ],
+)
+def test_a_variable_that_is_wrong(name, value):
+    error = refusal(environment={name: value})
+    assert error.code == Code.INVALID_ENVIRONMENT
+    assert error.message == f"{name} is {value!r}"
+    assert "must" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("FOO=1", "FOO"),
+        ("IgnoreUnknown=0;FOO=1", "FOO"),
+        ("IgnoreUnknown=1;MAC=02:00:00:00:00:01", "MAC"),
+        ("x", "'x'"),
+    ],
+)
+def test_arguments_that_nobody_serves(arguments, named):
+    error = refusal(environment={"CNI_ARGS": arguments})
+    assert error.code == Code.INVALID_ENVIRONMENT
+    assert "CNI_ARGS" in error.message
+    assert named in error.message
+
+
+# --- mistakes in the configuration -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b'{"name": }', b"[]", b"null", b'"x"', b"\xff", b'{"name":"a"} x'])
+@pytest.mark.parametrize("command", ["ADD", "CHECK", "DEL"])
+def test_what_is_no_json_object_is_code_6(document, command):
+    assert refusal(command, document=document).code == Code.DECODING_FAILURE
+
+
+def test_a_del_is_possible_whatever_version_its_configuration_names():
+    assert request("DEL", cniVersion="9.9.9").config.name == MINIMAL["name"]
+
+
+@pytest.mark.parametrize("command", ["ADD", "CHECK"])
+def test_a_version_of_the_future_is_code_1(command):
+    error = refusal(command, cniVersion="9.9.9")
+    assert error.code == Code.INCOMPATIBLE_VERSION
+    assert "'9.9.9'" in error.message
+    assert "1.0.0" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({"type": "ocicat"}, "`name`"),
+        ({"name": "a"}, "`type`"),
+        ({**MINIMAL, "name": ""}, "name"),
+        ({**MINIMAL, "name": "a/b"}, "a/b"),
+        ({**MINIMAL, "name": 1}, "name"),
+        ({**MINIMAL, "type": ""}, "type"),
+        ({**MINIMAL, "cniVersion": 1}, "cniVersion"),
+        ({**MINIMAL, "mtu": 575}, "mtu: 575"),
+        ({**MINIMAL, "mtu": 65536}, "mtu: 65536"),
+        ({**MINIMAL, "mtu": "1500"}, "mtu"),
+        ({**MINIMAL, "pools": "default"}, "pools"),
+        ({**MINIMAL, "dns": []}, "dns"),
+        ({**MINIMAL, "args": {"org.apache.mesos": {"network_info": {"groups": "web"}}}}, "network_info.groups"),
+        ({**MINIMAL, "args": mesos(ip_addresses=[{"ip_address": "10.0.0"}])}, "'10.0.0'"),
+        ({**MINIMAL, "runtimeConfig": {"ips": ["x"]}}, "'x'"),
+    ],
+)
+def test_a_wrong_value_is_code_7_and_names_the_field(document, named):
+    error = refusal(document=json.dumps(document).encode())
+    assert error.code == Code.INVALID_CONFIGURATION
+    assert named in error.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"ipam": {"type": "host-local"}}, "ipam"),
+        ({"plugins": []}, "plugins"),
+        ({"pool": "default"}, "pool"),
+        ({"ipMasq": True}, "ipMasq"),
+        ({"runtimeConfig": {"portMappings": [{"hostPort": 80}]}}, "runtimeConfig.portMappings"),
+        ({"runtimeConfig": {"mac": "02:00:00:00:00:01"}}, "runtimeConfig.mac"),
+        ({"runtimeConfig": {"bandwidth": {"ingressRate": 1}}}, "runtimeConfig.bandwidth"),
+        ({"runtimeConfig": {"ips": ["fd00::1"]}}, "IPv6"),
+        ({"runtimeConfig": {"ips": ["10.0.0.1", "10.0.0.2"]}}, "2 addresses"),
+        ({"args": mesos(ip_addresses=[{}, {}])}, "2 addresses"),
+        ({"args": mesos(ip_addresses=[{"protocol": "IPv6"}])}, "IPv6"),
+        ({"args": mesos(port_mappings=[{"host_port": 8080, "container_port": 80}])}, "port_mappings"),
+        ({"prevResult": {"cniVersion": "0.4.0"}}, "prevResult"),
+    ],
+)
+def test_what_is_not_served_is_code_2_and_says_so(fields, named):
+    error = refusal(**fields)
+    assert error.code == Code.UNSUPPORTED_FIELD
+    assert named in error.message
+
+
+@pytest.mark.parametrize("fields", [{"ipMasq": False}, {"runtimeConfig": {"mac": ""}}, {"prevResult": None}])
+def test_a_field_that_asks_for_nothing_is_no_mistake(fields):
+    assert request(**fields).addresses == ()
+
+
+# --- DEL and CHECK -----------------------------------------------------------------------------------------------
+
+
+def test_del_after_a_reboot_has_no_namespace():
+    assert request("DEL", environment={"CNI_NETNS": None}).netns == ""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": 7},
+        {"type": None},
+        {"ipam": {}},
+        {"misspelt": 1},
+        {"mtu": "x"},
+        {"args": 1},
+        {"args": mesos(port_mappings=[{}], ip_addresses=[{}, {}])},
+        {"prevResult": {"ips": [{"address": "10.0.0.1/32"}]}},
+    ],
+)
+def test_del_does_not_look_at_what_it_does_not_need(fields):
+    found = request("DEL", environment={"CNI_ARGS": "garbage"}, **fields)
+    assert (found.container_id, found.interface, found.addresses) == (ENVIRONMENT["CNI_CONTAINERID"], "eth0", ())
+
+
+@pytest.mark.parametrize(
+    "previous",
+    [
+        {"ip4": {"ip": "10.65.0.7/32"}},
+        {"ips": [{"address": "10.65.0.7/32", "version": "4"}]},
+        {
+            "interfaces": [{"name": "oci0"}, {"name": "eth0", "sandbox": "/ns"}],
+            "ips": [{"address": "10.65.0.7/32", "interface": 1}, {"address": "10.1.1.1/24", "interface": 0}],
+        },
+    ],
+)
+def test_check_takes_the_addresses_of_the_result_before(previous):
+    assert request("CHECK", prevResult=previous).previous == (Addr.parse("10.65.0.7"),)
+
+
+def test_check_without_a_result_before_has_nothing_to_compare():
+    assert request("CHECK").previous is None
