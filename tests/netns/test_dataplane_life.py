@@ -273,7 +273,7 @@ def test_a_failure_inside_the_container_removes_the_interface_again(bed, monkeyp
     assert bed.interfaces() == {"lo", "up0"}
 
 
-def fail(*_):
+def fail(*_, **__):
     raise Refused("as planned")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,13 @@ def test_what_answers_is_reached():
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = f"tcp:127.0.0.1:{server.getsockname()[1]}"
         assert probe.probe([target], 5.0) == {target: True}
+
+
+def test_a_server_that_is_still_starting_is_reached():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        target = f"tcp:127.0.0.1:{server.getsockname()[1]}"
+        late = threading.Timer(0.3, server.listen)
+        late.start()
+        assert probe.probe([target], 5.0) == {target: True}
+        late.join()

@@ -16,22 +16,23 @@ import time
 from collections.abc import Iterator
 
 ECHO_REQUEST, ECHO_REPLY = 8, 0
-RETRY_S = 0.25  # a first packet may be lost while a neighbour is being resolved
+RETRY_S = 0.25  # a packet may be lost while a neighbour is being resolved, and a server may still be starting
 
 
 def probe(targets: list[str], timeout_s: float) -> dict[str, bool]:
     """Every target with whether it answered in time."""
     deadline = time.monotonic() + timeout_s
-    tcp = dict(_connecting(targets))
+    tcp: dict[socket.socket, str] = {}
     icmp = {target.split(":")[1]: target for target in targets if target.startswith("icmp:")}
     reached: set[str] = set()
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as echo:
         echo.settimeout(0)
-        next_echo = 0.0
+        next_try = 0.0
         while time.monotonic() < deadline and len(reached) < len(targets):
-            if time.monotonic() >= next_echo:
+            if time.monotonic() >= next_try:
                 _send_echoes(echo, [ip for ip, target in icmp.items() if target not in reached])
-                next_echo = time.monotonic() + RETRY_S
+                tcp |= dict(_connecting([target for target in targets if target not in reached | set(tcp.values())]))
+                next_try = time.monotonic() + RETRY_S
             readable, writable, _ = select.select([echo], list(tcp), [], 0.05)
             for connection in writable:
                 target = tcp.pop(connection)
