@@ -112,8 +112,9 @@ def inspect(request: Attach, host_index: int) -> list[str]:
 
 
 def _pair(request: Attach, ns: int) -> Request:
-    near = End(request.interface, mac=HOST_MAC, mtu=request.mtu, up=True)
-    far = End(request.container_interface, mac=request.mac or b"", mtu=request.mtu, netns_fd=ns)
+    """One queue each: more serve nobody on a veth, and take the kernel half as long again to make."""
+    near = End(request.interface, mac=HOST_MAC, mtu=request.mtu, up=True, queues=1)
+    far = End(request.container_interface, mac=request.mac or b"", mtu=request.mtu, netns_fd=ns, queues=1)
     return link.create_veth(near, far)
 
 
