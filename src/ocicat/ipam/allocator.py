@@ -69,8 +69,12 @@ class _Plan:
     outcome: list[tuple[_Job, tuple[Addr, ...]]] = field(default_factory=list)
 
 
+# Two compares a request at the most, and a few for all: etcd takes 128 operations in one transaction unless told otherwise.
+BATCH = 60
+
+
 class Allocator:
-    def __init__(self, store: Datastore, host: str, clock: Clock, *, batch: int = 64, attempts: int = 10) -> None:
+    def __init__(self, store: Datastore, host: str, clock: Clock, *, batch: int = BATCH, attempts: int = 10) -> None:
         self._store = store
         self._clock = clock
         self._batch = batch
