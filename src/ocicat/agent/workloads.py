@@ -27,6 +27,7 @@ from ocicat.cni.result import Attachment
 from ocicat.cni.spec import CniError, Code
 from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.apply import Dataplane
+from ocicat.dataplane.ownership import GATEWAY_V4
 from ocicat.errors import Conflict, Refused, Unavailable, UserError
 from ocicat.ipam.allocator import Allocator
 from ocicat.ipam.request import Request as AddressRequest
@@ -38,7 +39,7 @@ from ocicat.store.base import Compare, Datastore, Put
 
 log = logging.getLogger(__name__)
 
-GATEWAY = Addr.parse("169.254.1.1")
+GATEWAY = Addr.unpack(GATEWAY_V4)
 ATTEMPTS = 3
 
 

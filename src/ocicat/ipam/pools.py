@@ -14,10 +14,9 @@ from ocicat.errors import Refused, UserError
 from ocicat.model.base import Struct
 from ocicat.model.net import WIDTH, Addr, Cidr
 from ocicat.model.resources import IPPool
+from ocicat.model.v3.addressing import BLOCK_SIZES
 from ocicat.selector import Selector, parse
 
-_BLOCK_LENGTH = {4: 26, 6: 122}
-_SHORTEST = {4: 20, 6: 116}  # Calico's bound: a block is one value of the datastore, with an entry for every address
 _WORKLOAD = "Workload"
 _ADD_POOL = "add a pool: `ocicat pool add NAME CIDR`"
 
@@ -42,13 +41,13 @@ def read(resource: IPPool, revision: int) -> Pool:
     """UserError when its CIDR, block size or selector makes no sense."""
     spec = resource.spec
     cidr = Cidr.parse(spec.cidr)
-    length = spec.block_size or _BLOCK_LENGTH[cidr.family]
+    length = spec.effective_block_size
     if not cidr.length <= length <= WIDTH[cidr.family]:
         raise UserError(f"pool {resource.metadata.name}: {cidr} has no block of size /{length}")
-    if length < _SHORTEST[cidr.family]:
+    if length < BLOCK_SIZES[cidr.family].start:
         raise UserError(
             f"pool {resource.metadata.name}: a block of size /{length} is too big",
-            hint=f"blockSize is /{_SHORTEST[cidr.family]} to /{WIDTH[cidr.family]}",
+            hint=f"blockSize is /{BLOCK_SIZES[cidr.family].start} to /{WIDTH[cidr.family]}",
         )
     return Pool(
         name=resource.metadata.name,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ocicat.model.net import Cidr
-from ocicat.model.v3.addressing import BlockAffinitySpec, IPAMBlockSpec, IPAMHandleSpec, IPPoolSpec
+from ocicat.model.v3.addressing import BLOCK_SIZES, BlockAffinitySpec, IPAMBlockSpec, IPAMHandleSpec, IPPoolSpec
 from ocicat.validate.forms import network
 from ocicat.validate.problem import Checks, Problem, on, problem
 from ocicat.validate.selectors import names_global
 
-BLOCK_SIZES = {4: (20, 32), 6: (116, 128)}
 LINK_LOCAL = {4: Cidr.parse("169.254.0.0/16"), 6: Cidr.parse("fe80::/10")}
 
 
@@ -28,7 +27,7 @@ def _block_size(spec: IPPoolSpec) -> Iterator[Problem]:
     cidr = network(spec.cidr)
     if cidr is None:
         return
-    low, high = BLOCK_SIZES[cidr.family]
+    low, high = BLOCK_SIZES[cidr.family].start, BLOCK_SIZES[cidr.family].stop - 1
     if spec.block_size and not low <= spec.block_size <= high:
         yield problem("blockSize", spec.block_size, f"must be between {low} and {high} for IPv{cidr.family}")
     elif not spec.disabled and cidr.length > spec.effective_block_size:

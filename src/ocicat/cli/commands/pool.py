@@ -12,10 +12,8 @@ from ocicat.model.codec import encode_json
 from ocicat.model.names import dns_name
 from ocicat.model.net import Cidr
 from ocicat.model.resources import IPPool, IPPoolSpec, Metadata
+from ocicat.model.v3.addressing import BLOCK_SIZES
 from ocicat.store.base import Compare, Datastore, Put
-
-BLOCK_SIZES = {4: range(20, 33), 6: range(116, 129)}
-DEFAULT_BLOCK_SIZE = {4: 26, 6: 122}
 
 
 @click.group()
@@ -40,7 +38,7 @@ def list_pools(store: str, style: Format) -> None:
         row=lambda pool: (
             pool.metadata.name,
             pool.spec.cidr,
-            str(_block_size(pool)),
+            str(pool.spec.effective_block_size),
             "yes" if pool.spec.disabled else "no",
         ),
         name=lambda pool: f"ippool/{pool.metadata.name}",
@@ -81,7 +79,7 @@ def _checked(name: str, text: str, block_size: int | None) -> IPPool:
         cidr = Cidr.parse(text)
     except UserError as error:
         raise UserError(f"pool {name}: {error.message}", hint=error.hint or "for example 10.65.0.0/16") from error
-    size = DEFAULT_BLOCK_SIZE[cidr.family] if block_size is None else block_size
+    size = IPPoolSpec(cidr=str(cidr)).effective_block_size if block_size is None else block_size
     if size not in BLOCK_SIZES[cidr.family]:
         allowed = BLOCK_SIZES[cidr.family]
         raise UserError(f"pool {name}: block size {size} is not in {allowed.start} to {allowed.stop - 1}")
@@ -117,7 +115,3 @@ def _refuse_overlap(pool: IPPool, others: list[IPPool]) -> None:
                 f"pool {pool.metadata.name}: {pool.spec.cidr} overlaps pool {other.metadata.name} ({other.spec.cidr})",
                 hint="an address must belong to one pool",
             )
-
-
-def _block_size(pool: IPPool) -> int:
-    return pool.spec.block_size or DEFAULT_BLOCK_SIZE[Cidr.parse(pool.spec.cidr).family]

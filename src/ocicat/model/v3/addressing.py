@@ -12,6 +12,11 @@ EncapMode = Literal["Never", "Always", "CrossSubnet"]
 AllowedUse = Annotated[str, one_of("Workload", "Tunnel", "LoadBalancer")]
 
 
+# Prefix lengths that the blocks of a pool may have, by family. A block is one value of the
+# datastore, with an entry for every address: so it may not be larger.
+BLOCK_SIZES = {4: range(20, 33), 6: range(116, 129)}
+
+
 class IPPoolSpec(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     cidr: Annotated[str, Form("prefix")]
     block_size: int = 0  # 0: 26 for IPv4, 122 for IPv6
