@@ -27,7 +27,7 @@ from ocicat.agent.workloads import Workloads
 from ocicat.calc.graph import Graph
 from ocicat.clock import SystemClock
 from ocicat.cni.server import Server
-from ocicat.dataplane.api import Applied, DataplaneConfig, EndpointFailed, EndpointsInForce, Problem, Report
+from ocicat.dataplane.api import Applied, DataplaneConfig, Drift, EndpointFailed, EndpointsInForce, Problem, Report
 from ocicat.dataplane.apply import Dataplane
 from ocicat.errors import OcicatError, Refused
 from ocicat.ipam.allocator import Allocator
@@ -77,6 +77,8 @@ class Feed:
                 self.in_force.failed(key, text)
             case Applied():
                 self.applied.set()
+            case Drift(by, what):
+                log.warning("mended: %s: %s", "; ".join(by), _few(what))
             case Problem(subject, ""):
                 log.info("%s: solved", subject)
             case Problem(subject, text):
@@ -91,6 +93,11 @@ class Feed:
         for key in self._problems.keys() - problems.keys():
             log.info("%s: solved", key)
         self._problems = problems
+
+
+def _few(texts: tuple[str, ...], most: int = 5) -> str:
+    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + rest
 
 
 async def run(config: AgentConfig) -> None:

@@ -77,4 +77,12 @@ class Problem(Struct, frozen=True):
     text: str
 
 
-Report = EndpointsInForce | EndpointFailed | Applied | Problem
+class Drift(Struct, frozen=True):
+    """Another hand changed what is ours, and it is as it should be again. `by`: what it did and who it was, where the kernel tells;
+    `what`: the objects that differed."""
+
+    by: tuple[str, ...]
+    what: tuple[str, ...]
+
+
+Report = EndpointsInForce | EndpointFailed | Applied | Problem | Drift

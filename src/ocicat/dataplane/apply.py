@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -28,6 +29,7 @@ from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.engine import Engine
 from ocicat.dataplane.jobs import AfterPass, BeforePass, Job, Settled
 from ocicat.dataplane.reaper import Freed, Grave, Reaper
+from ocicat.dataplane.watchman import Hints, Watchman
 from ocicat.errors import Bug, OcicatError, Unavailable
 from ocicat.model.wanted import Batch
 
@@ -39,6 +41,7 @@ _OBJECT = "dataplane"
 _FIRST_RETRY_S = 0.1
 _LAST_RETRY_S = 10.0
 _TIDY_AFTER_S = 0.5
+_BETWEEN_DOUBTS_S = 1.0  # a program that fights us over our table must not take the whole processor
 
 
 class Dataplane:
@@ -49,6 +52,8 @@ class Dataplane:
         self._queue: SimpleQueue[Job] = SimpleQueue()
         self._reaper = Reaper(self._reaped)
         self._engine = Engine(config, self._reaper)
+        self._watchman = Watchman(self._engine.ports, self._heard)
+        self._read_back_at = 0.0  # when the kernel was last read back, by the monotonic clock
         self._thread = threading.Thread(target=self._run, name="ocicat-dataplane", daemon=True)
         self._stopping = threading.Event()
         self._ended = threading.Event()
@@ -57,6 +62,7 @@ class Dataplane:
     def start(self) -> None:
         """In the network namespace of the calling thread: reads the kernel, puts the base of the ruleset in place."""
         self._reaper.start()
+        self._watchman.start()
         self._thread.start()
 
     def submit(self, batch: Batch) -> None:
@@ -86,6 +92,7 @@ class Dataplane:
     def stop(self, timeout_s: float = 5.0) -> None:
         """Leaves the kernel as it is. What was asked and is not done yet is Unavailable. May be called twice."""
         self._stopping.set()
+        self._watchman.stop(timeout_s)
         self._put(BeforePass(lambda engine: None))  # wakes the thread
         if self._thread.is_alive():
             self._thread.join(timeout_s)
@@ -101,7 +108,7 @@ class Dataplane:
         failures = 1  # nothing is known of the kernel yet
         jobs: list[Job] = []
         while not self._stopping.is_set():
-            error = self._round(jobs, fresh=failures > 0)
+            error = self._round(jobs, fresh=failures > 0 or self._doubt_s() == 0)
             failures = failures + 1 if error else 0
             jobs = self._take(self._delay_s(failures))
         self._engine.close()
@@ -110,7 +117,7 @@ class Dataplane:
 
     def _round(self, jobs: list[Job], *, fresh: bool) -> OcicatError | None:
         """All the jobs, then one pass. `fresh`: what we believe of the kernel is not to be trusted."""
-        error = self._attempt(self._engine.read_back) if fresh else None
+        error = self._attempt(self._read_back) if fresh else None
         for job in jobs:
             job.before_pass(self._engine)
         if jobs:  # an attach takes as long as its endpoint's batch needs to get here: one pass serves both
@@ -124,6 +131,16 @@ class Dataplane:
         self._tell_state(error)
         return error
 
+    def _read_back(self) -> None:
+        self._read_back_at = time.monotonic()
+        self._engine.read_back()
+
+    def _doubt_s(self) -> float | None:
+        """How long until the kernel should be read back because another hand was in it; None: there is no sign of any."""
+        if not self._engine.in_doubt:
+            return None
+        return max(0.0, self._read_back_at + _BETWEEN_DOUBTS_S - time.monotonic())
+
     def _pass(self, *, tidy: bool) -> None:
         for report in self._engine.run_pass(tidy=tidy):
             self._tell(report)
@@ -132,6 +149,8 @@ class Dataplane:
         """How long to wait for work before doing something unasked: trying again, or tidying up."""
         if failures:
             return min(_FIRST_RETRY_S * 2.0 ** min(failures - 1, 10), _LAST_RETRY_S)
+        if (doubt_s := self._doubt_s()) is not None:
+            return doubt_s
         return _TIDY_AFTER_S if self._engine.untidy else None
 
     def _take(self, timeout_s: float | None) -> list[Job]:
@@ -177,6 +196,10 @@ class Dataplane:
             self._report(report)
         except Exception:
             log.exception("the receiver of the dataplane's reports failed on %r", report)
+
+    def _heard(self, hints: Hints) -> None:
+        """From the watchman's thread to ours."""
+        self._put(BeforePass(lambda engine: engine.suspect(hints)))
 
     def _reaped(self, item: Grave | Freed, text: str) -> None:
         """From the reaper's thread to ours."""

@@ -9,7 +9,7 @@ swept, but a container that lost its interface cannot get it back; one that is m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ocicat.dataplane import readback
 from ocicat.dataplane.api import (
@@ -18,20 +18,24 @@ from ocicat.dataplane.api import (
     Attached,
     DataplaneConfig,
     Detach,
+    Drift,
     EndpointFailed,
     EndpointsInForce,
     Problem,
     Report,
 )
 from ocicat.dataplane.check import Checker
+from ocicat.dataplane.doubts import Judge
 from ocicat.dataplane.drivers import container, links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.ownership import check_interface, detached_addresses, is_detached
+from ocicat.dataplane.ports import Ports
 from ocicat.dataplane.program import Program
 from ocicat.dataplane.reaper import Freed, Grave, Reaper
 from ocicat.dataplane.skeleton import FROM_WORKLOAD, SOURCES, TO_WORKLOAD
+from ocicat.dataplane.watchman import Hints
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model.wanted import Batch
 from ocicat.netlink.link import Link
@@ -58,6 +62,19 @@ class Engine:
         self._unreaped: dict[Grave | Freed, str] = {}  # what the reaper could not do, and why
         self._told: dict[str, str] = {}
         self._applied = 0
+        self._doubts: list[str] = []  # signs of another hand, since the kernel was last read back
+        self._mended: list[str] = []  # what reading back has set right itself
+        self._drift: list[Drift] = []  # found, and not told yet
+
+    @property
+    def ports(self) -> Ports:
+        """Those that our own transactions come from."""
+        return self._kernel.ports
+
+    @property
+    def in_doubt(self) -> bool:
+        """Is there a sign that what is ours was changed by another hand?"""
+        return bool(self._doubts)
 
     def close(self) -> None:
         self._kernel.close()
@@ -66,13 +83,28 @@ class Engine:
         """Start anew from what the kernel has. The next pass is a thorough one. Unavailable, Refused."""
         self._tidy_next = True
         self._kernel.reopen()
-        sysctl.forward(4)
+        self._mended = [setting for family in self._managers.families() for setting in sysctl.forward(family)]
+        before = self._ledger.differences(sweep=self._managers.in_sync)
         self._ledger.found(readback.read(self._kernel))
         self._find_links()
+        self._note_drift(before)
         self._program.retry()
         self._expect([*self._failed, *self._managers.endpoints.unsettled()])
         for item in self._unreaped:
             self._reaper.put(item)
+
+    def suspect(self, hints: Hints) -> None:
+        """The watchman heard something: read back soon if it may be about ours. Unavailable."""
+        if self._ready:
+            self._doubts += Judge(self._kernel, self._managers, self._ledger).doubts(hints)
+
+    def _note_drift(self, before: Mapping[str, int]) -> None:
+        after = self._ledger.differences(sweep=self._managers.in_sync)
+        what = [f"{count} {name}" if count > 1 else name for name, count in after.items() if before.get(name) != count]
+        if self._doubts and (what or self._mended):
+            self._drift.append(Drift(tuple(self._doubts), (*what, *self._mended)))
+        self._doubts.clear()
+        self._mended.clear()
 
     def batch(self, batch: Batch) -> None:
         for message in batch:
@@ -142,7 +174,8 @@ class Engine:
         # Only now: while the reaper deletes an interface, the kernel lets nobody else change one, nor a route.
         while self._graves:
             self._reaper.put(self._graves.pop())
-        return [*self._problem_reports(), *self._endpoint_reports(), *self._applied_report()]
+        drift, self._drift = self._drift, []
+        return [*drift, *self._problem_reports(), *self._endpoint_reports(), *self._applied_report()]
 
     def _expect(self, keys: Iterable[str]) -> None:
         """Of these endpoints there will be something to say again."""
@@ -177,8 +210,18 @@ class Engine:
             self._managers.endpoints.link_gone(name)
         for name, link in live.items():
             self._managers.endpoints.link_there(name, link.index, link.alias)
+            self._mend_link(link)
         if not self._ready:
             self._unclaimed = set(live)
+
+    def _mend_link(self, link: Link) -> None:
+        """Its routes went when it was set down; they are found missing by the same reading back."""
+        if not link.up:
+            links.set_up(self._kernel.route, link.index)
+            self._mended.append(f"interface {link.name}")
+        keys = self._managers.endpoints.on_interface(link.name)
+        ipv6 = any(each.family == 6 for key in keys for each in self._managers.endpoints.endpoints[key].addresses)
+        self._mended += sysctl.mend_workload_interface(link.name, ipv6=ipv6)
 
     def _find_dying(self, link: Link) -> None:
         """One that another life of ours left also has flows to be cut, unless its address has a new owner since."""

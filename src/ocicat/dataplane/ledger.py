@@ -152,6 +152,18 @@ class Ledger:
             self.elements[name].found({element_key(element): element for element in elements.get(name, ())})
         self.dirty = set(self.elements)
 
+    def differences(self, *, sweep: bool) -> dict[str, int]:
+        """What is not as wanted: by name, and how many elements or 1. `sweep`: also what nobody asked for."""
+        kinds = (("chain", self.chains), ("set", self.sets))
+        found = {
+            f"{kind} {name}": 1 for kind, delta in kinds for name in (*delta.updates(), *delta.deletes(sweep=sweep))
+        }
+        for name, elements in self.elements.items():
+            if count := len(elements.updates()) + len(elements.deletes(sweep=sweep)):
+                found[f"elements of {name}"] = count
+        routes = (*self.routes.updates(), *self.routes.deletes(sweep=sweep))
+        return found | {f"route {dst}": 1 for dst in routes}
+
     def changed_elements(self, name: str, deleted: Iterable[Element], added: Iterable[Element]) -> None:
         """What a transaction did to the kernel's set."""
         delta = self.elements[name]

@@ -91,6 +91,11 @@ class Managers:
             case _:
                 assert_never(message)
 
+    def families(self) -> tuple[int, ...]:
+        """In which the host has to forward: always IPv4, and IPv6 as long as an endpoint has such an address."""
+        six = any(address.family == 6 for each in self.endpoints.endpoints.values() for address in each.addresses)
+        return (4, 6) if six else (4,)
+
     def _endpoint(self, endpoint: Endpoint) -> None:
         if self.endpoints.endpoints.get(endpoint.key) != endpoint:
             self.endpoints.endpoint(endpoint)

@@ -21,20 +21,21 @@ from typing import Self
 
 from ocicat.errors import Unavailable
 from ocicat.model.base import Struct
-from ocicat.netlink import address, link, neighbour, route, rule
+from ocicat.netlink import address, link, neighbour, netconf, route, rule
 from ocicat.netlink.address import Address
 from ocicat.netlink.inet import BRIDGE
 from ocicat.netlink.link import Link
 from ocicat.netlink.neighbour import Neighbour
+from ocicat.netlink.netconf import Netconf
 from ocicat.netlink.route import Route
 from ocicat.netlink.rule import Rule
 from ocicat.netlink.socket import NETLINK_ROUTE, open_netlink, widen_receive
 from ocicat.netlink.wire import messages
 
-Value = Link | Address | Route | Neighbour | Rule
+Value = Link | Address | Route | Neighbour | Rule | Netconf
 
-_SOL_NETLINK = 270
-_ADD_MEMBERSHIP = 1
+SOL_NETLINK = 270
+ADD_MEMBERSHIP = 1
 _DATAGRAM_BYTES = 1 << 16
 _DATAGRAMS_PER_READ = 64
 
@@ -50,6 +51,8 @@ class Group(Enum):
     ADDRESS_V6 = 9
     ROUTE_V6 = 11
     RULE_V6 = 19
+    NETCONF_V4 = 24
+    NETCONF_V6 = 25
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -74,6 +77,8 @@ _DECODERS: dict[int, tuple[Callable[[bytes], Value], bool]] = {
     neighbour.RTM_DELNEIGH: (neighbour.decode, True),
     rule.RTM_NEWRULE: (rule.decode, False),
     rule.RTM_DELRULE: (rule.decode, True),
+    netconf.RTM_NEWNETCONF: (netconf.decode, False),
+    netconf.RTM_DELNETCONF: (netconf.decode, True),
 }
 
 
@@ -96,7 +101,7 @@ class Monitor:
         self._socket.settimeout(0)
         widen_receive(self._socket, rcvbuf_bytes)
         for group in groups:
-            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group.value)
+            self._socket.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group.value)
 
     def fileno(self) -> int:
         return self._socket.fileno()

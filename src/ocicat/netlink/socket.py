@@ -111,6 +111,11 @@ class NetlinkSocket:
         received = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self._chunk = max(1, received // _ANSWER_BYTES)
 
+    @property
+    def port(self) -> int:
+        """The address by which notifications name who caused them."""
+        return int(self._socket.getsockname()[0])
+
     def close(self) -> None:
         self._socket.close()
 

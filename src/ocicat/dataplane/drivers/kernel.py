@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ocicat.dataplane.drivers.nft import Nft
+from ocicat.dataplane.ports import Ports
 from ocicat.errors import Unavailable
 from ocicat.netlink.socket import NetfilterSocket, RouteSocket
 
@@ -15,10 +16,11 @@ T = TypeVar("T")
 
 
 class Kernel:
-    """`nft` needs no opening."""
+    """`nft` needs no opening. `ports`: those that our transactions come from."""
 
     def __init__(self, nft_path: str) -> None:
-        self.nft = Nft(nft_path)
+        self.ports = Ports()
+        self.nft = Nft(nft_path, self.ports)
         self._route: RouteSocket | None = None
         self._netfilter: NetfilterSocket | None = None
 
@@ -35,6 +37,7 @@ class Kernel:
         self.close()
         self._route = RouteSocket()
         self._netfilter = NetfilterSocket()
+        self.ports.add(self._netfilter.port)
 
     def close(self) -> None:
         for sock in (self._route, self._netfilter):

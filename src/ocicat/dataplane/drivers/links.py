@@ -43,6 +43,15 @@ def mark_detached(sock: RouteSocket, index: int, addresses: Sequence[bytes]) -> 
     return True
 
 
+def set_up(sock: RouteSocket, index: int) -> None:
+    """One that is gone meanwhile needs nothing. Unavailable."""
+    try:
+        sock.request(link.change(index, up=True))
+    except NetlinkError as error:
+        if not error.missing:
+            raise Unavailable(error.message, hint=error.hint) from error
+
+
 def remove(sock: RouteSocket, which: int | str) -> None:
     """By index or name. Slow; one that is gone already is as good. Unavailable."""
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 
 from ocicat.dataplane.ownership import TABLE
+from ocicat.dataplane.ports import Ports
 from ocicat.errors import Refused, Unavailable
 
 _TIMEOUT_S = 60.0
@@ -20,10 +21,11 @@ class NftRefused(Refused):
 
 
 class Nft:
-    """The `nft` program at that path."""
+    """The `nft` program at that path. `ports`: told of each process before it can change anything."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, ports: Ports) -> None:
         self._path = path
+        self._ports = ports
 
     def run(self, text: str) -> None:
         """NftRefused, Unavailable."""
@@ -40,16 +42,30 @@ class Nft:
 
     def _call(self, arguments: list[str], text: str) -> str:
         try:
-            done = subprocess.run(
-                [self._path, *arguments], input=text, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-            )
+            with subprocess.Popen(
+                [self._path, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as nft:
+                self._ports.add(nft.pid)  # nft's socket gets this port; it waits for its text until we send it
+                output, errors = _communicate(nft, text)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Unavailable(f"cannot run {self._path}: {error}", hint="install nftables 1.0.6 or later") from error
-        if done.returncode < 0:
-            raise Unavailable(f"{self._path} was killed by signal {-done.returncode}")
-        if done.returncode:
-            raise NftRefused(f"nft: {_first_line(done.stderr) or f'exit status {done.returncode}'}")
-        return done.stdout
+        if nft.returncode < 0:
+            raise Unavailable(f"{self._path} was killed by signal {-nft.returncode}")
+        if nft.returncode:
+            raise NftRefused(f"nft: {_first_line(errors) or f'exit status {nft.returncode}'}")
+        return output
+
+
+def _communicate(process: subprocess.Popen[str], text: str) -> tuple[str, str]:
+    try:
+        return process.communicate(text, timeout=_TIMEOUT_S)
+    except BaseException:
+        process.kill()
+        raise
 
 
 def _first_line(text: str) -> str:

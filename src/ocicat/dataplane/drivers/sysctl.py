@@ -10,11 +10,17 @@ import os
 from ocicat.errors import Refused
 
 _NET = "/proc/sys/net"
+_FORWARD = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 
 
-def forward(family: int) -> None:
-    """Lets the host forward packets of family 4 or 6."""
-    ensure("ipv4/ip_forward" if family == 4 else "ipv6/conf/all/forwarding", "1")
+def forward(family: int) -> list[str]:
+    """Lets the host forward packets of family 4 or 6. The setting's name if that had to be changed."""
+    return ensure(_FORWARD[family], "1")
+
+
+def forwards(family: int) -> bool:
+    """Refused if it cannot be read."""
+    return _read(_FORWARD[family]) == "1"
 
 
 def workload_interface(name: str, *, ipv6: bool) -> None:
@@ -23,16 +29,40 @@ def workload_interface(name: str, *, ipv6: bool) -> None:
     The host answers ARP for every address (the container sees none but its gateway), at once, and routes; a packet whose
     source would be routed elsewhere is dropped; loopback addresses stay inside; router advertisements are not listened to.
     """
+    for setting, value in _needs(name, ipv6=ipv6):
+        _write(setting, value)
+
+
+def mend_workload_interface(name: str, *, ipv6: bool) -> list[str]:
+    """The same, writing only what differs: the names of the settings. Of an interface that is gone meanwhile, nothing."""
+    return [
+        changed for setting, value in _needs(name, ipv6=ipv6) if _exists(setting) for changed in ensure(setting, value)
+    ]
+
+
+def faults(name: str) -> list[str]:
+    """What is not as a workload's interface needs it, one line each."""
+    return [
+        f"{_name(setting)} is not {value}"
+        for setting, value in _needs(name, ipv6=False)
+        if _exists(setting) and _read(setting) != value
+    ]
+
+
+def _needs(name: str, *, ipv6: bool) -> list[tuple[str, str]]:
     conf = f"ipv4/conf/{name}"
-    _write(f"{conf}/proxy_arp", "1")
-    _write(f"ipv4/neigh/{name}/proxy_delay", "0")
-    _write(f"{conf}/forwarding", "1")
-    _write(f"{conf}/rp_filter", "1")
-    _write(f"{conf}/route_localnet", "0")
+    needs = [
+        (f"{conf}/proxy_arp", "1"),
+        (f"ipv4/neigh/{name}/proxy_delay", "0"),
+        (f"{conf}/forwarding", "1"),
+        (f"{conf}/rp_filter", "1"),
+        (f"{conf}/route_localnet", "0"),
+    ]
     if ipv6 or _exists(f"ipv6/conf/{name}"):
-        _write(f"ipv6/conf/{name}/accept_ra", "0")
+        needs.append((f"ipv6/conf/{name}/accept_ra", "0"))
     if ipv6:
-        _write(f"ipv6/conf/{name}/forwarding", "1")
+        needs.append((f"ipv6/conf/{name}/forwarding", "1"))
+    return needs
 
 
 def enable_ipv6(name: str) -> None:
@@ -40,15 +70,24 @@ def enable_ipv6(name: str) -> None:
     ensure(f"ipv6/conf/{name}/disable_ipv6", "0")
 
 
-def ensure(setting: str, value: str) -> None:
-    """Refused, naming the setting."""
+def ensure(setting: str, value: str) -> list[str]:
+    """Its name if it had to be changed. Refused, naming the setting."""
+    if _read(setting) == value:
+        return []
+    _write(setting, value)
+    return [_name(setting)]
+
+
+def _name(setting: str) -> str:
+    return f"net.{setting.replace('/', '.')}"
+
+
+def _read(setting: str) -> str:
     try:
         with open(f"{_NET}/{setting}") as file:  # noqa: PTH123  a Path would cost as much as the read
-            if file.read().strip() == value:
-                return
+            return file.read().strip()
     except OSError as error:
         raise _refused(setting, error) from error
-    _write(setting, value)
 
 
 def _exists(setting: str) -> bool:
@@ -67,5 +106,4 @@ def _write(setting: str, value: str) -> None:
 
 
 def _refused(setting: str, error: OSError) -> Refused:
-    name = setting.replace("/", ".")
-    return Refused(f"net.{name} cannot be set: {error.strerror}", hint="is /proc/sys writable here?")
+    return Refused(f"{_name(setting)} cannot be set: {error.strerror}", hint="is /proc/sys writable here?")

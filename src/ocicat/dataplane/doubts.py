@@ -1,0 +1,68 @@
+"""From what the watchman heard to what is worth reading the kernel back for.
+
+Promise: what of ours was changed by another hand is a doubt; what we did ourselves is none, whenever the news of it comes: news of
+routes is held against what the ledger believes now, news of interfaces and settings against the kernel itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ocicat.dataplane.drivers import links, sysctl
+from ocicat.dataplane.drivers.kernel import Kernel
+from ocicat.dataplane.ledger import Ledger
+from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.ownership import TABLE
+from ocicat.dataplane.watchman import Hints
+from ocicat.netlink.link import Link
+from ocicat.netlink.netconf import ALL, Netconf
+from ocicat.netlink.route import Route
+
+
+class Judge:
+    """Looks at the pure state and, where that cannot tell, at the kernel."""
+
+    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger) -> None:
+        self._kernel = kernel
+        self._managers = managers
+        self._ledger = ledger
+
+    def doubts(self, hints: Hints) -> list[str]:
+        """One line each, for people. Unavailable if the kernel cannot be asked."""
+        found = [f"table inet {TABLE} was changed by {program}" for program in hints.by]
+        if hints.lost:
+            found.append("more changed at once than could be followed")
+        known = {bearer.index: name for name, bearer in self._managers.endpoints.links.items()}
+        for event in hints.seen:
+            match event.value:
+                case Route() as route:
+                    found += self._route(route, gone=event.gone)
+                case Link(index=index) if index in known:
+                    found += self._link(known[index], index)
+                case Netconf(index=index) if index == ALL:
+                    found += self._forwarding()
+                case Netconf(index=index) if index in known:
+                    found += sysctl.faults(known[index])
+        return list(dict.fromkeys(found))
+
+    def _route(self, route: Route, *, gone: bool) -> Iterator[str]:
+        """Only where we believe that what we want is there: all else is news of our own doing, or being mended already."""
+        wanted = self._ledger.routes.wanted(route.dst)
+        if wanted is None or wanted != self._ledger.routes.there(route.dst):
+            return
+        if gone and route == wanted:
+            yield f"{wanted} was removed"
+        elif not gone and route != wanted and route.priority == wanted.priority:
+            yield f"{wanted} has another beside it or in its place: {route}"
+
+    def _link(self, name: str, index: int) -> Iterator[str]:
+        found = links.find(self._kernel.route, name)
+        if found is None or found.index != index:
+            yield f"interface {name} was removed or renamed"
+        elif not found.up:
+            yield f"interface {name} was set down"
+
+    def _forwarding(self) -> Iterator[str]:
+        for family in self._managers.families():
+            if not sysctl.forwards(family):
+                yield f"forwarding of IPv{family} was turned off"

@@ -1,0 +1,130 @@
+"""Who changes nftables, and which tables: one `Commit` for each transaction of anybody in a network namespace.
+
+Promises: every transaction is told once, when the kernel has taken it, with the tables it touched and the process that did it;
+or `Lost`, where the reader was too slow.
+
+Invariants: 1. The notifications of a transaction come in order and end with that of the new generation, which names the process.
+2. `read` never blocks. 3. Only names of tables are decoded: a set of a hundred thousand elements is a hundred thousand messages.
+
+Source: linux/netfilter/nf_tables.h, net/netfilter/nf_tables_api.c (nf_tables_commit, nf_tables_gen_notify).
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from types import TracebackType
+from typing import Self
+
+from ocicat.errors import Unavailable
+from ocicat.model.base import Struct
+from ocicat.netlink.monitor import ADD_MEMBERSHIP, SOL_NETLINK
+from ocicat.netlink.socket import NETLINK_NETFILTER, open_netlink, widen_receive
+from ocicat.netlink.wire import HEADER, attributes, be, string
+
+_NFNLGRP_NFTABLES = 7
+_NFT_SUBSYSTEM = 10
+_NEW_GENERATION = _NFT_SUBSYSTEM << 8 | 15
+_NFGEN_BYTES = 4
+_ATTR = struct.Struct("=HH")
+_NAME = 1  # in every message but the generation's: the table
+_PID, _PROGRAM = 2, 3
+_DATAGRAM_BYTES = 1 << 17
+_DATAGRAMS_PER_READ = 256
+_BUFFER_BYTES = 16 << 20
+
+
+class Commit(Struct, frozen=True):
+    """`tables`: the names of those it touched, of whatever family. `port`: the netlink socket's, as its owner knows it; `pid` and
+    `program`: the process, by the kernel's own count of processes (not that of a container)."""
+
+    tables: frozenset[str]
+    port: int
+    pid: int
+    program: str
+
+
+class Lost(Struct, frozen=True):
+    """Notifications were lost: anything may have changed."""
+
+
+class Reader:
+    """Datagrams to commits. Keeps what a transaction has touched until its end comes."""
+
+    def __init__(self) -> None:
+        self._tables: set[str] = set()
+
+    def forget(self) -> None:
+        """The beginning of what comes next is lost."""
+        self._tables.clear()
+
+    def read(self, datagram: bytes) -> list[Commit]:
+        commits: list[Commit] = []
+        offset = 0
+        while offset + HEADER.size <= len(datagram):
+            size, kind, _flags, _seq, port = HEADER.unpack_from(datagram, offset)
+            if size < HEADER.size:
+                break
+            body = offset + HEADER.size + _NFGEN_BYTES
+            if kind == _NEW_GENERATION:
+                commits.append(self._commit(datagram[body : offset + size], port))
+            elif kind >> 8 == _NFT_SUBSYSTEM:
+                self._touch(datagram, body, offset + size)
+            offset += (size + 3) & ~3
+        return commits
+
+    def _touch(self, datagram: bytes, at: int, end: int) -> None:
+        """The table's name comes first in every kind of message."""
+        if at + _ATTR.size <= end:
+            size, kind = _ATTR.unpack_from(datagram, at)
+            if kind == _NAME:
+                self._tables.add(datagram[at + _ATTR.size : at + size].rstrip(b"\0").decode(errors="replace"))
+
+    def _commit(self, body: bytes, port: int) -> Commit:
+        found = attributes(body)
+        commit = Commit(frozenset(self._tables), port, be(found, _PID), string(found, _PROGRAM))
+        self._tables.clear()
+        return commit
+
+
+class NftWatch:
+    """A subscription. A context manager; wait for `fileno()` to be readable, then `read`."""
+
+    def __init__(self, netns_fd: int | None = None) -> None:
+        self._reader = Reader()
+        self._socket = open_netlink(NETLINK_NETFILTER, netns_fd)
+        self._socket.settimeout(0)
+        widen_receive(self._socket, _BUFFER_BYTES)
+        self._socket.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, _NFNLGRP_NFTABLES)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self) -> list[Commit | Lost]:
+        """What is there now, perhaps nothing. More may be left: the descriptor then stays readable."""
+        found: list[Commit | Lost] = []
+        for _ in range(_DATAGRAMS_PER_READ):
+            try:
+                datagram, sender = self._socket.recvfrom(_DATAGRAM_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise Unavailable(f"netlink monitor failed: {error.strerror}") from error
+                self._reader.forget()
+                found.append(Lost())
+                continue
+            if sender[0] == 0:
+                found += self._reader.read(datagram)
+        return found

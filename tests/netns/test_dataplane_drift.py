@@ -1,0 +1,127 @@
+"""Another hand in our part of the kernel: noticed within seconds, mended, and named; our own hand is never taken for another's."""
+
+import pytest
+from dataplane_bed import ALLOW, BLOCK, Bed, batch, endpoint, profile, reaches, wait_until
+
+from ocicat.dataplane.api import Drift
+from ocicat.model.wanted import EndpointGone, Revision
+
+pytestmark = pytest.mark.netns
+
+A, B = "10.65.0.2", "10.65.0.3"
+
+
+@pytest.fixture
+def bed():
+    made = Bed()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plane(bed):
+    plane = bed.plane()
+    plane.submit(batch(1, profile("p", ingress=(ALLOW,)), endpoint("a", A), endpoint("b", B)))
+    for name, address in (("a", A), ("b", B)):
+        bed.attach(plane, name, address)
+    bed.wait_in_force(1, "a", "b")
+    bed.reports.clear()
+    return plane
+
+
+def drift(bed):
+    return bed.wait(lambda report: isinstance(report, Drift))
+
+
+def state(bed):
+    sysctls = "/proc/sys/net/ipv4/{ip_forward,conf/ocia/{forwarding,rp_filter,proxy_arp,route_localnet}}"
+    return (
+        sorted(bed.nft("-s", "list", "table", "inet", "ocicat").split()),
+        sorted(bed.ip("route", "show", "proto", "84").splitlines()),
+        bed.run(bed.host, "bash", "-c", f"cat {sysctls}"),
+        bed.interfaces(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "by", "what"),
+    [
+        ("nft flush ruleset", "changed by nft (pid ", "chain forward"),
+        ("nft delete table inet ocicat", "changed by nft (pid ", "set workload-addrs4"),
+        ("nft flush chain inet ocicat forward", "changed by nft (pid ", "chain forward"),
+        ("nft insert rule inet ocicat forward drop", "changed by nft (pid ", "chain forward"),
+        (
+            'nft delete element inet ocicat from-workload { "ocia" }',
+            "changed by nft (pid ",
+            "elements of from-workload",
+        ),
+        ("ip route del 10.65.0.2", "route 10.65.0.2/32", "route 10.65.0.2/32"),
+        ("ip route flush proto 84", "route 10.65.0.", "route 10.65.0.0/26"),
+        ("ip link set ocia down", "interface ocia was set down", "interface ocia"),
+        ("sysctl -qw net.ipv4.ip_forward=0", "forwarding of IPv4 was turned off", "net.ipv4.ip_forward"),
+        ("sysctl -qw net.ipv4.conf.ocia.rp_filter=0", "net.ipv4.conf.ocia.rp_filter is not 1", "rp_filter"),
+        ("sysctl -qw net.ipv4.conf.ocia.proxy_arp=0", "net.ipv4.conf.ocia.proxy_arp is not 1", "proxy_arp"),
+    ],
+)
+def test_what_another_hand_breaks_is_mended_within_seconds_and_the_hand_is_named(bed, plane, damage, by, what):
+    before = state(bed)
+    bed.run(bed.host, "bash", "-c", damage.replace("{ ", "'{ ").replace(" }", " }'"))
+    told = drift(bed)
+    assert any(by in text for text in told.by), told
+    assert any(what in text for text in told.what), told
+    assert state(bed) == before
+    assert reaches(bed.containers["a"], B)
+
+
+def test_an_interface_that_is_renamed_is_noticed_and_its_name_is_closed(bed, plane):
+    bed.run(bed.host, "bash", "-c", "ip link set ocia down && ip link set ocia name other && ip link set other up")
+    wait_until(lambda: any(isinstance(r, Drift) and "ocia was removed or renamed" in str(r.by) for r in bed.reports))
+    assert not reaches(bed.containers["a"], B)
+    bed.ip("link", "set", "other", "down")
+    bed.ip("link", "set", "other", "name", "ocia")
+    bed.ip("link", "set", "ocia", "up")
+    plane.resync().result(10)
+    assert reaches(bed.containers["a"], B)
+
+
+def test_what_we_do_ourselves_is_no_drift(bed, plane):
+    for revision in range(2, 22):
+        number = revision % 5
+        plane.submit((endpoint("a", f"10.65.0.{10 + number}"), BLOCK, Revision(revision)))
+        bed.wait_in_force(revision, "a")
+    plane.submit((EndpointGone("/b"), Revision(30)))
+    bed.detach(plane, "b")
+    wait_until(lambda: "ocib" not in bed.interfaces())
+    # A sign from another hand comes behind all that we did: when it is told, so would be ours.
+    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
+    assert drift(bed).what == ("chain forward",)
+    assert [report for report in bed.reports if isinstance(report, Drift)] == [drift(bed)]
+
+
+def test_other_tables_and_routes_concern_nobody(bed, plane):
+    bed.nft("-f", "-", text="table ip other {\nchain c { type filter hook forward priority 5; }\n}\n")
+    bed.ip("route", "add", "10.99.0.0/16", "via", "10.0.0.2")
+    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
+    assert len(drift(bed).by) == 1
+    assert "other" in bed.nft("list", "ruleset")
+
+
+def test_whoever_fights_for_our_table_is_answered_once_a_second(bed, plane):
+    fight = "for i in $(seq 60); do nft insert rule inet ocicat forward drop; sleep 0.05; done"
+    bed.run(bed.host, "bash", "-c", fight)
+    wait_until(lambda: quiet(bed))
+    assert 2 <= len([report for report in bed.reports if isinstance(report, Drift)]) <= 6
+
+
+def quiet(bed):
+    """Every rule of the chain is one of ours: those have a comment."""
+    lines = bed.nft("list", "chain", "inet", "ocicat", "forward").splitlines()
+    return all("comment" in line for line in lines if line.startswith("\t\t") and "type filter" not in line)
+
+
+def test_the_watchman_survives_more_than_it_can_follow(bed, plane):
+    """Two hundred thousand elements in somebody else's set: notifications are lost, and nothing is taken for drift."""
+    elements = ", ".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(200_000))
+    bed.nft("-f", "-", text=f"table ip big {{ set s {{ type ipv4_addr; elements = {{ {elements} }}; }}; }}")
+    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
+    assert "chain forward" in drift(bed).what
