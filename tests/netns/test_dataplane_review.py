@@ -122,7 +122,7 @@ def test_fragments_go_by_the_rule_of_the_whole(bed, plane):
 def test_a_rule_with_a_family_only(bed):
     plane = bed.plane()
     both = [("a", A, "fd65::2"), ("b", B, "fd65::3")]
-    plane.submit(batch(1, profile("p", [WantedRule("Allow", family=6)]), *(endpoint(*each) for each in both)))
+    plane.submit(batch(1, profile("p", [WantedRule("Allow", families=(6,))]), *(endpoint(*each) for each in both)))
     for each in both:
         bed.attach(plane, *each)
     bed.wait_in_force(1, "a", "b")
@@ -136,7 +136,7 @@ def test_every_protocol_number_and_its_ports_can_be_loaded(bed, protocol):
     ported = protocol in (6, 17, 33, 132, 136)
     match = Match(nets=(Cidr.parse("10.0.0.0/8"),), ports=((1, 2), (9, 65535)) if ported else ())
     rule = WantedRule("Deny", protocol=protocol, source=match, destination=match)
-    update(plane, 1, profile("p", [rule, WantedRule("Allow", family=4, protocol=protocol)]))
+    update(plane, 1, profile("p", [rule, WantedRule("Allow", families=(4,), protocol=protocol)]))
     assert not [r for r in bed.reports if isinstance(r, Problem) and r.text]
 
 

@@ -56,7 +56,7 @@ def test_unknown_protocol_fails_closed(written):
     ],
 )
 def test_family_follows_from_the_parts(fields, family):
-    assert rule(**fields).family == family
+    assert rule(**fields).families == ((4, 6) if family is None else (family,))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ RULES = ProfileRules(
         WantedRule(
             "Deny", source=Match(nets=(Cidr.parse("10.0.0.0/8"), Cidr.parse("192.168.0.0/16"), Cidr.parse("fd00::/8")))
         ),
-        WantedRule("Allow", family=4, protocol=1),
+        WantedRule("Allow", families=(4,), protocol=1),
         WantedRule("Allow", problem="field notSelector is not enforced by this version"),
     ),
     (WantedRule("Deny", destination=Match(nets=(Cidr.parse("169.254.169.254/32"),))), WantedRule("Allow")),

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocicat.dataplane.rules import merged, render, set_name
+from ocicat.dataplane.rules import hosts_name, merged, ports_name, ranges_name, render
 from ocicat.model.net import Cidr
-from ocicat.model.wanted import Match, WantedRule
+from ocicat.model.wanted import Icmp, Match, WantedRule
 from ocicat.netlink.nftset import Element
 
+VERDICTS = {"Allow": "accept", "Deny": "drop", "Pass": "return", "Log": 'log prefix "x"'}
 
-def texts(rule, allow="accept"):
-    return [each.text for each in render(rule, allow).rules]
+
+def texts(rule, **verdicts):
+    return [each.text for each in render(rule, {**VERDICTS, **verdicts}).rules]
 
 
 def nets(*cidrs):
@@ -25,8 +27,8 @@ def nets(*cidrs):
     [
         (WantedRule("Allow"), ["accept"]),
         (WantedRule("Deny"), ["drop"]),
-        (WantedRule("Allow", family=4), ["meta nfproto ipv4 accept"]),
-        (WantedRule("Allow", family=6, protocol=58), ["meta nfproto ipv6 meta l4proto 58 accept"]),
+        (WantedRule("Allow", families=(4,)), ["meta nfproto ipv4 accept"]),
+        (WantedRule("Allow", families=(6,), protocol=58), ["meta nfproto ipv6 meta l4proto 58 accept"]),
         (WantedRule("Allow", protocol=6), ["meta l4proto 6 accept"]),
         (WantedRule("Allow", protocol=17, destination=Match(ports=((53, 53),))), ["udp dport 53 accept"]),
         (WantedRule("Deny", protocol=132, source=Match(ports=((1, 9),))), ["sctp sport 1-9 drop"]),
@@ -34,14 +36,14 @@ def nets(*cidrs):
         (WantedRule("Allow", source=nets("0.0.0.0/0")), ["meta nfproto ipv4 accept"]),
         (WantedRule("Allow", destination=nets("fd00::/8")), ["ip6 daddr fd00::/8 accept"]),
         (WantedRule("Allow", source=nets("10.0.0.0/8"), destination=nets("fd00::/8")), []),
-        (WantedRule("Allow", family=6, source=nets("10.0.0.0/8")), []),
+        (WantedRule("Allow", families=(6,), source=nets("10.0.0.0/8")), []),
         (
             WantedRule("Allow", source=Match(sets=("s:a", "s:b"))),
             ["ip saddr @s4-a ip saddr @s4-b accept", "ip6 saddr @s6-a ip6 saddr @s6-b accept"],
         ),
         (
             WantedRule(
-                "Allow", family=4, protocol=6, source=Match(sets=("s:a",)), destination=Match(ports=((80, 80),))
+                "Allow", families=(4,), protocol=6, source=Match(sets=("s:a",)), destination=Match(ports=((80, 80),))
             ),
             ["ip saddr @s4-a tcp dport 80 accept"],
         ),
@@ -52,7 +54,7 @@ def test_rendering(rule, expected):
 
 
 def test_allow_is_the_verdict_of_the_direction():
-    assert texts(WantedRule("Allow"), allow="goto egress-allowed") == ["goto egress-allowed"]
+    assert texts(WantedRule("Allow"), Allow="goto egress-allowed") == ["goto egress-allowed"]
 
 
 @pytest.mark.parametrize(
@@ -65,21 +67,21 @@ def test_allow_is_the_verdict_of_the_direction():
     ],
 )
 def test_what_cannot_be_rendered_drops_everything_and_is_a_problem(rule):
-    rendered = render(rule, "accept")
+    rendered = render(rule, {"Allow": "accept", "Deny": "drop"})
     assert [each.text for each in rendered.rules] == ["drop"]
     assert rendered.problem
     assert rendered.problem in rendered.rules[0].note
 
 
 def test_a_problem_that_came_with_the_rule_is_not_told_twice():
-    rendered = render(WantedRule("Allow", problem="named ports"), "accept")
+    rendered = render(WantedRule("Allow", problem="named ports"), VERDICTS)
     assert [each.text for each in rendered.rules] == ["drop"]
     assert rendered.problem == ""
 
 
 def test_several_ranges_are_a_set_named_by_content():
-    one = render(WantedRule("Allow", protocol=6, destination=Match(ports=((80, 90), (22, 22), (85, 95)))), "accept")
-    two = render(WantedRule("Deny", protocol=17, source=Match(ports=((22, 22), (80, 95)))), "accept")
+    one = render(WantedRule("Allow", protocol=6, destination=Match(ports=((80, 90), (22, 22), (85, 95)))), VERDICTS)
+    two = render(WantedRule("Deny", protocol=17, source=Match(ports=((22, 22), (80, 95)))), VERDICTS)
     assert one.sets == two.sets
     assert one.sets[0].elements == (
         Element(b"\0\x16"),
@@ -92,16 +94,16 @@ def test_several_ranges_are_a_set_named_by_content():
 
 def test_nets_of_both_families_are_two_sets():
     rendered = render(
-        WantedRule("Allow", source=nets("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8", "fd00::/8", "fe80::/10")), "accept"
+        WantedRule("Allow", source=nets("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8", "fd00::/8", "fe80::/10")), VERDICTS
     )
     assert [(each.spec.key, len(each.elements)) for each in rendered.sets] == [("ipv4_addr", 2), ("ipv6_addr", 4)]
 
 
 def test_a_set_has_the_name_of_its_selector_or_a_digest():
-    assert set_name("s:Az-_09", 4) == "s4-Az-_09"
+    assert hosts_name("s:Az-_09", 4) == "s4-Az-_09"
     for wild in ("s:a b", "s:", "x:a", "s:a{", "s:" + "a" * 200, 's:"; drop'):
-        assert set_name(wild, 6).startswith("s6-")
-        assert set_name(wild, 6)[3:].isalnum()
+        assert hosts_name(wild, 6).startswith("s6-")
+        assert hosts_name(wild, 6)[3:].isalnum()
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1]))))
@@ -110,3 +112,64 @@ def test_merged_ranges_hold_the_same_numbers_and_never_touch(ranges):
     numbers = {number for first, last in ranges for number in range(first, last + 1)}
     assert {number for first, last in result for number in range(first, last + 1)} == numbers
     assert all(one[1] + 1 < two[0] for one, two in pairwise(result))
+
+
+EVERYTHING = WantedRule(
+    "Pass",
+    protocol=6,
+    source=Match(
+        nets=(Cidr.parse("10.0.0.0/8"),),
+        not_nets=(Cidr.parse("10.1.0.0/16"), Cidr.parse("fd00::/8")),
+        sets=("s:a",),
+        not_sets=("s:b",),
+        not_ports=((1, 1023),),
+    ),
+    destination=Match(ports=((80, 80),), named=("s:web",), not_named=("s:old",)),
+)
+
+
+def test_all_conditions_of_a_rule_are_there_and_alternatives_are_rules_of_their_own():
+    addresses = "ip saddr @s4-a ip saddr != @s4-b ip saddr 10.0.0.0/8 ip saddr != 10.1.0.0/16 tcp sport != 1-1023"
+    named = "ip daddr . meta l4proto . th dport"
+    web, old = (ports_name(each, 4) for each in ("s:web", "s:old"))
+    assert texts(EVERYTHING) == [
+        f"{addresses} tcp dport 80 {named} != @{old} return",
+        f"{addresses} {named} @{web} {named} != @{old} return",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (WantedRule("Deny", not_protocol=17), ["meta l4proto != 17 drop"]),
+        (
+            WantedRule("Allow", families=(4,), protocol=1, icmp=Icmp(8, 0)),
+            ["meta l4proto 1 icmp type 8 icmp code 0 accept"],
+        ),
+        (WantedRule("Allow", icmp=Icmp(8)), ["icmp type 8 accept", "icmpv6 type 8 accept"]),
+        (
+            WantedRule("Log", families=(6,), not_icmp=Icmp(1, 3)),
+            ['icmpv6 type != 1 log prefix "x"', 'icmpv6 type 1 icmpv6 code != 3 log prefix "x"'],
+        ),
+        (WantedRule("Allow", families=()), []),
+        (WantedRule("Allow", source=Match(not_nets=(Cidr.parse("0.0.0.0/0"),))), ["meta nfproto ipv6 accept"]),
+        (WantedRule("Allow", source=Match(nets=(Cidr.parse("0.0.0.0/0"),))), ["meta nfproto ipv4 accept"]),
+        (
+            WantedRule("Allow", source=Match(not_sets=("s:a",))),
+            ["ip saddr != @s4-a accept", "ip6 saddr != @s6-a accept"],
+        ),
+    ],
+)
+def test_negations_and_icmp(rule, expected):
+    assert texts(rule) == expected
+
+
+def test_an_action_without_a_verdict_is_not_enforceable():
+    rendered = render(WantedRule("Pass"), {"Allow": "accept", "Deny": "drop"})
+    assert rendered.rules[0].text == "drop"
+    assert "Pass" in rendered.problem
+
+
+def test_sets_of_nets_have_another_name():
+    rule = WantedRule("Allow", families=(6,), source=Match(sets=("s:a",)))
+    assert [each.text for each in render(rule, VERDICTS, ranges_name).rules] == ["ip6 saddr @r6-a accept"]

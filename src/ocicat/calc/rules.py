@@ -52,7 +52,8 @@ def _resolve(rule: Rule) -> tuple[WantedRule, tuple[Selector, ...]]:
     source, source_selectors = _match("source", rule.source, protocol)
     destination, destination_selectors = _match("destination", rule.destination, protocol)
     family = _family(rule.ip_version, protocol, (*source.nets, *destination.nets))
-    wanted = WantedRule(rule.action, family, protocol, source, destination)
+    families = (4, 6) if family is None else (family,)
+    wanted = WantedRule(rule.action, families, protocol, source, destination)
     return wanted, (*source_selectors, *destination_selectors)
 
 

@@ -13,6 +13,7 @@ from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers_endpoints import IPV6_PRIORITY, EndpointManager
 from ocicat.dataplane.managers_policy import PolicyManager, SetManager
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
+from ocicat.errors import Bug
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import (
     AddressSet,
@@ -20,9 +21,16 @@ from ocicat.model.wanted import (
     BlockGone,
     Endpoint,
     EndpointGone,
+    HostEndpoint,
+    HostEndpointGone,
+    HostSettings,
     InSync,
     LocalBlock,
     Message,
+    PolicyGone,
+    PolicyRules,
+    PortSet,
+    PortSetGone,
     ProfileGone,
     ProfileRules,
     RemoteBlock,
@@ -88,6 +96,16 @@ class Managers:
                 self.in_sync = True
             case Revision():
                 self.revision = message.revision
+            case (
+                PortSet()
+                | PortSetGone()
+                | PolicyRules()
+                | PolicyGone()
+                | HostSettings()
+                | HostEndpoint()
+                | HostEndpointGone()
+            ):
+                raise Bug(f"the dataplane does not know {type(message).__name__} yet")
             case _:
                 assert_never(message)
 

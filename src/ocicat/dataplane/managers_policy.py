@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.objects import Chain, IntervalSet, Rule, SetSpec, digest
-from ocicat.dataplane.rules import Rendered, render, set_name
+from ocicat.dataplane.rules import Rendered, hosts_name, render
 from ocicat.dataplane.skeleton import EGRESS_ALLOWED
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
@@ -53,7 +53,7 @@ class SetManager:
         self._ledger = ledger
 
     def change(self, message: AddressSet) -> None:
-        names = {family: set_name(message.set_id, family) for family in (4, 6)}
+        names = {family: hosts_name(message.set_id, family) for family in (4, 6)}
         for family, name in names.items():
             self._ledger.want_set(SetSpec(name, f"ipv{family}_addr"))
         for address in message.removed - message.added:
@@ -63,7 +63,7 @@ class SetManager:
 
     def gone(self, set_id: str) -> None:
         for family in (4, 6):
-            self._ledger.unwant_set(set_name(set_id, family))
+            self._ledger.unwant_set(hosts_name(set_id, family))
 
 
 def _member(address: Addr) -> Element:
@@ -125,7 +125,7 @@ class PolicyManager:
 
     def _render(self, direction: Direction, name: str, rules: tuple[WantedRule, ...]) -> list[str]:
         """What could not be rendered, in words."""
-        rendered = [render(rule, direction.allow) for rule in rules]
+        rendered = [render(rule, {"Allow": direction.allow, "Deny": "drop"}) for rule in rules]
         chain = direction.profile_chain(name)
         self._use_sets(chain, [each for part in rendered for each in part.sets])
         lines = tuple(line for part in rendered for line in part.rules)

@@ -5,7 +5,7 @@ them; removals the other way round). Each message says the *whole* state of the 
 which come as additions and removals because there may be a hundred thousand. Applying a message twice changes nothing.
 
 Invariants kept by the sender: 1. a rule names only sets that were created before and not yet removed; 2. an endpoint names only
-profiles whose rules were sent, unless the profile does not exist: then it is absent here too, and absent means deny;
+policies and profiles whose rules were sent, unless a profile does not exist: then it is absent here too, and absent means deny;
 3. `InSync` comes once, after the first complete state; before it the dataplane must not remove what it did not put there itself.
 Pure.
 """
@@ -19,40 +19,92 @@ from ocicat.model.net import Addr, Cidr
 
 Action = Literal["Allow", "Deny", "Pass", "Log"]
 PortRange = tuple[int, int]  # first and last port, both included
+HostPort = tuple[Addr, int, int]  # address, protocol number, port
 
 
 class AddressSet(Struct, frozen=True):
-    """Addresses of both families that match one selector; `set_id` is a selector uid (letters, digits, `-`, `_`, after "s:")."""
+    """Addresses of both families that match one selector; `set_id` is a selector uid (letters, digits, `-`, `_`, after "s:").
+
+    `nets_*`: prefixes shorter than an address, from network sets. A member may lie within another one.
+    """
 
     set_id: str
     added: frozenset[Addr] = frozenset()
     removed: frozenset[Addr] = frozenset()
+    nets_added: frozenset[Cidr] = frozenset()
+    nets_removed: frozenset[Cidr] = frozenset()
 
 
 class AddressSetGone(Struct, frozen=True):
     set_id: str
 
 
+class PortSet(Struct, frozen=True):
+    """What the endpoints that match one selector call by one name: an address, a protocol number and a port each."""
+
+    set_id: str
+    added: frozenset[HostPort] = frozenset()
+    removed: frozenset[HostPort] = frozenset()
+
+
+class PortSetGone(Struct, frozen=True):
+    set_id: str
+
+
+class Icmp(Struct, frozen=True):
+    """A code of None: any."""
+
+    type: int
+    code: int | None = None
+
+
 class Match(Struct, frozen=True):
-    """One side of a rule: all conditions that are given must hold. `sets` are ids of which *every* one must hold the address."""
+    """One side of a rule: all conditions that are given must hold.
+
+    The address lies in one of `nets`, in every one of `sets`, in none of `not_nets` and `not_sets`. The port lies in one of
+    `ports`, or (address, protocol, port) in one of the port sets `named`: one of all these is enough; and in none of `not_ports`
+    and `not_named`.
+    """
 
     nets: tuple[Cidr, ...] = ()
     sets: tuple[str, ...] = ()
     ports: tuple[PortRange, ...] = ()
+    not_nets: tuple[Cidr, ...] = ()
+    not_sets: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    not_ports: tuple[PortRange, ...] = ()
+    not_named: tuple[str, ...] = ()
 
 
 class WantedRule(Struct, frozen=True):
-    """A rule with its selectors resolved to sets. `protocol` is the IP protocol number.
+    """A rule with its selectors resolved to sets. `protocol` is the IP protocol number. `families`: those it can match at all.
 
-    `problem` says why the rule cannot be enforced as written; such a rule fails closed: what reaches it is dropped.
+    A condition on ICMP, also a negated one, holds for packets of ICMP only (of ICMPv6, in that family), and one on ports for TCP,
+    UDP and SCTP only. `problem` says why the rule cannot be enforced as written; such a rule fails closed: what reaches it is
+    dropped.
     """
 
     action: Action
-    family: int | None = None
+    families: tuple[int, ...] = (4, 6)
     protocol: int | None = None
     source: Match = Match()
     destination: Match = Match()
     problem: str = ""
+    not_protocol: int | None = None
+    icmp: Icmp | None = None
+    not_icmp: Icmp | None = None
+
+
+class PolicyRules(Struct, frozen=True):
+    """`policy_id`: the policy's datastore key. A rule's place in its list is its identity."""
+
+    policy_id: str
+    ingress: tuple[WantedRule, ...]
+    egress: tuple[WantedRule, ...]
+
+
+class PolicyGone(Struct, frozen=True):
+    policy_id: str
 
 
 class ProfileRules(Struct, frozen=True):
@@ -65,17 +117,76 @@ class ProfileGone(Struct, frozen=True):
     name: str
 
 
+class Tier(Struct, frozen=True):
+    """One tier as it is for one endpoint, hook and direction: its policies (ids) in order, at least one, and what becomes of a
+    packet that none of their rules decides: it is dropped, or passes on to the next tier."""
+
+    name: str
+    ends: Literal["Deny", "Pass"]
+    policies: tuple[str, ...]
+
+
 class Endpoint(Struct, frozen=True):
-    """A workload's interface on *this* host. `key` is its datastore key; `profiles` in the order in which they decide."""
+    """A workload's interface on *this* host. `key` is its datastore key; `profiles` in the order in which they decide, after tiers.
+
+    `sources`: what it may send from, beside its addresses.
+    """
 
     key: str
     interface: str
     addresses: tuple[Addr, ...]
     profiles: tuple[str, ...]
+    ingress: tuple[Tier, ...] = ()
+    egress: tuple[Tier, ...] = ()
+    sources: tuple[Cidr, ...] = ()
 
 
 class EndpointGone(Struct, frozen=True):
     key: str
+
+
+class HostEndpoint(Struct, frozen=True):
+    """What governs one of this host's own interfaces, or all that have no host endpoint of their own (`interface` is "*").
+
+    Of one interface there is one at most. `forward_*`: for what the host forwards. `untracked_*`: before connection tracking.
+    `pre_dnat`: before translation, incoming only. Profiles are asked after `ingress` and `egress` only.
+    """
+
+    key: str
+    interface: str
+    profiles: tuple[str, ...] = ()
+    ingress: tuple[Tier, ...] = ()
+    egress: tuple[Tier, ...] = ()
+    forward_ingress: tuple[Tier, ...] = ()
+    forward_egress: tuple[Tier, ...] = ()
+    untracked_ingress: tuple[Tier, ...] = ()
+    untracked_egress: tuple[Tier, ...] = ()
+    pre_dnat: tuple[Tier, ...] = ()
+
+
+class HostEndpointGone(Struct, frozen=True):
+    key: str
+
+
+class OpenPort(Struct, frozen=True):
+    """A port that no host endpoint's policy may close. `net`: only for remote addresses in it; None: for all."""
+
+    protocol: int
+    port: int
+    net: Cidr | None = None
+
+
+class HostSettings(Struct, frozen=True):
+    """What the operator set for this host. `endpoint_to_host`: what becomes of a packet from a workload to its host that the
+    workload's policy allows ("Return": the host endpoint's policy is asked). `log_prefix`: before what a Log rule writes."""
+
+    failsafe_inbound: tuple[OpenPort, ...] = ()
+    failsafe_outbound: tuple[OpenPort, ...] = ()
+    endpoint_to_host: Literal["Drop", "Accept", "Return"] = "Drop"
+    vxlan_port: int = 4789
+    vxlan_from_workloads: bool = False
+    ipip_from_workloads: bool = False
+    log_prefix: str = "calico-packet"
 
 
 class RemoteBlock(Struct, frozen=True):
@@ -108,10 +219,17 @@ class Revision(Struct, frozen=True):
 Message = (
     AddressSet
     | AddressSetGone
+    | PortSet
+    | PortSetGone
+    | PolicyRules
+    | PolicyGone
     | ProfileRules
     | ProfileGone
+    | HostSettings
     | Endpoint
     | EndpointGone
+    | HostEndpoint
+    | HostEndpointGone
     | RemoteBlock
     | LocalBlock
     | BlockGone
