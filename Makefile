@@ -34,6 +34,7 @@ lint: setup-dev
 	@$(BIN)/lint-imports --no-logo | tail -n 2
 
 bench: setup-dev mesos
+	@$(call venv,-e . --group bench)
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 shim: setup

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from etcd_server import FRESH
+from etcd_cluster import CLUSTER
+from etcd_server import FRESH, FRESH_NEWER
 
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
@@ -18,7 +19,10 @@ BACK_ENDS: dict[str, Callable[[Path], str]] = {
     "memory": lambda _folder: "memory://",
     "sqlite": lambda folder: f"sqlite://{folder}/store.db",
     "etcd": FRESH.url,
+    "etcd-newer": FRESH_NEWER.url,
+    "etcd-cluster": CLUSTER.url,  # three members, TLS, a user; emptied for each test
 }
+WITHOUT_PAST = [name for name in BACK_ENDS if name != "etcd-cluster"]  # whose history begins with the test
 SHARED = [name for name in BACK_ENDS if name != "memory"]  # those that several processes can open
 
 BOUND_S = 30.0
@@ -26,6 +30,10 @@ OTHERS = Path(__file__).with_name("other_process.py")
 
 Scenario = Callable[[Datastore], Awaitable[None]]
 Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+def pytest_sessionfinish() -> None:
+    CLUSTER.remove()
 
 
 def play(url: str, scenario: Scenario) -> None:
@@ -43,6 +51,11 @@ def play(url: str, scenario: Scenario) -> None:
 @pytest.fixture(params=list(BACK_ENDS))
 def url(request, tmp_path) -> str:
     return BACK_ENDS[request.param](tmp_path)
+
+
+@pytest.fixture(params=WITHOUT_PAST)
+def on_new_store(request, tmp_path) -> Callable[[Scenario], None]:
+    return lambda scenario: play(BACK_ENDS[request.param](tmp_path), scenario)
 
 
 @pytest.fixture(params=SHARED)

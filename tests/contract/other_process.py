@@ -9,6 +9,7 @@ from contextlib import aclosing
 
 from ocicat.errors import Conflict
 from ocicat.store.base import Compare, Datastore, Put
+from ocicat.store.lease import held
 from ocicat.store.open import open_store
 
 
@@ -62,7 +63,24 @@ async def watch(store: Datastore, revision: str, times: str) -> None:
                 return
 
 
+async def hold(store: Datastore, key: str, ttl_s: str) -> None:
+    """Keeps a key under a lease, whatever happens, and tells what did."""
+    while True:
+        async with held(store, int(ttl_s)) as lease:
+            await store.commit([], [Put(key, b"here", lease.id)])
+            print("held", flush=True)
+            print("lost", await lease.lost(), flush=True)
+
+
+async def grant(store: Datastore, key: str, ttl_s: str) -> None:
+    """Puts a key under a lease that nobody renews."""
+    lease = await store.grant(int(ttl_s))
+    print(await store.commit([], [Put(key, b"here", lease.id)]), flush=True)
+
+
 COMMANDS = {
+    "grant": grant,
+    "hold": hold,
     "increment": increment,
     "write": write,
     "put": put,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ocicat.errors import Bug, Conflict, Unavailable, UserError
-from ocicat.store.base import Compare, Delete, KeyValue, Put
+from ocicat.store.base import Compare, Delete, KeyValue, Put, Unchanged
 
 
 def test_a_missing_key_is_none(on_store):
@@ -114,6 +114,90 @@ def test_a_commit_with_one_failed_compare_does_nothing(on_store):
         assert await store.range("") == before
 
 
+def test_a_prefix_is_unchanged_while_no_key_under_it_was_made_or_modified(on_store):
+    @on_store
+    async def _(store):
+        read = await store.commit([], [Put("/a/1", b"1"), Put("/a/2", b"1")])
+        await store.commit([], [Put("/a", b""), Put("/a0", b""), Put("/b", b"")])
+        await store.commit([Unchanged("/a/", read)], [])
+        await store.commit([Unchanged("/a/", read), Unchanged("/none/", 0)], [Put("/a/2", b"2")])
+        assert (await store.get("/a/2")).value == b"2"
+
+
+@pytest.mark.parametrize("operation", [Put("/a/2", b"2"), Put("/a/3", b"made")])
+def test_a_changed_prefix_is_a_conflict_that_names_it_and_the_key(on_store, operation):
+    @on_store
+    async def _(store):
+        read = await store.commit([], [Put("/a/1", b"1"), Put("/a/2", b"1")])
+        later = await store.commit([], [operation])
+        text = f"prefix /a/: was read at revision {read}, key {operation.key} is at {later}"
+        with pytest.raises(Conflict, match=text):
+            await store.commit([Unchanged("/a/", read)], [Put("/c", b"")])
+        assert await store.get("/c") is None
+        await store.commit([Unchanged("/a/", later)], [Put("/c", b"")])
+
+
+@pytest.mark.parametrize("revision", [0, -1])
+def test_a_prefix_unchanged_since_ever_is_an_empty_one(on_store, revision):
+    @on_store
+    async def _(store):
+        await store.commit([Unchanged("/a/", revision)], [Put("/a/1", b"")])
+        with pytest.raises(Conflict, match="key /a/1"):
+            await store.commit([Unchanged("/a/", revision)], [Put("/a/2", b"")])
+        with pytest.raises(Conflict, match="key /a/1"):
+            await store.commit([Unchanged("", revision)], [])
+
+
+def test_a_deletion_under_a_prefix_is_not_seen(on_store):
+    @on_store
+    async def _(store):
+        read = await store.commit([], [Put("/a/1", b"1"), Put("/a/2", b"1")])
+        await store.commit([], [Delete("/a/1")])
+        await store.commit([], [Put("/a/3", b"")])
+        await store.commit([], [Delete("/a/3")])
+        await store.commit([Unchanged("/a/", read)], [Put("/c", b"")])
+
+
+def test_a_prefix_unchanged_up_to_a_revision_that_never_was_holds(on_store):
+    @on_store
+    async def _(store):
+        await store.commit([], [Put("/a/1", b"1")])
+        await store.commit([Unchanged("/a/", 2**70), Unchanged("/a/", 2**63 - 1)], [Put("/c", b"")])
+
+
+def test_the_first_condition_that_failed_is_named_whatever_its_kind(on_store):
+    @on_store
+    async def _(store):
+        revision = await store.commit([], [Put("/a/1", b"1"), Put("/b", b"1")])
+        with pytest.raises(Conflict, match="prefix /a/:"):
+            await store.commit([Compare("/b", revision), Unchanged("/a/", revision - 1), Compare("/b", 0)], [])
+        with pytest.raises(Conflict, match="key /b:"):
+            await store.commit([Unchanged("/a/", revision), Compare("/b", 0), Unchanged("/a/", 0)], [])
+
+
+def test_of_those_who_found_a_prefix_unchanged_exactly_one_wins(on_store):
+    @on_store
+    async def _(store):
+        read = (await store.range("/a/")).revision
+        results = await asyncio.gather(
+            *(store.commit([Unchanged("/a/", read)], [Put(f"/a/{number}", b"")]) for number in range(20)),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(result, int) for result in results) == 1
+        assert sum(isinstance(result, Conflict) for result in results) == 19
+
+
+def test_one_condition_guards_more_keys_than_a_transaction_may_compare(on_store):
+    @on_store
+    async def _(store):
+        keys = [f"/a/{number:04}" for number in range(1000)]
+        read = await store.commit([], [Put(key, b"1") for key in keys])
+        later = await store.commit([Unchanged("/a/", read)], [Put(key, b"2") for key in keys])
+        with pytest.raises(Conflict, match="key /a/0000"):
+            await store.commit([Unchanged("/a/", read)], [Put(key, b"3") for key in keys])
+        assert {(item.value, item.modified) for item in (await store.range("/a/")).items} == {(b"2", later)}
+
+
 def test_one_key_twice_in_a_commit_is_a_bug_of_the_caller(on_store):
     @on_store
     async def _(store):
@@ -207,6 +291,17 @@ def test_a_range_larger_than_any_page_is_of_one_moment(on_store):
         await writes
 
 
+@pytest.mark.parametrize("prefix", ["/k/", "/nothing/"])
+def test_pages_are_the_range_in_pieces(on_store, prefix):
+    @on_store
+    async def _(store):
+        await store.commit([], [Put(f"/k/{number:03}", b"%d" % number) for number in range(100)])
+        pages = [page async for page in store.pages(prefix)]
+        whole = await store.range(prefix)
+        assert tuple(item for page in pages for item in page.items) == whole.items
+        assert {page.revision for page in pages} == {whole.revision}
+
+
 def test_one_who_wrote_reads_what_he_wrote(on_store):
     @on_store
     async def _(store):
@@ -233,6 +328,18 @@ def test_status_tells_how_far_and_how_much(on_store, url):
         status = await store.status()
         assert (status.url, status.revision, status.keys) == (url, revision, 2)
         assert status.size_bytes > 1000
+
+
+def test_status_tells_who_serves_the_store(on_store):
+    @on_store
+    async def _(store):
+        await store.commit([], [Put("/a", b"x" * 1000)])
+        status = await store.status()
+        assert [member.problem for member in status.members if member.problem] == []
+        assert sum(member.is_leader for member in status.members) == 1
+        assert max(member.size_bytes for member in status.members) == status.size_bytes
+        assert all(0 <= member.latency_ms < 5000 for member in status.members)
+        assert [member.endpoint for member in status.members] == sorted({one.endpoint for one in status.members})
 
 
 def test_a_compaction_forgets_no_present_value(on_store):

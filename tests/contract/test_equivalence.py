@@ -14,16 +14,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ocicat.errors import Compacted, OcicatError
-from ocicat.store.base import Compare, Delete, Put
+from ocicat.store.base import Compare, Delete, Put, Unchanged
 from ocicat.store.memory import MemoryStore
 from ocicat.store.open import open_store
 
 KEYS = st.sampled_from(["/a", "/a/1", "/a/2", "/b/\U0001f408", "/b/é", "/c"])
 PREFIXES = st.sampled_from(["", "/", "/a", "/a/", "/b/", "/nothing"])
+NAMES = st.integers(1, 3)  # ours for leases; 0: none
 OPERATIONS = st.lists(
-    st.builds(Put, KEYS, st.binary(max_size=4)) | st.builds(Delete, KEYS), max_size=4, unique_by=lambda one: one.key
+    st.builds(Put, KEYS, st.binary(max_size=4), st.just(0) | NAMES) | st.builds(Delete, KEYS),
+    max_size=4,
+    unique_by=lambda one: one.key,
 )
-EXAMPLES = {"etcd": 12}  # a server is started for each
+LONG_S = 100_000
+NEVER_GRANTED = 2**62
+EXAMPLES = {"etcd": 8, "etcd-newer": 4, "etcd-cluster": 4}  # a server is started for each, or emptied
 
 
 class Pair(RuleBasedStateMachine):
@@ -38,6 +43,7 @@ class Pair(RuleBasedStateMachine):
         self.model = MemoryStore()
         self.store = self.run(open_store(BACK_ENDS[self.back_end](Path(self.folder.name))))
         self.base = self.run(self.store.status()).revision
+        self.leases = {}  # name -> (id in the store, id in the model)
 
     def run(self, call):
         return self.runner.run(call)
@@ -52,22 +58,53 @@ class Pair(RuleBasedStateMachine):
                 outcomes.append(type(error))
         return outcomes
 
+    def lease(self, store, name):
+        return self.leases.get(name, (NEVER_GRANTED, NEVER_GRANTED))[store is self.model]
+
+    def same_commit(self, condition, operations):
+        """`condition` is made from the base; None: no condition."""
+
+        def call(store, base):
+            named = [
+                one
+                if isinstance(one, Delete) or not one.lease
+                else Put(one.key, one.value, self.lease(store, one.lease))
+                for one in operations
+            ]
+            return store.commit([condition(base)] if condition else [], named)
+
+        ours, model = self.both(call)
+        assert ours == (model + self.base if isinstance(model, int) else model)
+
     @rule(operations=OPERATIONS)
     def write(self, operations):
-        ours, model = self.both(lambda store, _: store.commit([], operations))
-        assert ours == model + self.base
+        self.same_commit(None, operations)
+
+    @rule(name=NAMES)
+    def grant(self, name):
+        ours, model = self.both(lambda store, _: store.grant(LONG_S))
+        self.leases[name] = (ours.id, model.id)
+
+    @rule(name=NAMES)
+    def renew(self, name):
+        ours, model = self.both(lambda store, _: store.renew(self.lease(store, name)))
+        assert ours == model
+
+    @rule(name=NAMES)
+    def revoke(self, name):
+        self.both(lambda store, _: store.revoke(self.lease(store, name)))
 
     @rule(key=KEYS, age=st.integers(0, 2), operations=OPERATIONS)
     def swap(self, key, age, operations):
         """With the right revision, with an older one, or with none."""
         item = self.run(self.model.get(key))
         modified = max(item.modified - age, 0) if item else age
+        self.same_commit(lambda base: Compare(key, modified + base if modified else 0), operations)
 
-        def call(store, base):
-            return store.commit([Compare(key, modified + base if modified else 0)], operations)
-
-        ours, model = self.both(call)
-        assert ours == (model + self.base if isinstance(model, int) else model)
+    @rule(prefix=PREFIXES, back=st.integers(-1, 6), operations=OPERATIONS)
+    def swap_prefix(self, prefix, back, operations):
+        revision = max(self.revision() - back, 0)
+        self.same_commit(lambda base: Unchanged(prefix, revision + base), operations)
 
     @rule(back=st.integers(-1, 6))
     def compact(self, back):
@@ -105,16 +142,24 @@ class Pair(RuleBasedStateMachine):
     @rule(prefix=PREFIXES)
     def range(self, prefix):
         ours, model = self.both(lambda store, _: store.range(prefix))
-        assert self.plain(ours, self.base) == self.plain(model, 0)
+        assert self.plain(ours, 0) == self.plain(model, 1)
 
     @invariant()
     def same_present(self):
         if hasattr(self, "store"):
             self.range("")
 
-    def plain(self, snapshot, base):
-        items = [(item.key, item.value, item.created - base, item.modified - base) for item in snapshot.items]
+    def plain(self, snapshot, side):
+        base, names = (self.base, 0)[side], {ids[side]: name for name, ids in self.leases.items()}
+        items = [
+            (item.key, item.value, item.created - base, item.modified - base, self.place(names, item.lease))
+            for item in snapshot.items
+        ]
         return snapshot.revision - base, items
+
+    def place(self, names, lease):
+        """One that was replaced under its name has none any more."""
+        return names.get(lease, "replaced") if lease else "none"
 
     def revision(self):
         return self.run(self.model.status()).revision
@@ -122,8 +167,8 @@ class Pair(RuleBasedStateMachine):
     def teardown(self):
         if hasattr(self, "store"):
             self.run(self.store.close())
-            self.runner.close()
-            self.folder.cleanup()
+        self.runner.close()
+        self.folder.cleanup()
 
 
 @pytest.mark.parametrize("back_end", [name for name in BACK_ENDS if name != "memory"])
@@ -132,7 +177,7 @@ def test_any_sequence_of_calls_has_the_outcome_of_the_reference(back_end):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES.get(back_end, 40),
+            max_examples=EXAMPLES.get(back_end, 25),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import re
 import signal
 import time
 from contextlib import aclosing, suppress
 
 import pytest
 from conftest import play
-from etcd_cluster import Certificates, Cluster, Relay
-from etcd_server import FRESH, free_port, wait_until_up
+from etcd_cluster import CLUSTER, Certificates, Relay
+from etcd_server import FRESH, MISSING, EtcdProcess, free_port, installed, wait_until_up
 
 from ocicat.errors import Compacted, Conflict, Refused, Unavailable, UserError
-from ocicat.store.base import Compare, Delete, Put
+from ocicat.store.base import Compare, Put
 from ocicat.store.etcd import kv
+from ocicat.store.etcd.client import Client
+from ocicat.store.lease import held
 from ocicat.store.open import open_store
 
-needs_etcd = pytest.mark.skipif(not shutil.which("etcd"), reason="etcd is not installed (Debian: etcd-server)")
-pytestmark = needs_etcd
-
-
-@pytest.fixture(scope="module")
-def one_cluster(tmp_path_factory):
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
-    yield made
-    made.remove()
+pytestmark = pytest.mark.skipif(not installed(), reason=MISSING)
 
 
 @pytest.fixture
-def cluster(one_cluster):
-    yield one_cluster
-    one_cluster.revive()
-    one_cluster.wait_until_up()
+def cluster(tmp_path):
+    """Whole again after the test."""
+    shared = CLUSTER.cluster(tmp_path)
+    yield shared
+    shared.revive()
+    shared.wait_until_up()
 
 
 @pytest.fixture
@@ -87,23 +83,6 @@ async def values_seen(store, prefix, start, last):
 
 
 # A cluster of three with TLS and users
-
-
-def test_a_cluster_with_tls_and_users_keeps_the_contract(cluster):
-    async def scenario(store):
-        first = await store.commit([Compare("/a", 0)], [Put("/a", b"1"), Put("/b", b"1")])
-        with pytest.raises(Conflict, match="key /b: exists already"):
-            await store.commit([Compare("/a", first), Compare("/b", 0)], [Delete("/a")])
-        assert [item.key for item in (await store.range("/")).items] == ["/a", "/b"]
-        last = await store.commit([], [Delete("/a")])
-        assert await seen_up_to(store, "/", first, last) == [(first, b"1"), (first, b"1"), (last, None)]
-        await store.compact(first)
-        status = await store.status()
-        assert (status.revision, status.compacted, status.keys) == (last, first, 1)
-        with pytest.raises(Compacted, match=f"from {last} on"):
-            await seen_up_to(store, "/", first, last)
-
-    play(cluster.url(), scenario)
 
 
 def test_the_death_of_any_one_member_is_survived_by_writes_and_watches(cluster):
@@ -165,6 +144,64 @@ def test_without_a_majority_the_error_says_so(cluster):
     play(cluster.url(timeout_s=1), scenario)
 
 
+def test_status_tells_of_members_that_the_address_does_not_name_and_of_those_that_are_dead(cluster):
+    first, second, third = cluster.members
+
+    async def scenario(store):
+        found = (await store.status()).members
+        assert {(one.endpoint, one.name) for one in found} == {(one.endpoint, one.name) for one in cluster.members}
+        assert all(one.version and one.latency_ms > 0 and one.size_bytes > 0 for one in found)
+        assert [one.name for one in found if one.is_leader] == [(await asyncio.to_thread(cluster.leader)).name]
+        third.kill()
+        assert await problems(store) == {first.name: "", second.name: "", third.name: "connection refused"}
+
+    async def problems(store):
+        """As soon as there is a leader again."""
+        while True:
+            with suppress(Unavailable):
+                found = (await store.status()).members
+                if any(one.is_leader for one in found):
+                    return {one.name: one.problem for one in found}
+
+    play(cluster.url(first, second), scenario)
+
+
+def test_status_tells_of_a_member_that_has_not_started(cluster):
+    async def scenario(store):
+        found = (await store.status()).members
+        assert [one.problem for one in found if one.name not in known] == ["has not started yet"]
+        assert len(found) == len(known) + 1
+
+    known = {member.name for member in cluster.members}
+    with cluster.unstarted():
+        play(cluster.url(), scenario)
+
+
+def test_a_login_that_one_member_does_not_answer_is_taken_by_the_next(cluster, monkeypatch):
+    """It stands still after it was found to be of use."""
+    found, leader = Client._member, cluster.leader()
+    others = [member for member in cluster.members if member is not leader]
+
+    async def scenario():
+        stopped = []
+
+        async def stop_the_first(self):
+            member = await found(self)
+            if not stopped:
+                stopped.extend(one for one in others if one.endpoint == member.endpoint)
+                stopped[0].process.send_signal(signal.SIGSTOP)
+            return member
+
+        monkeypatch.setattr(Client, "_member", stop_the_first)
+        try:
+            store = await open_store(cluster.url(*others, timeout_s=3))
+            await store.close()
+        finally:
+            stopped[0].process.send_signal(signal.SIGCONT)
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
 def test_a_token_that_is_no_longer_known_is_renewed(cluster):
     async def scenario(store):
         revision = await store.commit([], [Put("/t", b"1")])
@@ -184,6 +221,23 @@ def test_what_the_user_may_not_is_refused(cluster):
         for call in (store.get("other"), store.commit([], [Put("other", b"")]), anext(store.watch("other", 0))):
             with pytest.raises(Refused, match=r"permission denied \(give a role"):
                 await call
+
+    play(cluster.url(), scenario)
+
+
+def test_a_user_compacts_or_is_told_who_may(cluster):
+    """Before etcd 3.6 everybody may."""
+
+    async def scenario(store):
+        first = await store.commit([], [Put("/c", b"1")])
+        await store.commit([], [Put("/c", b"2")])
+        refusal = ""
+        try:
+            await store.compact(first)
+        except Refused as error:
+            refusal = str(error)
+        compacted = (await store.status()).compacted
+        assert compacted == first if not refusal else "permission denied (from etcd 3.6 on only" in refusal
 
     play(cluster.url(), scenario)
 
@@ -212,6 +266,26 @@ def test_a_certificate_of_another_authority_is_not_trusted(cluster, tmp_path):
 def test_tls_and_plain_text_do_not_meet(cluster, single, tmp_path):
     open_fails(f"etcd://{cluster.members[0].endpoint}?timeout=2", Unavailable, "no member of etcd answers")
     open_fails(f"etcd://{single.endpoint}?ca={Certificates(tmp_path).ca}&timeout=2", Unavailable, "does it speak TLS")
+
+
+def test_a_lease_survives_the_death_of_the_leader_and_of_a_token(cluster):
+    async def scenario(store):
+        async with held(store, 3) as lease:
+            revision = await store.commit([], [Put("/lease", b"1", lease.id)])
+            lost = asyncio.ensure_future(lease.lost())
+            (await asyncio.to_thread(cluster.leader)).kill()
+            await write_all(store, range(3))
+            cluster.revive()
+            await asyncio.to_thread(cluster.wait_until_up)
+            await asyncio.to_thread(cluster.forget_tokens)
+            done, _ = await asyncio.wait({lost}, timeout=4)
+            assert not done
+            item = await store.get("/lease")
+            assert (item.created, item.modified) == (revision, revision)
+        with pytest.raises(asyncio.CancelledError):
+            await lost
+
+    play(cluster.url(), scenario)
 
 
 # One member
@@ -251,6 +325,45 @@ def test_a_range_read_in_pages_is_of_one_moment_though_it_is_compacted_meanwhile
             assert [item.key for item in snapshot.items] == keys
             assert len({item.value for item in snapshot.items}) == 1
         await disturbing
+
+    play(f"etcd://{single.endpoint}", scenario)
+
+
+def test_pages_are_of_one_moment_and_one_that_is_compacted_away_says_so(single, monkeypatch):
+    monkeypatch.setattr(kv, "_PAGE", 7)
+    keys = [f"/pages/{number:03}" for number in range(50)]
+
+    async def write(store, value):
+        return await store.commit([], [Put(key, value) for key in keys])
+
+    async def scenario(store):
+        before = await write(store, b"0")
+        async with aclosing(store.pages("/pages/")) as pages:
+            read = [await anext(pages)]
+            await write(store, b"1")
+            read += [page async for page in pages]
+        assert [len(page.items) for page in read] == [7] * 7 + [1]
+        assert {(page.revision, item.value) for page in read for item in page.items} == {(before, b"0")}
+        with pytest.raises(Compacted):
+            await compact_away(store)
+
+    async def compact_away(store):
+        async with aclosing(store.pages("/pages/")) as pages:
+            async for _ in pages:
+                await store.compact(await write(store, b"2") - 1)
+
+    play(f"etcd://{single.endpoint}", scenario)
+
+
+def test_pages_that_nobody_reads_on_are_given_up(single, monkeypatch):
+    monkeypatch.setattr(kv, "_PAGE", 7)
+
+    async def scenario(store):
+        await store.commit([], [Put(f"/given-up/{number:03}", b"") for number in range(50)])
+        async with aclosing(store.pages("/given-up/")) as pages:
+            await anext(pages)
+            assert any(task.get_name() == "next page" for task in asyncio.all_tasks())
+        assert not any(task.get_name() == "next page" for task in asyncio.all_tasks())
 
     play(f"etcd://{single.endpoint}", scenario)
 
@@ -367,6 +480,39 @@ def test_a_hundred_compares_guard_four_hundred_operations(single):
             await store.commit(compares, [Put(f"/{number}", b"x") for number in range(400)])
 
     play(f"etcd://{single.endpoint}", scenario)
+
+
+def test_a_lease_is_lost_when_etcd_does_not_answer_for_so_long(single):
+    async def scenario(store):
+        async with held(store, 1) as lease:
+            single.kill()
+            assert re.search(r"was not renewed for 1\.\d s: .*connection refused", await lease.lost())
+
+    play(f"etcd://{single.endpoint}?timeout=0.3", scenario)
+    single.start()
+    wait_until_up(f"etcd://{single.endpoint}", single)
+
+
+def test_an_etcd_that_is_full_refuses_and_its_status_says_why(tmp_path):
+    full = EtcdProcess(options=("--quota-backend-bytes=1000000",))
+    full.start()
+    url = f"etcd://{full.endpoint}"
+
+    async def fill(store):
+        for number in range(50):
+            await store.commit([], [Put(f"/{number}", bytes(200_000))])
+
+    async def scenario(store):
+        with pytest.raises(Refused, match=r"database space exceeded \(compact and defragment"):
+            await fill(store)
+        (member,) = (await store.status()).members
+        assert "NOSPACE" in member.problem
+
+    try:
+        wait_until_up(url, full)
+        play(url, scenario)
+    finally:
+        full.remove()
 
 
 def test_a_store_that_is_gone_ends_a_watch_with_the_reason(single):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import sys
 from dataclasses import dataclass
 
@@ -25,8 +26,10 @@ class Shell:
         self._monkeypatch, self._capsys = monkeypatch, capsys
         monkeypatch.setenv("OCICAT_STORE", self.url)
 
-    def __call__(self, *words):
+    def __call__(self, *words, stdin=None):
         self._monkeypatch.setattr(sys, "argv", ["ocicat", *words])
+        if stdin is not None:
+            self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         self._capsys.readouterr()
         code = 0
         try:
@@ -35,8 +38,8 @@ class Shell:
             code = ending.code or 0
         return Ended(code, *self._capsys.readouterr())
 
-    def ok(self, *words):
-        ended = self(*words)
+    def ok(self, *words, stdin=None):
+        ended = self(*words, stdin=stdin)
         assert (ended.code, ended.err.count("Traceback")) == (0, 0), ended
         return ended
 

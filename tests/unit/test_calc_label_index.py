@@ -166,7 +166,8 @@ def test_index_is_empty_again_when_everything_is_gone(watched):
     for uid in uids:
         watched.index.remove_selector(uid)
     index = watched.index
-    kept = [index._items, index._parents, index._item_values._ids, index._parent_values._ids]
+    kept = [index._items, index._parents]
+    kept += [held for table in (index._item_values, index._parent_values) for held in (table._ids, table._having)]
     tables = [index._selectors._hints, index._selectors._any, index._selectors._by_label, index._selectors._by_value]
     assert not any([*kept, *tables])
 
@@ -184,3 +185,27 @@ def test_index_is_empty_again_when_everything_is_gone(watched):
 )
 def test_hints_of_a_selector(text, expected):
     assert hints(parse(text).restrictions) == expected
+
+
+def test_a_label_is_indexed_only_once_a_selector_asks_for_it(watched):
+    for number in range(3):
+        watched.index.set_item(f"i{number}", {"task": f"t{number}", "app": "a"}, ())
+    values = watched.index._item_values
+    assert not values._ids
+    watched.add("app == 'a'")
+    assert list(values._ids) == ["app"]
+    watched.index.set_item("i1", {"task": "t1", "app": "b"}, ())
+    watched.index.set_item("late", {"app": "b"}, ())
+    watched.take()
+    watched.add("app == 'b'")
+    assert watched.take() == ["+i1", "+late"]
+
+
+def test_an_indexed_label_that_nobody_has_any_more_is_found_again_when_it_comes_back(watched):
+    watched.index.set_item("i", {"a": "b"}, ())
+    watched.add("a == 'b'")
+    watched.index.set_item("i", {}, ())
+    watched.index.set_item("j", {"a": "c"}, ())
+    watched.take()
+    watched.add("a == 'c'")
+    assert watched.take() == ["+j"]

@@ -123,4 +123,4 @@ def test_a_reader_that_went_away_ends_it_quietly(shell):
     assert (ended.returncode, ended.stderr) == (1, "")
 
 
-POOL = b'{"metadata":{"name":"p%d"},"spec":{"cidr":"10.0.0.0/24"}}'
+POOL = b'{"kind":"IPPool","apiVersion":"projectcalico.org/v3","metadata":{"name":"p%d"},"spec":{"cidr":"10.0.0.0/24"}}'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocicat.store.base import Compare, Delete, Event, KeyValue, Put
+from ocicat.store.base import Compare, Delete, Event, KeyValue, Lease, Put, Unchanged
 from ocicat.store.etcd import wire
 from ocicat.store.etcd.schema import message_class
 
@@ -48,10 +48,37 @@ def test_a_transaction_compares_does_and_reads_the_compared_keys_where_it_fails(
     assert wire.txn_request([Compare("/a", 4)], [Put("/a", b"x"), Delete("/b")]) == expected
 
 
-def test_a_failed_transaction_tells_at_which_revisions_the_keys_are():
+def test_an_unchanged_prefix_is_one_compare_with_a_range():
+    compare = fields((1, 2), (2, 2), (3, b"/a/"), (6, 5)) + b"\x82\x04\x03/a0"
+    read = fields((1, fields((1, b"/a/"), (2, b"/a0"), (3, 1), (8, 1), (10, 5))))
+    assert wire.txn_request([Unchanged("/a/", 4)], []) == fields((1, compare), (3, read))
+
+
+def test_a_failed_transaction_tells_what_its_conditions_found():
     found, absent = fields((1, fields((2, fields((1, b"/a"), (3, 6)))))), fields((1, b""))
     read = wire.TXN.reply(fields((1, fields((3, 8))), (3, found), (3, absent)))
-    assert read == wire.TxnReply(8, False, (6, 0))
+    assert read == wire.TxnReply(8, False, (KeyValue("/a", b"", 0, 6), None))
+
+
+def test_leases_are_granted_put_under_kept_and_revoked():
+    assert wire.grant_request(30) == fields((1, 30))
+    assert wire.LEASE_GRANT.reply(fields((1, fields((3, 8))), (2, 77), (3, 31))) == Lease(77, 31)
+    assert wire.keep_alive_request(77) == wire.revoke_request(77) == fields((1, 77))
+    assert wire.LEASE_KEEP_ALIVE.reply(fields((2, 77), (3, 31))) == 31
+    assert wire.LEASE_KEEP_ALIVE.reply(fields((2, 77))) == 0
+    put = fields((1, b"/a"), (2, b"x"), (3, 77))
+    assert wire.put_request(Put("/a", b"x", 77)) == put
+    assert wire.txn_request([], [Put("/a", b"x", 77)]) == fields((2, fields((2, put))))
+    read = wire.RANGE.reply(fields((2, fields((1, b"/a"), (2, 3), (3, 5), (5, b"x"), (6, 77)))))
+    assert read.items == (KeyValue("/a", b"x", 3, 5, 77),)
+
+
+def test_members_tell_of_themselves_and_are_listed():
+    status = fields((1, fields((2, 9), (3, 8))), (2, b"3.4.23"), (3, 100), (4, 9), (8, b"alarm:NOSPACE"), (10, 1))
+    assert wire.STATUS.reply(status) == wire.StatusReply(9, "3.4.23", 100, 9, ("alarm:NOSPACE",), True)
+    started = fields((1, 9), (2, b"m0"), (3, b"http://h:2380"), (4, b"http://h:2379"), (4, b"https://[::1]:2379"))
+    listed = wire.MEMBER_LIST.reply(fields((2, started), (2, fields((1, 10), (3, b"http://new:2380")))))
+    assert listed == (wire.ListedMember(9, "m0", ("h:2379", "[::1]:2379")), wire.ListedMember(10, "", ()))
 
 
 def test_a_watch_reply():
@@ -95,9 +122,8 @@ def depth_and_leaves(request):
 )
 def test_any_number_of_operations_fits_what_a_plain_etcd_takes(compares, operations):
     keys = [f"/{number}" for number in range(operations)]
-    budget, applied = depth_and_leaves(
-        wire.txn_request([Compare(key, 1) for key in keys[:compares]], [Put(key, b"") for key in keys])
-    )
+    conditions = [Unchanged(key, 1) if number % 2 else Compare(key, 1) for number, key in enumerate(keys[:compares])]
+    budget, applied = depth_and_leaves(wire.txn_request(conditions, [Put(key, b"") for key in keys]))
     assert budget <= 128
     assert applied == keys
 

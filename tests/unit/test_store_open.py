@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocicat.errors import Unavailable, UserError
+from ocicat.errors import NotFound, Unavailable, UserError
 from ocicat.store.open import open_store
 
 
@@ -42,3 +42,28 @@ def test_etcd_that_is_not_there_is_named():
 def test_anything_else_is_answered_with_the_forms_there_are(url):
     with pytest.raises(UserError, match=r"is no address of a store \(use sqlite:///.* or memory://"):
         opened_url(url)
+
+
+def test_an_existing_store_only(tmp_path):
+    url = f"sqlite://{tmp_path}/a/store.db"
+    with pytest.raises(NotFound, match=f"store {tmp_path}/a/store.db: there is no such file"):
+        asyncio.run(open_store(url, create=False))
+    assert not (tmp_path / "a").exists()
+    opened_url(url)
+
+    async def scenario():
+        await (await open_store(url, create=False)).close()
+
+    asyncio.run(scenario())
+
+
+def test_an_existing_store_is_a_file(tmp_path):
+    with pytest.raises(UserError, match="is not a file"):
+        asyncio.run(open_store(f"sqlite://{tmp_path}", create=False))
+
+
+def test_memory_is_always_new():
+    async def scenario():
+        await (await open_store("memory://", create=False)).close()
+
+    asyncio.run(scenario())

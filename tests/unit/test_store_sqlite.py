@@ -90,8 +90,8 @@ def test_a_database_of_another_program_is_refused_and_left_alone(path):
 
 def test_a_newer_schema_is_refused(path):
     play(path, nothing)
-    sql(path, "PRAGMA user_version = 2")
-    with pytest.raises(Refused, match=r"newer ocicat \(schema 2, this one knows 1\) \(upgrade"):
+    sql(path, "PRAGMA user_version = 3")
+    with pytest.raises(Refused, match=r"newer ocicat \(schema 3, this one knows 2\) \(upgrade"):
         play(path, nothing)
 
 
@@ -338,16 +338,19 @@ def test_a_full_disk_is_refused_and_names_the_path(path):
         check=False,
     )
     assert f"Refused: store {path}: the disk is full (make room under {path.parent})" in done.stdout, done
-    assert "still readable: True" in done.stdout
+    assert done.stdout.splitlines()[1:] == ["still readable: True", "goes on: True", "nothing lost: True"]
 
 
 FILL = """
 import asyncio, pathlib
+from contextlib import aclosing
 from ocicat.errors import Refused
 from ocicat.store.base import Put
 from ocicat.store.sqlite import SqliteStore
 
 async def main():
+    ballast = pathlib.Path("{path}.ballast")
+    ballast.write_bytes(bytes(100_000))
     store = await SqliteStore.open(pathlib.Path("{path}"))
     number = 0
     try:
@@ -357,6 +360,13 @@ async def main():
     except Refused as error:
         print("Refused:", error)
     print("still readable:", len((await store.range("/")).items) == number)
+    ballast.unlink()
+    print("goes on:", await store.commit([], [Put("/more", b"")]) == number + 1)
+    seen = []
+    async with aclosing(store.watch("/", 1)) as watch:
+        while not seen or seen[-1] <= number:
+            seen += [event.revision for event in (await anext(watch)).events]
+    print("nothing lost:", seen == list(range(1, number + 2)))
     await store.close()
 
 asyncio.run(main())

@@ -10,7 +10,7 @@ from contextlib import aclosing
 import pytest
 
 from ocicat.clock import ManualClock
-from ocicat.errors import Refused, Unavailable
+from ocicat.errors import Compacted, Refused, Unavailable
 from ocicat.store.base import Delete, Put, Snapshot
 from ocicat.store.memory import MemoryStore
 from ocicat.store.syncer import Syncer, Update
@@ -21,17 +21,23 @@ class Flaky:
 
     def __init__(self):
         self.store = MemoryStore()
-        self.failures = []  # errors of the next ranges
-        self.ranges = []
+        self.failures = []  # errors of the next readings
+        self.readings = []
         self.watches = []
         self.cut = asyncio.Event()
         self.error = Unavailable("store: gone")
 
-    async def range(self, prefix):
-        self.ranges.append(prefix)
+    async def pages(self, prefix):
+        """One key each."""
+        self.readings.append(prefix)
         if self.failures:
             raise self.failures.pop(0)
-        return await self.store.range(prefix)
+        found = await self.store.range(prefix)
+        for item in found.items:
+            yield Snapshot(found.revision, (item,))
+            if self.failures:
+                raise self.failures.pop(0)
+        yield Snapshot(found.revision, ())
 
     async def watch(self, prefix, revision):
         self.watches.append(prefix)
@@ -161,7 +167,7 @@ def test_several_prefixes_are_one_snapshot_and_one_watch_and_nothing_else_is_sen
         await store.store.commit([], [Put("/other/d", b"")])
         await store.store.commit([], [Put("/ocicat/e", b"")])
         assert [update.key for update in (await anext(updates)).updates] == ["/ocicat/e"]
-        assert store.ranges == store.watches == ["/"]
+        assert store.readings == store.watches == ["/"]
 
     play(scenario)
 
@@ -178,11 +184,53 @@ def test_after_a_loss_only_the_difference_is_sent():
         sleeps.meanwhile = meanwhile
         store.cut.set()
         batch = await anext(updates)
-        assert flat(batch) == {"gone": None, "changed": "2", "new": "1"}
-        assert batch.updates[0].value is None
+        assert flat(batch) == {"changed": "2", "new": "1", "gone": None}
+        assert batch.updates[-1].value is None
         assert batch.in_sync
 
     play(scenario)
+
+
+def test_a_reading_that_breaks_off_goes_on_with_what_was_not_sent():
+    async def scenario(store, syncer, updates, sleeps):
+        await store.put(a="1", b="1", c="1")
+
+        async def meanwhile():
+            await store.put(b="2")
+            await store.delete("a")
+
+        async def breaks_off():
+            first = await anext(updates)
+            assert (flat(first), first.in_sync) == ({"a": "1"}, False)
+            store.failures = [Compacted("store: revision 1 is no longer kept")]
+            sleeps.meanwhile = meanwhile
+
+        await breaks_off()
+        batches = [await anext(updates) for _ in range(4)]
+        assert [flat(batch) for batch in batches] == [{"b": "2"}, {"c": "1"}, {"a": None}, {}]
+        assert [batch.in_sync for batch in batches] == [False, False, False, True]
+        assert len(sleeps.seconds) == 1
+
+    play(scenario, batch=1)
+
+
+def test_the_loop_gets_its_turn_between_two_pieces():
+    async def scenario(store, syncer, updates, sleeps):
+        await store.put(a="1", b="2", c="3")
+        turns = []
+
+        async def other():
+            while len(turns) < 100:
+                turns.append(None)
+                await asyncio.sleep(0)
+
+        task = asyncio.ensure_future(other())
+        for _ in range(3):
+            await anext(updates)
+        assert 2 <= len(turns) < 100
+        task.cancel()
+
+    play(scenario, batch=1)
 
 
 def test_a_loss_without_a_change_sends_an_empty_batch_and_goes_on():
@@ -313,13 +361,13 @@ def test_values_are_not_kept():
     async def scenario(store, syncer, updates, sleeps):
         seen = []
 
-        async def watched_range(prefix):
+        async def watched_pages(prefix):
             found = await store.store.range(prefix)
-            snapshot = Watched(found.revision, found.items)
-            seen.append(weakref.ref(snapshot))
-            return snapshot
+            page = Watched(found.revision, found.items)
+            seen.append(weakref.ref(page))
+            yield page
 
-        store.range = watched_range
+        store.pages = watched_pages
         await store.put(a="1")
         await anext(updates)
         reading = asyncio.ensure_future(anext(updates))

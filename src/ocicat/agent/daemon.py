@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from ocicat.agent import presence
 from ocicat.agent.config import AgentConfig, check
 from ocicat.agent.identity import INTERFACE_PREFIX
 from ocicat.agent.inforce import InForce
@@ -135,6 +136,9 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     store = await open_store(config.store)
     stack.push_async_callback(store.close)
     await register(store, config)
+    clock = SystemClock()
+    telling = asyncio.create_task(presence.keep(store, presence.present(config.host, clock)), name="tell of this agent")
+    stack.push_async_callback(_cancel, telling)
 
     dataplane_config = DataplaneConfig(
         host_addresses=(config.host_address,),
@@ -147,7 +151,6 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
         loop.call_soon_threadsafe(feed.report, report)
 
     dataplane = Dataplane(dataplane_config, hear)
-    clock = SystemClock()
     allocator = Allocator(store, config.host, clock)
     feed = Feed(Graph(config.host), allocator, Local(config.host), dataplane)
     dataplane.start()

@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 from ocicat.agent import profiles
+from ocicat.agent.origin import stamped
+from ocicat.clock import SystemClock
 from ocicat.errors import Conflict, Refused, Unavailable
 from ocicat.ipam.holdings import UNLOCK
 from ocicat.model import keys
+from ocicat.model.base import replace
 from ocicat.model.codec import decode_json, encode_json
 from ocicat.model.resources import ClusterInformation
 from ocicat.store.base import Compare, Datastore, Put
@@ -19,13 +22,14 @@ ATTEMPTS = 5
 
 async def make_profile(store: Datastore, name: str) -> None:
     """There is such a profile when this returns. Refused when the datastore is locked, Unavailable."""
-    key = keys.profile(name)
+    key, made = keys.profile(name), profiles.group_profile(name)
+    value = encode_json(replace(made, metadata=stamped(made.metadata, SystemClock())))
     for _ in range(ATTEMPTS):
         if await store.get(key) is not None:
             return
         unlocked = await _unlocked(store)
         try:
-            await store.commit([unlocked, Compare(key, 0)], [Put(key, encode_json(profiles.group_profile(name)))])
+            await store.commit([unlocked, Compare(key, 0)], [Put(key, value)])
         except Conflict:
             continue  # somebody made it, or the lock was touched: look again
         return

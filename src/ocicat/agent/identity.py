@@ -16,10 +16,9 @@ from ocicat.model.base import Struct
 from ocicat.model.names import WorkloadEndpointIds, label_value
 from ocicat.model.net import Addr
 from ocicat.model.resources import Metadata, WorkloadEndpoint, WorkloadEndpointSpec
+from ocicat.model.v3.defaults import LABEL_NAMESPACE, LABEL_ORCHESTRATOR
 
 INTERFACE_PREFIX = "oci"
-NAMESPACE = "projectcalico.org/namespace"
-ORCHESTRATOR = "projectcalico.org/orchestrator"
 DEFAULT_NAMESPACE = "default"
 
 
@@ -42,7 +41,7 @@ def identify(host: str, request: Request) -> Identity:
         container_id=container,
         endpoint=interface,
     )
-    namespace = _labels(request.info).get(NAMESPACE) or DEFAULT_NAMESPACE
+    namespace = _labels(request.info).get(LABEL_NAMESPACE) or DEFAULT_NAMESPACE
     digest = hashlib.sha256(f"{container}/{interface}".encode()).digest()
     return Identity(
         key=keys.workload(namespace, ids.name()),
@@ -66,7 +65,7 @@ def interface_name(container: str, interface: str) -> str:
 
 def endpoint(host: str, request: Request, identity: Identity, addresses: tuple[Addr, ...]) -> WorkloadEndpoint:
     """The object as it is stored. Errors: UserError when a label claims what only a group gives."""
-    labels = _labels(request.info) | {NAMESPACE: identity.namespace, ORCHESTRATOR: request.orchestrator}
+    labels = _labels(request.info) | {LABEL_NAMESPACE: identity.namespace, LABEL_ORCHESTRATOR: request.orchestrator}
     for key in labels:
         if key.startswith(profiles.MEMBER_PREFIX):
             raise UserError(

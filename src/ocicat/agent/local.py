@@ -45,4 +45,6 @@ class Local:
     def _forget(self, key: str) -> None:
         endpoint = self.endpoints.pop(key, None)
         if endpoint is not None:
-            self._keys.pop((endpoint.spec.container_id, endpoint.spec.endpoint), None)
+            place = endpoint.spec.container_id, endpoint.spec.endpoint
+            if self._keys.get(place) == key:  # or its successor came before it went
+                del self._keys[place]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ocicat.agent.config import AgentConfig
+from ocicat.agent.origin import stamped
+from ocicat.clock import SystemClock
 from ocicat.dataplane.ownership import DETACHED
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model import keys
@@ -36,7 +38,7 @@ def _with_address(value: bytes | None, config: AgentConfig) -> bytes | None:
     """The node as it should be, or None when it is. Fields that we have no word for stay as they are."""
     if value is None:
         spec = NodeSpec(bgp=NodeBGPSpec(ipv4_address=config.address))
-        return encode_json(Node(metadata=Metadata(name=config.host), spec=spec))
+        return encode_json(Node(metadata=stamped(Metadata(name=config.host), SystemClock()), spec=spec))
     what = f"node {config.host}"
     known = decode_json(Node, value, what=what)
     if known.spec.bgp is not None and known.spec.bgp.ipv4_address == config.address:

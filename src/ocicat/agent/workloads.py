@@ -21,6 +21,7 @@ from ocicat.agent.departures import Departures, Leaving
 from ocicat.agent.identity import Identity
 from ocicat.agent.inforce import InForce
 from ocicat.agent.local import Local
+from ocicat.agent.origin import stamped
 from ocicat.clock import Clock
 from ocicat.cni.request import Request
 from ocicat.cni.result import Attachment
@@ -31,7 +32,7 @@ from ocicat.dataplane.ownership import GATEWAY_V4
 from ocicat.errors import Conflict, Refused, Unavailable, UserError
 from ocicat.ipam.allocator import Allocator
 from ocicat.ipam.request import Request as AddressRequest
-from ocicat.model.base import Struct
+from ocicat.model.base import Struct, replace
 from ocicat.model.codec import decode_json, encode_json
 from ocicat.model.net import Addr
 from ocicat.model.resources import WorkloadEndpoint
@@ -178,7 +179,8 @@ class Workloads:
 
     def _address_request(self, request: Request, ids: Identity) -> AddressRequest:
         def writes(addresses: tuple[Addr, ...]) -> list[tuple[Compare | None, Put]]:
-            endpoint = identity.endpoint(self.config.host, request, ids, addresses)
+            bare = identity.endpoint(self.config.host, request, ids, addresses)
+            endpoint = replace(bare, metadata=stamped(bare.metadata, self.clock))
             return [(Compare(ids.key, 0), Put(ids.key, encode_json(endpoint)))]
 
         return AddressRequest(

@@ -7,7 +7,7 @@ there is no such condition. Labels that break the hint of a selector never match
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ocicat.model.base import Struct
 from ocicat.selector import Selector
@@ -35,12 +35,18 @@ def hints(restrictions: Restrictions) -> list[Hint]:
 
 
 class ValueTable:
-    """Ids by label and value."""
+    """Ids by label and value. A label is indexed once somebody asks for it, as long as anything has it: most are never asked for,
+    and some have another value in every endpoint.
 
-    __slots__ = ("_ids",)
+    `everything` gives all ids with their labels, as `replace` has told them.
+    """
 
-    def __init__(self) -> None:
-        self._ids: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    __slots__ = ("_everything", "_having", "_ids")
+
+    def __init__(self, everything: Callable[[], Iterable[tuple[str, Mapping[str, str]]]]) -> None:
+        self._everything = everything
+        self._having: defaultdict[str, int] = defaultdict(int)  # how many ids have the label
+        self._ids: dict[str, defaultdict[str, set[str]]] = {}  # of the labels that were asked for
 
     def replace(self, key: str, before: Mapping[str, str], labels: Mapping[str, str]) -> None:
         """`key` had the labels `before` and has `labels` from now on."""
@@ -49,7 +55,9 @@ class ValueTable:
                 self._remove(key, label, value)
         for label, value in labels.items():
             if before.get(label) != value:
-                self._ids[label][value].add(key)
+                self._having[label] += 1
+                if label in self._ids:
+                    self._ids[label][value].add(key)
 
     def find(self, hint: Hint) -> Iterator[str]:
         for ids in self._lists(hint):
@@ -59,20 +67,30 @@ class ValueTable:
         return sum(map(len, self._lists(hint)))
 
     def _lists(self, hint: Hint) -> Iterable[set[str]]:
-        if hint.label is None or hint.label not in self._ids:
+        if hint.label is None or hint.label not in self._having:
             return ()
-        by_value = self._ids[hint.label]
+        by_value = self._ids.get(hint.label) or self._index(hint.label)
         if hint.values is None:
             return by_value.values()
         return [by_value[value] for value in hint.values if value in by_value]
 
+    def _index(self, label: str) -> defaultdict[str, set[str]]:
+        by_value = self._ids[label] = defaultdict(set)
+        for key, labels in self._everything():
+            if label in labels:
+                by_value[labels[label]].add(key)
+        return by_value
+
     def _remove(self, key: str, label: str, value: str) -> None:
-        by_value = self._ids[label]
-        by_value[value].discard(key)
-        if not by_value[value]:
-            del by_value[value]
-        if not by_value:
-            del self._ids[label]
+        self._having[label] -= 1
+        if not self._having[label]:
+            del self._having[label]
+            self._ids.pop(label, None)
+        elif label in self._ids:
+            by_value = self._ids[label]
+            by_value[value].discard(key)
+            if not by_value[value]:
+                del by_value[value]
 
 
 class SelectorTable:

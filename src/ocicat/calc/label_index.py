@@ -21,14 +21,13 @@ Event = Callable[[str, str], None]
 """(selector uid, item)"""
 
 _NO_LABELS: Mapping[str, str] = {}
-_NO_MATCH: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class _Item:
     labels: Mapping[str, str] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
-    matched: frozenset[str] = _NO_MATCH
+    matched: tuple[str, ...] = ()  # a set would be five times as large, and there is one for every endpoint
 
 
 @dataclass(slots=True)
@@ -47,14 +46,14 @@ class LabelIndex:
         self._stopped = stopped
         self._items: dict[str, _Item] = {}
         self._parents: defaultdict[str, _Parent] = defaultdict(_Parent)  # with labels or items, or both
-        self._item_values = ValueTable()
-        self._parent_values = ValueTable()
+        self._item_values = ValueTable(lambda: ((key, item.labels) for key, item in self._items.items()))
+        self._parent_values = ValueTable(lambda: ((name, parent.labels) for name, parent in self._parents.items()))
         self._selectors = SelectorTable()
 
     def matches(self, key: str) -> Collection[str]:
         """The uids of the selectors that match the item; none for an unknown one."""
         item = self._items.get(key)
-        return item.matched if item else _NO_MATCH
+        return item.matched if item else ()
 
     def set_item(self, key: str, labels: Mapping[str, str], parents: tuple[str, ...]) -> None:
         item = self._items.get(key)
@@ -93,21 +92,22 @@ class LabelIndex:
         for key in self._candidates(hint):
             item = self._items[key]
             if selector.uid not in item.matched and selector.matches(self._labels(item)):
-                item.matched |= {selector.uid}
+                item.matched += (selector.uid,)
                 self._started(selector.uid, key)
 
     def remove_selector(self, uid: str) -> None:
         """Its matches are forgotten, and `stopped` is not called for them: whoever removes it knows."""
         for key in self._candidates(self._selectors.remove(uid)):
-            self._items[key].matched -= {uid}
+            item = self._items[key]
+            item.matched = tuple(other for other in item.matched if other != uid)
 
     def _test(self, key: str, item: _Item) -> None:
         labels = self._labels(item)
-        matched = frozenset(found.uid for found in self._selectors.candidates(labels) if found.matches(labels))
+        matched = tuple(found.uid for found in self._selectors.candidates(labels) if found.matches(labels))
         before, item.matched = item.matched, matched
-        for uid in matched - before:
+        for uid in set(matched).difference(before):
             self._started(uid, key)
-        for uid in before - matched:
+        for uid in set(before).difference(matched):
             self._stopped(uid, key)
 
     def _labels(self, item: _Item) -> Mapping[str, str]:

@@ -14,11 +14,21 @@ from ocicat.errors import OcicatError
 OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # what writing the result may end with; all else is a defect
 COMMANDS = {
     "agent": "the agent of one host: addresses, routes and policy for its containers",
+    "apply": "make resources what files say, all or nothing",
+    "create": "create resources from files",
+    "delete": "delete resources, by name or as files name them",
     "endpoints": "the containers' interfaces: host, address, profiles",
+    "explain": "the fields of a kind: types, defaults, rules",
+    "get": "show resources, once or as they change",
+    "kinds": "the kinds of resources",
     "lab": "a cluster of network namespaces with the real Mesos, to try and to test",
+    "label": "set or remove labels of a resource",
+    "patch": "change some fields of a resource",
     "pool": "pools of addresses",
+    "replace": "replace resources that exist",
     "run": "run a command as a Mesos task with its own address",
-    "store": "the datastore: status, lock, unlock",
+    "store": "the datastore: make it ready, its state, copies of it, its lock",
+    "validate": "check files, without a datastore",
 }
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from ocicat.agent.config import DEFAULT_STORE
-from ocicat.errors import NotFound, UserError
+from ocicat.errors import UserError
 from ocicat.model.codec import decode_json
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
@@ -24,11 +23,9 @@ store_option = click.option(
 
 def with_store(url: str, action: Callable[[Datastore], Awaitable[T]], *, create: bool = False) -> T:
     """Runs `action` on the open store and closes it. NotFound when there is none; `create` makes it instead."""
-    if not create:
-        _must_exist(url)
 
     async def opened() -> T:
-        store = await open_store(url)
+        store = await open_store(url, create=create)
         try:
             return await action(store)
         finally:
@@ -46,10 +43,3 @@ async def read_all(store: Datastore, prefix: str, wanted: type[T]) -> list[T]:
         except UserError as error:
             click.echo(f"ocicat: left out: {error}", err=True)
     return found
-
-
-def _must_exist(url: str) -> None:
-    """Looking must not make a store: whoever mistypes its address would be told that it is empty."""
-    path = url.removeprefix("sqlite://")
-    if path != url and path.startswith("/") and not Path(path).exists():
-        raise NotFound(f"store {url}: there is no such file", hint="the agent makes it, and `ocicat pool add`")

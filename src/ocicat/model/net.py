@@ -15,6 +15,7 @@ from ocicat.model.base import Struct
 V = TypeVar("V")
 
 WIDTH = {4: 32, 6: 128}
+_OCTETS = {str(octet): octet for octet in range(256)}
 
 
 class Addr(Struct, frozen=True, order=True, gc=False):
@@ -31,8 +32,9 @@ class Addr(Struct, frozen=True, order=True, gc=False):
                 if "%" in text:
                     raise AddressValueError
                 return cls(6, int(IPv6Address(text)))
-            return cls(4, int(IPv4Address(text)))
-        except AddressValueError:
+            first, second, third, fourth = map(_OCTETS.__getitem__, text.split("."))
+            return cls(4, first << 24 | second << 16 | third << 8 | fourth)
+        except (AddressValueError, KeyError, ValueError):
             raise UserError(f"{text!r} is not an IP address") from None
 
     @classmethod

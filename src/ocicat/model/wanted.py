@@ -129,7 +129,7 @@ class Tier(Struct, frozen=True):
 class Endpoint(Struct, frozen=True):
     """A workload's interface on *this* host. `key` is its datastore key; `profiles` in the order in which they decide, after tiers.
 
-    `sources`: what it may send from, beside its addresses.
+    `sources`: what it may send from, beside its addresses and what every workload may for its neighbour discovery (fe80::/64, ::).
     """
 
     key: str
@@ -148,8 +148,9 @@ class EndpointGone(Struct, frozen=True):
 class HostEndpoint(Struct, frozen=True):
     """What governs one of this host's own interfaces, or all that have no host endpoint of their own (`interface` is "*").
 
-    Of one interface there is one at most. `forward_*`: for what the host forwards. `untracked_*`: before connection tracking.
-    `pre_dnat`: before translation, incoming only. Profiles are asked after `ingress` and `egress` only.
+    The interface is its identity: one host endpoint (`key`) may govern several. `forward_*`: for what the host forwards.
+    `untracked_*`: before connection tracking, never for "*". `pre_dnat`: before translation, incoming only. Profiles are asked
+    after `ingress` and `egress` only.
     """
 
     key: str
@@ -165,7 +166,7 @@ class HostEndpoint(Struct, frozen=True):
 
 
 class HostEndpointGone(Struct, frozen=True):
-    key: str
+    interface: str
 
 
 class OpenPort(Struct, frozen=True):

@@ -17,15 +17,16 @@ _FORMS = (
 )
 
 
-async def open_store(url: str, *, busy_s: float = BUSY_S) -> Datastore:
+async def open_store(url: str, *, create: bool = True, busy_s: float = BUSY_S) -> Datastore:
     """The store at `url`, ready; close it when done. `busy_s`: how long a commit waits for other processes.
 
+    Without `create` a file that is missing is not made but NotFound; an etcd is there or is not, and memory always new.
     Raises UserError (no such form, not a store), Refused (newer schema, read-only, wrong password), Unavailable (held, no answer).
     """
     if url == MEMORY:
         return MemoryStore()
     if url.startswith(_SQLITE + "/"):
-        return await SqliteStore.open(Path(url.removeprefix(_SQLITE)), busy_s=busy_s)
+        return await SqliteStore.open(Path(url.removeprefix(_SQLITE)), create=create, busy_s=busy_s)
     if url.startswith(_ETCD):
         return await _open_etcd(url)
     raise UserError(f"store {url!r}: is no address of a store", hint=f"use {_FORMS}")

@@ -2,7 +2,7 @@
 
 1. A file that is not ours is refused before anything in it changes: SQLite's `application_id` says whose it is.
 2. Durable before acknowledged: write-ahead log, `synchronous=FULL`.
-3. A newer schema is refused; there is no older one yet.
+3. A newer schema is refused; an older one is brought up to ours by the first who opens it.
 4. Nothing here opens the file but SQLite. POSIX locks belong to the process: closing any other descriptor of the file would drop
    SQLite's, another process would take itself for the last user and remove the log, and commits would be lost.
 """
@@ -18,11 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from ocicat.errors import OcicatError, Refused, Unavailable, UserError
-from ocicat.store.sqlite_sql import SCHEMA, transaction
+from ocicat.errors import NotFound, OcicatError, Refused, Unavailable, UserError
+from ocicat.store.sqlite_sql import SCHEMAS, transaction
 
 APPLICATION_ID = 0x6F636174  # "ocat"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = len(SCHEMAS)
 _WAL_LEFT_BYTES = 16 << 20  # the log is cut back to this after a checkpoint, however long a burst made it
 
 T = TypeVar("T")
@@ -38,8 +38,16 @@ def make(path: Path) -> None:
         raise UserError(
             f"store {path}: cannot be made: {error.strerror}", hint="give the path of a file to write"
         ) from error
-    if not path.is_file():
+    find(path)
+
+
+def find(path: Path) -> None:
+    """Looking must not make a store: whoever mistypes its path would be told that it is empty."""
+    if path.is_file():
+        return
+    if path.exists():
         raise UserError(f"store {path}: is not a file", hint="give the path of a file to write")
+    raise NotFound(f"store {path}: there is no such file", hint="`ocicat store init` makes it, and the agent does")
 
 
 def connect(path: Path, busy_s: float) -> sqlite3.Connection:
@@ -87,7 +95,7 @@ def _set_up(db: sqlite3.Connection, path: Path) -> None:
         raise Refused(f"store {path}: its file system cannot share memory between processes", hint="use a local disk")
     db.execute("PRAGMA synchronous = FULL")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_LEFT_BYTES}")
-    if not _pragma(db, "application_id"):
+    if _pragma(db, "user_version") < SCHEMA_VERSION:
         with transaction(db, "IMMEDIATE"):
             _make_tables(db)
 
@@ -107,11 +115,10 @@ def _recognise(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _make_tables(db: sqlite3.Connection) -> None:
-    """Under the write lock: another process may have been first."""
-    if _pragma(db, "application_id") == APPLICATION_ID:
-        return
-    for statement in SCHEMA:
-        db.execute(statement)
+    """What is missing of them. Under the write lock: another process may have been first."""
+    for statements in SCHEMAS[_pragma(db, "user_version") :]:
+        for statement in statements:
+            db.execute(statement)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -20,7 +20,7 @@ from threading import Thread
 from typing import TypeVar, TypeVarTuple
 
 from ocicat.errors import Unavailable
-from ocicat.store.sqlite_file import connect, identity, make, mapped
+from ocicat.store.sqlite_file import connect, find, identity, make, mapped
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -39,9 +39,9 @@ class Lane:
         self._db: sqlite3.Connection | None = None
         self._file = (0, 0)
 
-    async def open(self) -> None:
+    async def open(self, *, create: bool) -> None:
         self._thread.start()
-        await self._put(self._open)
+        await self._put(lambda: self._open(make if create else find))
 
     async def run(self, work: Callable[[sqlite3.Connection, *Ts], T], *args: *Ts) -> T:
         """`work(connection, *args)` on the thread. Cancelling stops the waiting, and the work if it has not begun."""
@@ -78,8 +78,8 @@ class Lane:
         self._jobs.put(job)
         return future
 
-    def _open(self) -> None:
-        make(self._path)
+    def _open(self, locate: Callable[[Path], None]) -> None:
+        locate(self._path)
         with mapped(self._path):
             self._db = connect(self._path, self._busy_s)
         self._file = identity(self._path)

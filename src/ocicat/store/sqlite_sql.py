@@ -1,6 +1,7 @@
 """The store's tables and what is done with them: plain blocking functions on one connection, each one transaction.
 
 1. `kv` is the present, `log` every change since `meta.compacted`, `meta` the two counters; a commit changes all three or none.
+   `lease` is for `sqlite_leases`.
 2. A commit takes the write lock before it reads, so what it compares cannot change under it.
 3. Foreign errors leave as `sqlite3.Error`; the caller maps them (see `sqlite_file.mapped`).
 """
@@ -11,11 +12,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ocicat.store.base import Compare, Event, Events, KeyValue, Operation, Put, Snapshot
-from ocicat.store.checks import check_compaction, check_compare, check_kept
+from ocicat.store.base import Compare, Condition, Event, Events, KeyValue, Operation, Put, Snapshot
+from ocicat.store.boot import Moment
+from ocicat.store.checks import check_compaction, check_condition, check_kept, lease_gone
 
 # Keys are TEXT under BINARY collation: compared as UTF-8 bytes, as the protocol orders them.
-SCHEMA = (
+_FIRST = (
     """
     CREATE TABLE meta (
         one       INTEGER PRIMARY KEY CHECK (one = 1),
@@ -42,6 +44,19 @@ SCHEMA = (
     ) WITHOUT ROWID
     """,
 )
+_LEASES = (
+    "ALTER TABLE kv ADD COLUMN lease INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX leased ON kv (lease) WHERE lease != 0",
+    """
+    CREATE TABLE lease (
+        id         INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice: whoever lost one must not renew another's
+        ttl_s      INTEGER NOT NULL,
+        boot       TEXT NOT NULL,
+        deadline_s REAL NOT NULL  -- a monotonic clock's, of that boot
+    )
+    """,
+)
+SCHEMAS = (_FIRST, _LEASES)  # each leads from the version before it to the next; an empty file is version 0
 
 WINDOW = 256  # revisions a watch reads at once: bounds memory, and whole revisions cannot be split
 STEP = 512  # revisions forgotten in one transaction: bounds how long a compaction holds the write lock
@@ -50,8 +65,15 @@ PATIENCE = (
     10  # times the usual history, at most, are kept for a watch that lags: one that never reads must not fill the disk
 )
 
+_LAST = 2**63 - 1  # no revision is beyond it
+_READ = "SELECT key, value, created, modified, lease FROM kv WHERE"
+_LOOK = "SELECT key, x'', created, modified, lease FROM kv WHERE"
+ALIVE = "boot = ? AND deadline_s > ?"  # of a lease, at a `Moment`
 _UNDER = "key >= ? AND key < CAST(? AS TEXT)"
-_PUT = "INSERT INTO kv VALUES (?1, ?2, ?3, ?3) ON CONFLICT (key) DO UPDATE SET value = excluded.value, modified = excluded.modified"
+_PUT = """
+    INSERT INTO kv VALUES (?1, ?2, ?3, ?3, ?4) ON CONFLICT (key)
+    DO UPDATE SET value = excluded.value, modified = excluded.modified, lease = excluded.lease
+"""
 
 
 @contextmanager
@@ -77,7 +99,7 @@ def revision(db: sqlite3.Connection) -> int:
 
 
 def get(db: sqlite3.Connection, key: str) -> KeyValue | None:
-    row = db.execute("SELECT key, value, created, modified FROM kv WHERE key = ?", (key,)).fetchone()
+    row = db.execute(f"{_READ} key = ?", (key,)).fetchone()
     return KeyValue(*row) if row else None
 
 
@@ -85,21 +107,31 @@ def under(db: sqlite3.Connection, prefix: str) -> Snapshot:
     """All keys that start with `prefix`."""
     with transaction(db, "DEFERRED"):
         now = revision(db)
-        rows = db.execute(f"SELECT key, value, created, modified FROM kv WHERE {_UNDER} ORDER BY key", _bounds(prefix))
+        rows = db.execute(f"{_READ} {_UNDER} ORDER BY key", _bounds(prefix))
         return Snapshot(now, tuple(KeyValue(*row) for row in rows))
 
 
-def commit(db: sqlite3.Connection, compares: Sequence[Compare], operations: Sequence[Operation]) -> int:
+def commit(
+    db: sqlite3.Connection, conditions: Sequence[Condition], operations: Sequence[Operation], moment: Moment
+) -> int:
     with transaction(db, "IMMEDIATE"):
-        now = revision(db)
-        for compare in compares:
-            check_compare(compare, _modified(db, compare.key))
-        changes = [one for one in operations if isinstance(one, Put) or _modified(db, one.key)]
-        if not changes:
-            return now
-        for number, operation in enumerate(changes):
-            _apply(db, operation, now + 1, number)
-        db.execute("UPDATE meta SET revision = ?", (now + 1,))
+        for condition in conditions:
+            check_condition(condition, _look(db, condition))
+        for lease in {one.lease for one in operations if isinstance(one, Put) and one.lease}:
+            if not db.execute(f"SELECT 1 FROM lease WHERE id = ? AND {ALIVE}", (lease, *moment)).fetchone():
+                raise lease_gone(lease)
+        return write(db, operations)
+
+
+def write(db: sqlite3.Connection, operations: Sequence[Operation]) -> int:
+    """Within a transaction. The revision at which it is done, or the present one when it changes nothing."""
+    now = revision(db)
+    changes = [one for one in operations if isinstance(one, Put) or _exists(db, one.key)]
+    if not changes:
+        return now
+    for number, operation in enumerate(changes):
+        _apply(db, operation, now + 1, number)
+    db.execute("UPDATE meta SET revision = ?", (now + 1,))
     return now + 1
 
 
@@ -144,16 +176,25 @@ def totals(db: sqlite3.Connection) -> tuple[int, int, int]:
         return (*counters(db), keys)
 
 
-def _modified(db: sqlite3.Connection, key: str) -> int:
-    row = db.execute("SELECT modified FROM kv WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else 0
+def _look(db: sqlite3.Connection, condition: Condition) -> KeyValue | None:
+    """What `check_condition` has to see, without its value."""
+    if isinstance(condition, Compare):
+        row = db.execute(f"{_LOOK} key = ?", (condition.key,)).fetchone()
+    else:
+        newer = (*_bounds(condition.prefix), min(condition.revision, _LAST))
+        row = db.execute(f"{_LOOK} {_UNDER} AND modified > ? ORDER BY key LIMIT 1", newer).fetchone()
+    return KeyValue(*row) if row else None
+
+
+def _exists(db: sqlite3.Connection, key: str) -> bool:
+    return db.execute("SELECT 1 FROM kv WHERE key = ?", (key,)).fetchone() is not None
 
 
 def _apply(db: sqlite3.Connection, operation: Operation, revision: int, number: int) -> None:
     value = None
     if isinstance(operation, Put):
         value = operation.value
-        db.execute(_PUT, (operation.key, value, revision))
+        db.execute(_PUT, (operation.key, value, revision, operation.lease))
     else:
         db.execute("DELETE FROM kv WHERE key = ?", (operation.key,))
     db.execute("INSERT INTO log VALUES (?, ?, ?, ?)", (revision, number, operation.key, value))

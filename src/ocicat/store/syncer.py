@@ -2,11 +2,11 @@
 
 1. Having applied a batch with `in_sync` true, the consumer holds exactly what the store held at `revision`. A batch with
    `in_sync` false is part of a step: do not act on it before the rest has come.
-2. When the watch is lost (compacted, store gone) a new snapshot is taken, and only the difference is sent: deletes for keys
-   that vanished, nothing for values that were not modified.
+2. When the watch is lost (compacted, store gone) the store is read anew, and only the difference is sent: nothing for values that
+   were not modified, and deletes, last of all, for keys that vanished.
 3. Of several changes of a key within one batch only the last is sent: consumers depend on state, not on history.
-4. It remembers a revision for each key, never a value. It reads only as fast as the consumer takes.
-5. All prefixes are served by one snapshot and one watch, at what they have in common, so that they are of the same moment.
+4. It remembers a revision for each key, never a value. It reads page by page, only as fast as the consumer takes.
+5. All prefixes are served by one reading and one watch, at what they have in common, so that they are of the same moment.
 """
 
 from __future__ import annotations
@@ -93,14 +93,13 @@ class Syncer:
             await self._sleep(self._delay_s())
 
     async def _session(self) -> AsyncGenerator[Updates, None]:
-        """One snapshot and the watch that goes on from it."""
-        snapshot = await self._store.range(self._root)
-        revision = snapshot.revision
-        for batch in self._batches(revision, self._difference(snapshot)):
-            yield batch
-        del snapshot, batch  # or every value of the store would stay in memory as long as the watch does
-        self._follow(revision)
-        async with aclosing(self._store.watch(self._root, revision + 1)) as watch:
+        """The present state and the watch that goes on from it."""
+        async with aclosing(self._present()) as batches:
+            async for batch in batches:
+                yield batch
+        self._follow(batch.revision)
+        del batch  # or its values would stay in memory as long as the watch does
+        async with aclosing(self._store.watch(self._root, self.status.revision + 1)) as watch:
             async for events in watch:
                 self._failures = 0
                 changes = list(self._absorb(events))
@@ -109,6 +108,22 @@ class Syncer:
                         yield batch
                 self._follow(events.revision)
 
+    async def _present(self) -> AsyncGenerator[Updates, None]:
+        """What turns the state that was sent into the present one. Which keys vanished is known last."""
+        vanished, rest = set(self._known), list[Update]()
+        async with aclosing(self._store.pages(self._root)) as pages:
+            async for page in pages:
+                rest += self._newer(page, vanished)
+                while len(rest) > self._batch:
+                    yield Updates(page.revision, tuple(rest[: self._batch]), in_sync=False)
+                    del rest[: self._batch]
+                    await asyncio.sleep(0)  # reading is long: the loop, and with it the next page, gets its turn
+        for key in vanished:
+            del self._known[key]
+        rest += (Update(key, None, page.revision) for key in sorted(vanished))
+        for batch in self._batches(page.revision, rest):
+            yield batch
+
     def _batches(self, revision: int, updates: Iterable[Update]) -> Iterator[Updates]:
         """In pieces of at most `batch`; the last one, which may be empty, says that this is all."""
         rest = iter(updates)
@@ -116,18 +131,15 @@ class Syncer:
             yield Updates(revision, piece, in_sync=False)
         yield Updates(revision, piece, in_sync=True)
 
-    def _difference(self, snapshot: Snapshot) -> Iterator[Update]:
-        """What turns the state that was sent into the snapshot. Deletes first: what they free may be in use again."""
-        if snapshot.revision < self.status.revision:  # another history: equal revisions mean nothing
-            self._known = dict.fromkeys(self._known, 0)
-        items = [item for item in snapshot.items if item.key.startswith(self._prefixes)]
-        for key in sorted(self._known.keys() - {item.key for item in items}):
-            del self._known[key]
-            yield Update(key, None, snapshot.revision)
-        for item in items:
-            if self._known.get(item.key) != item.modified:
-                self._known[item.key] = item.modified
-                yield Update(item.key, item.value, item.modified)
+    def _newer(self, page: Snapshot, vanished: set[str]) -> Iterator[Update]:
+        """What was not sent as it is. What is there at all is taken out of `vanished`."""
+        same_history = page.revision >= self.status.revision  # or a store that went back: equal revisions mean nothing
+        for item in page.items:
+            if item.key.startswith(self._prefixes):
+                vanished.discard(item.key)
+                if not same_history or self._known.get(item.key) != item.modified:
+                    self._known[item.key] = item.modified
+                    yield Update(item.key, item.value, item.modified)
 
     def _absorb(self, events: Events) -> Iterator[Update]:
         """The last change of each key, without deletes of keys that were never sent."""

@@ -16,7 +16,7 @@ from ocicat.model.codec import decode_json, encode_json
 from ocicat.model.v3.fields import Form, Items, Matches, MaxLength, OneOf, Range
 from ocicat.model.v3.kinds import KINDS, Kind
 from ocicat.model.v3.metadata import API_VERSION, Resource
-from ocicat.model.v3.shape import Leaf, Listing, Shape, Statement, record
+from ocicat.model.v3.shape import Leaf, Listing, Member, Shape, Statement, record
 from ocicat.validate import addressing, bgp, endpoints, policy, system, update
 from ocicat.validate.forms import FORMS
 from ocicat.validate.problem import Problem, problem, shown
@@ -71,7 +71,7 @@ def _changed(path: str, before: object, after: object) -> Iterator[Problem]:
 def _record_checker(of: type[Struct] | type[Resource]) -> Checker:
     shape = record(cast("type[Struct]", of))
     checked = [
-        (member.attribute, member.name, _unset_values(member.unset), _checker(member.shape)) for member in shape.members
+        (member.attribute, member.name, _unset_values(member), _checker(member.shape)) for member in shape.members
     ]
     members = [(attribute, name, unset, check) for attribute, name, unset, check in checked if check is not None]
     rules = tuple(chain.from_iterable(_RULES.get(base, ()) for base in reversed(of.__mro__)))
@@ -88,9 +88,14 @@ def _record_checker(of: type[Struct] | type[Resource]) -> Checker:
     return check_record
 
 
-def _unset_values(default: object) -> tuple[object, ...]:
-    """What a field holds that nobody set. An empty text says nothing either, if the field has a text of its own by default."""
-    return (None, UNSET, default, "") if isinstance(default, str) else (None, UNSET, default)
+def _unset_values(member: Member) -> tuple[object, ...]:
+    """What a field holds that nobody set. An empty text says nothing either, if the field has a text of its own by default.
+
+    A specification is never unset: one that says nothing may say too little.
+    """
+    if member.attribute == "spec":
+        return ()
+    return (None, UNSET, member.unset, "") if isinstance(member.unset, str) else (None, UNSET, member.unset)
 
 
 def _checker(shape: Shape) -> Checker | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ocicat.errors import UserError
-from ocicat.model.names import WorkloadEndpointIds
 from ocicat.model.net import WIDTH
 from ocicat.model.v3.endpoints import (
     IPNAT,
@@ -23,21 +22,9 @@ from ocicat.validate.problem import Checks, Problem, on, problem
 NAMESPACE_LABEL = "projectcalico.org/namespace"
 
 
-def endpoint_ids(spec: WorkloadEndpointSpec) -> WorkloadEndpointIds:
-    """The fields that an endpoint's name is made of."""
-    return WorkloadEndpointIds(
-        node=spec.node,
-        orchestrator=spec.orchestrator,
-        workload=spec.workload,
-        pod=spec.pod,
-        container_id=spec.container_id,
-        endpoint=spec.endpoint,
-    )
-
-
 def _workload_name(endpoint: WorkloadEndpoint) -> Iterator[Problem]:
     try:
-        name = endpoint_ids(endpoint.spec).name()
+        name = endpoint.spec.ids.name()
     except UserError as error:
         yield problem("spec", None, f"its name cannot be made: {error}")
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -28,6 +29,7 @@ ANNOTATIONS_MAX_BYTES = 256 * 1024
 Written = int | str
 Test = Callable[[str], str]
 
+_FAMILIES = (4, 6)
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _NAME = re.compile(_SUBDOMAIN)
@@ -121,10 +123,14 @@ def _match(pattern: str, words: str) -> Test:
     return _expect(lambda text: compiled.fullmatch(text) is not None, words)
 
 
-def _prefix(family: int | None, words: str) -> Test:
+def _masked(words: str, *families: int, bare: bool = False) -> Test:
+    """A prefix without host bits; `bare`: or an address. Calico treats an object that has other ones as if it were not there."""
+
     def is_one(text: str) -> bool:
-        found = network(text)
-        return found is not None and "/" in text and family in (None, found.family)
+        try:
+            return Cidr.parse(text).family in (families or _FAMILIES) and (bare or "/" in text)
+        except UserError:
+            return False
 
     return _expect(is_one, words)
 
@@ -146,6 +152,14 @@ def _number(parse: Callable[[Written], object]) -> Test:
     return cast("Test", test)
 
 
+def is_public_key(text: str) -> bool:
+    """Of WireGuard: 32 bytes in base64."""
+    try:
+        return len(b64decode(text, validate=True)) == 32
+    except ValueError:
+        return False
+
+
 def _usable_port(written: Written) -> None:
     bounds = port_range(parse_port(written))
     if bounds is not None and bounds[0] < 1:
@@ -153,6 +167,7 @@ def _usable_port(written: Written) -> None:
 
 
 def _numeric_port(written: Written) -> None:
+    _usable_port(written)
     if port_range(parse_port(written)) is None:
         raise UserError("must be a port or a range like 80:90, not a name")
 
@@ -196,6 +211,10 @@ FORMS: Mapping[FormName, Test] = MappingProxyType(
         "dscp": _number(_dscp),
         "duration": _match(_DURATION, "a duration: 90s, 1h30m"),
         "duration or Auto": _match(rf"Auto|{_DURATION}", "a duration (90s, 1h30m) or Auto"),
+        "endpoint port name": _match(
+            r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*",
+            "the name of a port: at most 15 of a-z 0-9 and single inner dashes, a letter among them",
+        ),
         "host or address": _match("[a-zA-Z0-9:._+-]{1,64}", "a host name or an IP address"),
         "interface": _match("[a-zA-Z0-9_.-]{1,15}", "an interface: at most 15 of a-z A-Z 0-9 _ . -"),
         "interface filter": _match(
@@ -203,14 +222,19 @@ FORMS: Mapping[FormName, Test] = MappingProxyType(
         ),
         "interface glob": _match("[a-zA-Z0-9_.*-]{1,15}", "an interface, * for any part of it: at most 15 characters"),
         "ipv4": _expect(lambda text: family_of(text) == 4, "an IPv4 address, without a prefix length"),
+        "ipv4 address or prefix": _interface_address(4, "an IPv4 address or prefix: 192.0.2.1, 10.0.0.0/8"),
         "ipv4 interface": _interface_address(4, "an IPv4 address, with or without the prefix length of its subnet"),
-        "ipv4 prefix": _prefix(4, "an IPv4 prefix: 10.0.0.0/8"),
+        "ipv4 prefix": _masked("an IPv4 prefix without host bits: 10.0.0.0/8", 4),
         "ipv6": _expect(lambda text: family_of(text) == 6, "an IPv6 address, without a prefix length"),
         "ipv6 interface": _interface_address(6, "an IPv6 address, with or without the prefix length of its subnet"),
-        "ipv6 prefix": _prefix(6, "an IPv6 prefix: fd00::/8"),
+        "ipv6 prefix": _masked("an IPv6 prefix without host bits: fd00::/8", 6),
         "label": _match(rf"(?=.{{1,63}}\Z){_LABEL}", "at most 63 of a-z 0-9 -, a letter or digit at both ends"),
         "labels": cast("Test", labels_problem),
         "mac": _match("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", "an Ethernet address: 02:42:ac:11:00:02"),
+        "masked address or prefix": _masked(
+            "an IP address, or a prefix without host bits: 10.0.0.0/8, fd00::/8", bare=True
+        ),
+        "masked prefix": _masked("a prefix without host bits: 10.0.0.0/8, 192.0.2.1/32, fd00::/8"),
         "name": _expect(is_name, "at most 253 of a-z 0-9 - ., a letter or digit at both ends of every part"),
         "numeric port": _number(_numeric_port),
         "peer address": _expect(
@@ -220,9 +244,10 @@ FORMS: Mapping[FormName, Test] = MappingProxyType(
         "policy community": _expect(is_community, _COMMUNITY_WORDS),
         "port": _number(_usable_port),
         "port name": _expect(is_port_name, "the name of a port: at most 128 of a-z A-Z 0-9 - _ ."),
-        "prefix": _prefix(None, "a prefix: 10.0.0.0/8, fd00::/8"),
+        "prefix": _expect(lambda text: "/" in text and network(text) is not None, "a prefix: 10.0.0.0/8, fd00::/8"),
         "protocol": _number(_protocol),
         "protocol with ports": _number(_protocol_with_ports),
+        "public key": _expect(is_public_key, "a key of WireGuard: 32 bytes in base64"),
         "regexp": _regexp,
         "selector": selector_problem,
         "time": _match(_TIME, "a time: 2006-01-02T15:04:05Z"),

@@ -34,7 +34,7 @@ from ocicat.validate.selectors import is_global, names_global
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _POLICY_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})?")
 _CONVERTED_NAME = re.compile(rf"(knp|ossg)\.default\.{_LABEL}(\.{_LABEL})*")
-_PATH = re.compile(r"([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
+_PATH = re.compile(r"/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 _ICMP = {PROTOCOL_NUMBERS["ICMP"]: 4, PROTOCOL_NUMBERS["ICMPv6"]: 6}
 _NAME_RULE = "must be NAME or TIER.NAME: parts of a-z 0-9 -, one dot at most"
 
@@ -105,7 +105,7 @@ def _path(path: HTTPPath) -> Iterator[Problem]:
         yield problem("", path, "must have either exact or prefix")
     for name, text in (("exact", path.exact), ("prefix", path.prefix)):
         if text and not _PATH.fullmatch(text):
-            yield problem(name, text, "must be a path as in a URL, without blanks, ? and #")
+            yield problem(name, text, "must be a path as in a URL: it begins with / and has no blanks, ? and #")
 
 
 def _methods(http: HTTPMatch) -> Iterator[Problem]:

@@ -36,7 +36,8 @@ def conflicts(resource: Resource, world: World, *, creates: bool) -> tuple[Probl
     """Why the others do not let this object be written. `creates`: it is new."""
     match resource:
         case IPPool():
-            return (*_overlaps(resource, world), *(_other_blocks(resource, world) if creates else ()))
+            # Its prefix never changes: one that overlaps already can still be disabled.
+            return (*_overlaps(resource, world), *_other_blocks(resource, world)) if creates else ()
         case NetworkPolicy() | GlobalNetworkPolicy() | StagedNetworkPolicy() | StagedGlobalNetworkPolicy():
             return tuple(_tier_missing(resource.spec.tier, world))
         case Profile():

@@ -1,14 +1,34 @@
-"""`ocicat endpoints`: the containers' interfaces, as the datastore has them."""
+"""`ocicat endpoints`: the containers' interfaces, as the datastore has them. Short for `get workloadendpoints`."""
 
 from __future__ import annotations
 
+from typing import cast
+
 import click
 
-from ocicat.cli.opening import read_all, store_option, with_store
-from ocicat.cli.output import Format, format_option, show
-from ocicat.model import keys
-from ocicat.model.resources import WorkloadEndpoint
-from ocicat.store.base import Datastore
+from ocicat.cli.columns import Columns
+from ocicat.cli.opening import store_option, with_store
+from ocicat.cli.output import Format, format_option
+from ocicat.cli.printing import Group, print_groups
+from ocicat.model.v3.endpoints import WorkloadEndpoint
+from ocicat.model.v3.kinds import KINDS
+from ocicat.model.v3.metadata import Resource
+from ocicat.resources import listing
+
+_KIND = KINDS["WorkloadEndpoint"]
+
+
+def _addresses(resource: Resource) -> tuple[str, ...]:
+    return tuple(network.partition("/")[0] for network in cast("WorkloadEndpoint", resource).spec.ip_networks)
+
+
+_COLUMNS: Columns = (
+    ("HOST", "spec.node"),
+    ("CONTAINER", "spec.container_id"),
+    ("INTERFACE", "spec.endpoint"),
+    ("ADDRESS", _addresses),
+    ("PROFILES", "spec.profiles"),
+)
 
 
 @click.command()
@@ -16,27 +36,16 @@ from ocicat.store.base import Datastore
 @store_option
 @format_option
 def command(host: str, store: str, style: Format) -> None:
-    """List the containers' interfaces: host, container, address, profiles.
+    """List the containers' interfaces in all namespaces: host, container, address, profiles.
 
     \b
     Example:
       ocicat endpoints --host h1.example.com -o json
     """
-
-    async def read(opened: Datastore) -> list[WorkloadEndpoint]:
-        found = await read_all(opened, keys.WORKLOADS, WorkloadEndpoint)
-        return [endpoint for endpoint in found if host in ("", endpoint.spec.node)]
-
-    show(
-        style,
-        with_store(store, read),
-        head=("host", "container", "interface", "address", "profiles"),
-        row=lambda endpoint: (
-            endpoint.spec.node,
-            endpoint.spec.container_id,
-            endpoint.spec.endpoint,
-            ",".join(network.partition("/")[0] for network in endpoint.spec.ip_networks),
-            ",".join(endpoint.spec.profiles),
-        ),
-        name=lambda endpoint: f"workloadendpoint/{endpoint.metadata.namespace}/{endpoint.metadata.name}",
+    listed = with_store(store, lambda opened: listing(opened, _KIND))
+    documents = tuple(
+        item.document for item in listed.items if host in ("", cast("WorkloadEndpoint", item.resource).spec.node)
     )
+    print_groups(style, [Group(_KIND, documents, listed.revision, () if style == "wide" else _COLUMNS)])
+    for problem in listed.problems:
+        click.echo(f"ocicat: left out: {problem}", err=True)

@@ -1,68 +1,25 @@
-"""`ocicat store`: the datastore itself."""
+"""`ocicat store`: the datastore itself. Its state, its lock and its history here; the rest in `store_init` and `store_transfer`."""
 
 from __future__ import annotations
 
 import click
 
+from ocicat.agent.presence import Presence
+from ocicat.cli.commands.store_init import init
+from ocicat.cli.commands.store_status import connected, hosts_of, status
+from ocicat.cli.commands.store_transfer import copy, export, import_
 from ocicat.cli.opening import store_option, with_store
-from ocicat.cli.output import Format, format_option, show
-from ocicat.errors import Conflict, Unavailable
-from ocicat.model import keys
-from ocicat.model.base import Struct
-from ocicat.model.codec import decode_json, encode_json, with_field
-from ocicat.model.resources import ClusterInformation, ClusterInformationSpec, Metadata
-from ocicat.store.base import Compare, Datastore, Put
+from ocicat.errors import UserError
+from ocicat.store.base import Datastore
+from ocicat.store.transfer.lock import set_ready
 
-ATTEMPTS = 5
-WHAT = "clusterinformation default"
-
-
-class Shown(Struct, frozen=True):
-    """What `store status` prints, and its JSON."""
-
-    url: str
-    revision: int
-    compacted: int
-    keys: int
-    size_bytes: int
-    locked: bool
+KEPT = 1000
+"""Revisions of history that `compact` leaves when nothing else is said."""
 
 
 @click.group()
 def command() -> None:
-    """The datastore: its state, and its lock."""
-
-
-@command.command()
-@store_option
-@format_option
-def status(store: str, style: Format) -> None:
-    """Where the datastore is, how far, how large, and whether it is locked.
-
-    \b
-    Example:
-      ocicat store status
-    """
-
-    async def read(opened: Datastore) -> Shown:
-        found, cluster = await opened.status(), await opened.get(keys.CLUSTER_INFORMATION)
-        locked = cluster is not None and _locked(cluster.value)
-        return Shown(found.url, found.revision, found.compacted, found.keys, found.size_bytes, locked)
-
-    show(
-        style,
-        [with_store(store, read)],
-        head=("url", "revision", "compacted", "keys", "size", "locked"),
-        row=lambda found: (
-            found.url,
-            str(found.revision),
-            str(found.compacted),
-            str(found.keys),
-            f"{found.size_bytes / 1024:.0f} KiB",
-            "yes" if found.locked else "no",
-        ),
-        name=lambda found: found.url,
-    )
+    """The datastore: make it ready, look at it, lock it, save it, carry it elsewhere."""
 
 
 @command.command()
@@ -76,8 +33,14 @@ def lock(store: str) -> None:
     Example:
       ocicat store lock
     """
-    with_store(store, lambda opened: _set_ready(opened, ready=False))
-    click.echo("the datastore is locked", err=True)
+
+    async def locked(opened: Datastore) -> tuple[bool, list[Presence]]:
+        return await set_ready(opened, ready=False), await connected(opened)
+
+    changed, agents = with_store(store, locked)
+    click.echo(f"the datastore {'is locked' if changed else 'was locked already'}", err=True)
+    if agents:
+        click.echo(f"no new container gets an address on {hosts_of(agents)}", err=True)
 
 
 @command.command()
@@ -85,34 +48,46 @@ def lock(store: str) -> None:
 def unlock(store: str) -> None:
     """Allow allocations again.
 
+    A datastore that a transfer has not finished filling stays locked: let the transfer go on.
+
     \b
     Example:
       ocicat store unlock
     """
-    with_store(store, lambda opened: _set_ready(opened, ready=True))
-    click.echo("the datastore is unlocked", err=True)
+    changed = with_store(store, lambda opened: set_ready(opened, ready=True))
+    click.echo(f"the datastore {'is unlocked' if changed else 'was not locked'}", err=True)
 
 
-async def _set_ready(store: Datastore, *, ready: bool) -> None:
-    key = keys.CLUSTER_INFORMATION
-    for _ in range(ATTEMPTS):
-        found = await store.get(key)
-        changed = _with_ready(found.value if found else None, ready=ready)
-        try:
-            await store.commit([Compare(key, found.modified if found else 0)], [Put(key, changed)])
-        except Conflict:
-            continue
-        return
-    raise Unavailable("the cluster information is being changed by somebody else", hint="try again")
+@command.command()
+@click.option("--keep", type=click.IntRange(1), help=f"How many of the last revisions stay. [default: {KEPT}]")
+@click.option("--revision", type=click.IntRange(1), help="The last revision that is forgotten.")
+@store_option
+def compact(keep: int | None, revision: int | None, store: str) -> None:
+    """Forget old revisions. What is stored now stays; a watch that is further behind reads everything anew.
+
+    etcd gives the room back to its disk when it is defragmented: etcdctl defrag, one member after the other. The embedded
+    store forgets by itself, and uses its room again.
+
+    \b
+    Example:
+      ocicat store compact --keep 500
+    """
+    if keep is not None and revision is not None:
+        raise UserError("--keep and --revision: give one of them")
+
+    async def run(opened: Datastore) -> tuple[int, int, int]:
+        before = await opened.status()
+        last = before.revision - (keep or KEPT) if revision is None else revision
+        if last > before.compacted:
+            await opened.compact(last)
+        return before.revision, before.compacted, max(last, before.compacted)
+
+    present, old, new = with_store(store, run)
+    if new > old:
+        click.echo(f"history is kept from revision {new + 1} to {present}; it was from {old + 1}", err=True)
+    else:
+        click.echo(f"nothing to forget: history is kept from revision {old + 1} to {present}", err=True)
 
 
-def _with_ready(value: bytes | None, *, ready: bool) -> bytes:
-    """The cluster information with its lock set so. Other tools write more into it than we know: that stays."""
-    if value is not None:
-        return with_field(value, ("spec", "datastoreReady"), ready, what=WHAT)
-    spec = ClusterInformationSpec(datastore_ready=ready)
-    return encode_json(ClusterInformation(metadata=Metadata(name="default"), spec=spec))
-
-
-def _locked(value: bytes) -> bool:
-    return decode_json(ClusterInformation, value, what=WHAT).spec.datastore_ready is False
+for subcommand in (init, status, export, import_, copy):
+    command.add_command(subcommand)

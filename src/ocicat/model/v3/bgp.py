@@ -12,7 +12,6 @@ from ocicat.model.v3.fields import (
     Form,
     Items,
     MaxLength,
-    Net,
     NodeName,
     PortNumber,
     Range,
@@ -42,12 +41,12 @@ class Community(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class PrefixAdvertisement(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    cidr: Annotated[str, Form("prefix")] = ""
+    cidr: Annotated[str, Form("masked prefix")] = ""
     communities: Annotated[tuple[str, ...], Items(high=50)] = ()  # values, or names that `communities` defines
 
 
 class ServiceBlock(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    cidr: Net = ""
+    cidr: Annotated[str, Form("masked address or prefix")] = ""
 
 
 class BGPConfigurationSpec(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):

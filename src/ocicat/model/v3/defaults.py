@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TypeVar, cast
 
+from ocicat.errors import UserError
 from ocicat.model.base import replace
-from ocicat.model.v3.addressing import IPPool
-from ocicat.model.v3.metadata import Resource
+from ocicat.model.net import Cidr
+from ocicat.model.v3.addressing import IPPool, IPPoolSpec
+from ocicat.model.v3.endpoints import WorkloadEndpoint
+from ocicat.model.v3.metadata import Metadata, Resource
 from ocicat.model.v3.numbers import parse_protocol
 from ocicat.model.v3.policy import (
     GlobalNetworkPolicy,
@@ -23,6 +26,8 @@ R = TypeVar("R", bound=Resource)
 S = TypeVar("S", NetworkPolicySpec, ProfileSpec)
 
 DEFAULT_TIER = "default"
+LABEL_NAMESPACE = "projectcalico.org/namespace"
+LABEL_ORCHESTRATOR = "projectcalico.org/orchestrator"
 FIXED_TIERS = {
     "default": (1_000_000.0, "Deny"),
     "kube-admin": (1_000.0, "Pass"),
@@ -49,13 +54,29 @@ def with_defaults(resource: R) -> R:
         case Profile():
             return cast("R", replace(resource, spec=_with_plain_protocols(resource.spec)))
         case IPPool():
-            spec = replace(resource.spec, block_size=resource.spec.effective_block_size)
-            return cast("R", replace(resource, spec=spec))
+            return cast("R", replace(resource, spec=_pool_spec(resource.spec)))
+        case WorkloadEndpoint():
+            return cast("R", replace(resource, metadata=_endpoint_metadata(resource)))
         case Tier():
             action = resource.spec.default_action or "Deny"
             return cast("R", replace(resource, spec=replace(resource.spec, default_action=action)))
         case _:
             return resource
+
+
+def _pool_spec(spec: IPPoolSpec) -> IPPoolSpec:
+    """Calico's tools compare the text of the range when they update a pool: there is one text for one range."""
+    try:
+        cidr = str(Cidr.parse(spec.cidr))
+    except UserError:
+        cidr = spec.cidr  # what is wrong with it is for the validation to say
+    return replace(spec, cidr=cidr, block_size=spec.effective_block_size)
+
+
+def _endpoint_metadata(endpoint: WorkloadEndpoint) -> Metadata:
+    """Selectors rely on these two labels: whatever somebody wrote there, they say what is so."""
+    own = {LABEL_NAMESPACE: endpoint.metadata.namespace, LABEL_ORCHESTRATOR: endpoint.spec.orchestrator}
+    return replace(endpoint.metadata, labels=endpoint.metadata.labels | own)
 
 
 def _policy_spec(policy: Policy) -> NetworkPolicySpec:

@@ -5,6 +5,7 @@ Promises:
 2. A field that no record has a word for is kept, at any depth, and `Document.unknown` names it: enforcing code decodes the
    records themselves and refuses it in a rule, tools may show and carry it, and whoever creates an object may refuse it.
 3. `null` is the same as absent, as in Go.
+4. A workload endpoint without a name gets the one that follows from its fields.
 
 An element of a list keeps its unknown fields if an equal element was there before, or, in a list of the same length, at its place.
 """
@@ -15,8 +16,9 @@ from collections.abc import Mapping
 from typing import cast
 
 from ocicat.errors import UserError
-from ocicat.model.base import Struct
+from ocicat.model.base import Struct, replace
 from ocicat.model.codec import convert, decode_json, encode_json
+from ocicat.model.v3.endpoints import WorkloadEndpoint
 from ocicat.model.v3.kinds import KINDS, Kind, kind_named
 from ocicat.model.v3.metadata import API_VERSION, Resource
 from ocicat.model.v3.shape import Leaf, Listing, Record, Shape, record
@@ -43,7 +45,36 @@ def parse(data: bytes | str | Mapping[str, object], *, what: str = "the resource
     shape = record(cast("type[Struct]", kind.type))
     unknown: list[str] = []
     known = _known(shape, raw, "", unknown)
+    if kind.type is WorkloadEndpoint and _metadata(raw).get("name") is None:
+        return _with_derived_name(kind, raw, known, unknown)
     return Document(kind, convert(kind.type, known, what=_title(kind, raw)), raw, tuple(unknown))
+
+
+def _with_derived_name(kind: Kind, raw: Json, known: object, unknown: list[str]) -> Document:
+    nameless = merge_metadata(cast("Json", known), name="")
+    endpoint = convert(WorkloadEndpoint, nameless, what=kind.name)
+    name = endpoint.spec.ids.name()
+    named = replace(endpoint, metadata=replace(endpoint.metadata, name=name))
+    return Document(kind, named, merge_metadata(raw, name=name), tuple(unknown))
+
+
+def merge_metadata(raw: Mapping[str, object], **fields: object) -> Json:
+    """`raw` with these fields of its metadata set, by their JSON names; None takes one away."""
+    metadata = _metadata(raw) | fields
+    return dict(raw) | {"metadata": {name: value for name, value in metadata.items() if value is not None}}
+
+
+def fields_beside(kind: Kind, path: str) -> tuple[str, ...]:
+    """The names that a record has where `path`, one of `Document.unknown`, lies: what may have been meant."""
+    shape: Shape = record(cast("type[Struct]", kind.type))
+    for part in path.split("."):
+        member = shape.by_name.get(part.partition("[")[0]) if isinstance(shape, Record) else None
+        if member is None:
+            break
+        shape = member.shape
+        while isinstance(shape, Listing):
+            shape = shape.element
+    return tuple(shape.by_name) if isinstance(shape, Record) else ()
 
 
 def merged(document: Document, changed: Resource) -> bytes:
@@ -65,9 +96,12 @@ def _kind(raw: Mapping[str, object], what: str) -> Kind:
 
 
 def _title(kind: Kind, raw: Mapping[str, object]) -> str:
+    return f"{kind.name} {_metadata(raw).get('name', '')}".rstrip()
+
+
+def _metadata(raw: Mapping[str, object]) -> Json:
     metadata = raw.get("metadata")
-    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-    return f"{kind.name} {name}".rstrip()
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _known(shape: Shape, value: object, path: str, unknown: list[str]) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ocicat.model.base import UNSET, Struct, UnsetType, field
+from ocicat.model.names import WorkloadEndpointIds
 from ocicat.model.v3.fields import (
     Address,
     AsNumber,
@@ -39,7 +40,7 @@ class IPNAT(Struct, frozen=True, omit_defaults=True, kw_only=True):
 class WorkloadEndpointPort(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """A named port of a workload, or one that the host forwards to it."""
 
-    name: Annotated[str, Form("port name")] = ""
+    name: Annotated[str, Form("endpoint port name")] = ""
     protocol: ProtocolWithPorts
     port: PortNumber
     host_port: Annotated[int, Range(0, 65535)] = 0
@@ -66,7 +67,7 @@ class QoSControls(Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
 
 class WorkloadEndpointSpec(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     orchestrator: str
-    workload: str = ""
+    workload: Annotated[str, Form("name")] = ""
     node: NodeName = ""
     container_id: Annotated[str, Form("container id")] = field(default="", name="containerID")
     pod: Annotated[str, Form("name")] = ""
@@ -83,6 +84,18 @@ class WorkloadEndpointSpec(Struct, frozen=True, rename="camel", omit_defaults=Tr
     allow_spoofed_source_prefixes: NetSet = ()
     qos_controls: QoSControls | None = field(default=None, name="qosControls")
 
+    @property
+    def ids(self) -> WorkloadEndpointIds:
+        """What the endpoint's name is made of."""
+        return WorkloadEndpointIds(
+            node=self.node,
+            orchestrator=self.orchestrator,
+            workload=self.workload,
+            pod=self.pod,
+            container_id=self.container_id,
+            endpoint=self.endpoint,
+        )
+
 
 class WorkloadEndpoint(Struct, frozen=True, rename="camel", kw_only=True):
     """Its name is made of fields of its specification: `ocicat.model.names`."""
@@ -94,7 +107,7 @@ class WorkloadEndpoint(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class EndpointPort(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    name: Annotated[str, Form("port name")]
+    name: Annotated[str, Form("endpoint port name")]
     protocol: ProtocolWithPorts
     port: PortNumber
 
@@ -175,8 +188,8 @@ class NodeSpec(Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=
 
 
 class NodeStatus(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    wireguard_public_key: str = field(default="", name="wireguardPublicKey")
-    wireguard_public_key_v6: str = field(default="", name="wireguardPublicKeyV6")
+    wireguard_public_key: Annotated[str, Form("public key")] = field(default="", name="wireguardPublicKey")
+    wireguard_public_key_v6: Annotated[str, Form("public key")] = field(default="", name="wireguardPublicKeyV6")
     pod_cidrs: tuple[str, ...] = field(default=(), name="podCIDRs")
 
 

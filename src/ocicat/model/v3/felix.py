@@ -17,6 +17,7 @@ from ocicat.model.v3.fields import (
     IPv6,
     Items,
     Matches,
+    MaxLength,
     Net,
     Range,
     RoutePriority,
@@ -52,7 +53,7 @@ class ProtoPort(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class HealthTimeoutOverride(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    name: str
+    name: Annotated[str, Matches(r"[a-zA-Z0-9_ -]+", "letters, digits, spaces and _ -")]
     timeout: Duration
 
 
@@ -143,7 +144,7 @@ class FelixConfigurationSpec(Struct, frozen=True, rename="camel", omit_defaults=
     endpoint_reporting_delay: Duration | None = None
     endpoint_reporting_enabled: bool | None = None
     endpoint_status_path_prefix: str = ""
-    external_nodes_list: tuple[Net, ...] | None = None
+    external_nodes_list: tuple[Annotated[str, Form("ipv4 address or prefix")], ...] | None = None
     failsafe_inbound_host_ports: tuple[ProtoPort, ...] | None = None
     failsafe_outbound_host_ports: tuple[ProtoPort, ...] | None = None
     feature_detect_override: Annotated[
@@ -220,7 +221,7 @@ class FelixConfigurationSpec(Struct, frozen=True, rename="camel", omit_defaults=
     nftables_mode: Annotated[str, one_of("Disabled", "Enabled", "Auto")] = ""
     nftables_refresh_interval: Duration | None = None
     node_selector: Selector = ""
-    openstack_region: Annotated[str, Form("label")] = ""
+    openstack_region: Annotated[str, MaxLength(46), Form("label")] = ""
     policy_sync_path_prefix: str = ""
     program_cluster_routes: Annotated[str, one_of("Enabled", "Disabled", "EnabledIPIPOnly", "EnabledNoEncapOnly")] = ""
     prometheus_go_metrics_enabled: bool | None = None
@@ -266,7 +267,7 @@ class FelixConfigurationSpec(Struct, frozen=True, rename="camel", omit_defaults=
     wireguard_listening_port_v6: Annotated[int, Range(1, 65535)] | None = None
     wireguard_mtu: Annotated[int, Range(0, 2147483647)] | None = field(default=None, name="wireguardMTU")
     wireguard_mtuv6: Annotated[int, Range(0, 2147483647)] | None = field(default=None, name="wireguardMTUV6")
-    wireguard_routing_rule_priority: int | None = None
+    wireguard_routing_rule_priority: Annotated[int, Range(1, 32765)] | None = None
     wireguard_threading_enabled: bool | None = None
     workload_source_spoofing: Annotated[str, any_case("Disabled", "Any")] = ""
     xdp_enabled: bool | None = None

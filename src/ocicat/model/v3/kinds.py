@@ -21,6 +21,7 @@ from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, 
 from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy
 from ocicat.model.v3.system import CalicoNodeStatus, ClusterInformation, KubeControllersConfiguration
 
+_DEFAULT_TIER = "default."
 _ALWAYS_IMMUTABLE = ("metadata.name", "metadata.namespace", "metadata.uid")
 
 
@@ -28,6 +29,7 @@ class Kind(Struct, frozen=True, kw_only=True):
     """`immutable`: fields by their path that an update may not change. `only_name`: the one name that an object may have.
 
     `internal`: the address manager's own records; the datastore keeps them in another form under `keys.IPAM`.
+    `tiered`: a policy that lies in a tier. In the datastore the name of one in the default tier begins with "default.".
     """
 
     name: str
@@ -38,6 +40,24 @@ class Kind(Struct, frozen=True, kw_only=True):
     immutable: tuple[str, ...] = _ALWAYS_IMMUTABLE
     only_name: str = ""
     internal: bool = False
+    tiered: bool = False
+
+    def stored_names(self, name: str) -> tuple[str, ...]:
+        """How an object that people call `name` may be called in the datastore."""
+        return (_DEFAULT_TIER + name, name) if self._may_be_prefixed(name) else (name,)
+
+    def new_name(self, name: str, tier: str) -> str:
+        """How the datastore calls a new object; `tier`: of a policy. The form that Calico 3.28 to 3.31 write and look for."""
+        prefixed = self._may_be_prefixed(name) and tier in ("", _DEFAULT_TIER[:-1])
+        return _DEFAULT_TIER + name if prefixed else name
+
+    def shown_name(self, stored: str) -> str:
+        bare = stored.removeprefix(_DEFAULT_TIER)
+        return bare if self._may_be_prefixed(bare) else stored
+
+    def _may_be_prefixed(self, name: str) -> bool:
+        """A dot says that the name begins with a tier already, or was made from a policy of another system."""
+        return self.tiered and "." not in name
 
     def prefix(self, namespace: str = "") -> str:
         """Under which all objects of the kind lie, or those of one namespace. Errors: UserError for an internal kind."""
@@ -59,7 +79,7 @@ _ALL = (
     Kind(
         name="BGPConfiguration", plural="bgpconfigurations", type=BGPConfiguration, aliases=("bgpconfig", "bgpconfigs")
     ),
-    Kind(name="BGPFilter", plural="bgpfilters", type=BGPFilter),
+    Kind(name="BGPFilter", plural="bgpfilters", type=BGPFilter, aliases=("bgpf", "bgpfs", "bf", "bfs")),
     Kind(name="BGPPeer", plural="bgppeers", type=BGPPeer, aliases=("bgpp", "bgpps", "bp", "bps")),
     Kind(
         name="BlockAffinity",
@@ -82,8 +102,14 @@ _ALL = (
         type=FelixConfiguration,
         aliases=("felixconfig", "felixconfigs"),
     ),
-    Kind(name="GlobalNetworkPolicy", plural="globalnetworkpolicies", type=GlobalNetworkPolicy, aliases=("gnp", "gnps")),
-    Kind(name="GlobalNetworkSet", plural="globalnetworksets", type=GlobalNetworkSet, aliases=("gns",)),
+    Kind(
+        name="GlobalNetworkPolicy",
+        plural="globalnetworkpolicies",
+        type=GlobalNetworkPolicy,
+        aliases=("gnp", "gnps"),
+        tiered=True,
+    ),
+    Kind(name="GlobalNetworkSet", plural="globalnetworksets", type=GlobalNetworkSet, aliases=("gns", "gnetsets")),
     Kind(name="HostEndpoint", plural="hostendpoints", type=HostEndpoint, aliases=("hep", "heps")),
     Kind(name="IPAMBlock", plural="ipamblocks", type=IPAMBlock, internal=True),
     Kind(
@@ -116,6 +142,7 @@ _ALL = (
         type=NetworkPolicy,
         namespaced=True,
         aliases=("np", "policy", "policies", "pol", "pols"),
+        tiered=True,
     ),
     Kind(name="NetworkSet", plural="networksets", type=NetworkSet, namespaced=True, aliases=("netset", "netsets")),
     Kind(name="Node", plural="nodes", type=Node, aliases=("no", "nos")),
@@ -125,6 +152,7 @@ _ALL = (
         plural="stagedglobalnetworkpolicies",
         type=StagedGlobalNetworkPolicy,
         aliases=("sgnp", "sgnps"),
+        tiered=True,
     ),
     Kind(
         name="StagedKubernetesNetworkPolicy",
@@ -139,6 +167,7 @@ _ALL = (
         type=StagedNetworkPolicy,
         namespaced=True,
         aliases=("snp", "snps"),
+        tiered=True,
     ),
     Kind(name="Tier", plural="tiers", type=Tier),
     Kind(

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from ocicat.model.base import UNSET, Struct, UnsetType, field
-from ocicat.model.v3.fields import Form, Items, Labels, MaxLength, Net, Port, Range, Selector, one_of
+from ocicat.model.v3.fields import Form, Items, Labels, MaxLength, Port, Range, Selector, one_of
 from ocicat.model.v3.metadata import API_VERSION, Condition, Metadata
 
 Action = Literal["Allow", "Deny", "Log", "Pass"]
-RuleNets = Annotated[tuple[Net, ...], Items(high=256, unique=True)]
+RuleNets = Annotated[tuple[Annotated[str, Form("masked prefix")], ...], Items(high=256, unique=True)]
 RulePorts = Annotated[tuple[Annotated[Port, Form("port")], ...], Items(high=50)]
 Protocol = Annotated[int | str, Form("protocol")]
 Types = Annotated[tuple[Annotated[str, one_of("Ingress", "Egress")], ...], Items(high=2, unique=True)]

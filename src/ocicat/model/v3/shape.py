@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from types import NoneType, UnionType
 from typing import Annotated, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
@@ -20,9 +21,12 @@ Statement = Form | Items | Matches | MaxLength | OneOf | Range
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
+    """`types`: those a value may be of, such as `int`, `str` or `dict[str, str]`. `values`: all there may be, if decoding itself
+    insists on them."""
+
     statements: tuple[Statement, ...] = ()
     values: tuple[object, ...] = ()
-    """All there may be, if decoding itself insists on them."""
+    types: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,16 @@ def _shape(hint: object, statements: tuple[Statement, ...] = ()) -> Shape:
     if origin is tuple and arguments[-1] is Ellipsis:
         return Listing(statements, _shape(arguments[0]))
     if origin is Literal:
-        return Leaf(statements, arguments)
+        return Leaf(statements, arguments, tuple(dict.fromkeys(map(type, arguments))))
     if isinstance(hint, type) and issubclass(hint, Struct):
         return record(hint)
-    return Leaf(statements)
+    return Leaf(statements, types=(hint,))
 
 
 def _alternatives(hints: tuple[object, ...], statements: tuple[Statement, ...]) -> Shape:
     shapes = [_shape(hint, statements) for hint in hints if hint not in (NoneType, UnsetType)]
-    inner = [shape for shape in shapes if shape != Leaf(statements)]
-    return inner[0] if inner else Leaf(statements)
+    plain = [
+        shape for shape in shapes if isinstance(shape, Leaf) and shape.statements == statements and not shape.values
+    ]
+    inner = [shape for shape in shapes if shape not in plain]
+    return inner[0] if inner else Leaf(statements, types=tuple(chain.from_iterable(shape.types for shape in plain)))

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import grpc
 from grpc.aio import AioRpcError, Channel, StreamStreamCall, StreamStreamMultiCallable, UnaryUnaryMultiCallable
@@ -68,6 +68,7 @@ class Client:
 
     def __init__(self, address: Address) -> None:
         self.url = address.url
+        self.endpoints = address.endpoints
         self.name = f"etcd://{','.join(address.endpoints)}"  # for people: the address without its parameters
         self.timeout_s = address.timeout_s
         self.is_closed = False
@@ -103,6 +104,18 @@ class Client:
             stub: StreamStreamMultiCallable[bytes, Reply]
             stub = member.channel.stream_stream(method.path, response_deserializer=method.reply)
             return member, stub(metadata=self._metadata())
+
+    @asynccontextmanager
+    async def visit(self, endpoint: str) -> AsyncGenerator[Member, None]:
+        """The member there; one that is not of the address, for as long as the block runs."""
+        known = next((member for member in self._members if member.endpoint == endpoint), None)
+        member = known or Member(endpoint, _channel(self._address, endpoint))
+        with self.closing():
+            try:
+                yield member
+            finally:
+                if not known:
+                    await member.channel.close()
 
     async def log_in_again(self) -> bool:
         """Where a refusal may be due to a token that has expired. False: there is no user."""
@@ -173,21 +186,34 @@ class Client:
         async with self._login:
             if self._token != token:
                 return  # somebody else renewed it meanwhile
-            member = await self._member()
-            request = authenticate_request(self._address.user, self._address.password)
-            try:
-                self._token = await member.call(AUTHENTICATE, request, self.timeout_s)
-            except AioRpcError as error:
-                if error.code() is grpc.StatusCode.FAILED_PRECONDITION:  # no users here (yet): all may do all
-                    self._token = ""
-                elif failures.is_lost(error):
+            for left in reversed(range(len(self._members))):
+                member = await self._member()
+                try:
+                    self._token = await self._authenticate(member)
+                    return
+                except AioRpcError as error:
+                    if not failures.is_lost(error):
+                        raise failures.refusal(self.name, error) from error
                     self.leave(member)
-                    raise failures.lost(self.name, member.endpoint, error) from error
-                else:
-                    raise failures.refusal(self.name, error) from error
+                    if not left:
+                        raise failures.lost(self.name, member.endpoint, error) from error
+
+    async def _authenticate(self, member: Member) -> str:
+        """The token. While a leader is being elected this is never answered: then the next member has to have its time, too."""
+        request = authenticate_request(self._address.user, self._address.password)
+        try:
+            return await member.call(AUTHENTICATE, request, self.timeout_s / len(self._members))
+        except AioRpcError as error:
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:  # no users here (yet): all may do all
+                return ""
+            raise
+
+    def login(self) -> tuple[tuple[str, str], ...]:
+        """What shows a member who we are."""
+        return (("token", self._token),) if self._token else ()
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (_LEADER, ("token", self._token)) if self._token else (_LEADER,)
+        return (_LEADER, *self.login())
 
     @contextmanager
     def closing(self) -> Iterator[None]:

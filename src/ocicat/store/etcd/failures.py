@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from grpc import StatusCode
 
-from ocicat.errors import Compacted, OcicatError, Refused, Unavailable
+from ocicat.errors import Compacted, NotFound, OcicatError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from grpc.aio import AioRpcError
@@ -73,6 +73,8 @@ def refusal(store: str, error: AioRpcError) -> OcicatError:
     details = _details(error)
     if error.code() is StatusCode.OUT_OF_RANGE and "compacted" in details:
         return Compacted(f"store {store}: {details}", hint="take a new snapshot")
+    if "requested lease not found" in details:
+        return NotFound(f"store {store}: {details}", hint="take a new lease and put again")
     if "too many requests" in details:
         return Unavailable(f"store {store}: {details}", hint="etcd is overloaded")
     return refused(store, details)

@@ -22,20 +22,27 @@ _PACKAGE = "ocicat.etcd"
 
 # One line a field: type, name, number. A star: repeated. A capital: another message.
 _MESSAGES = {
-    "Header": "int64 revision 3",
-    "KeyValue": "bytes key 1, int64 create_revision 2, int64 mod_revision 3, bytes value 5",
+    "Header": "uint64 member_id 2, int64 revision 3",
+    "KeyValue": "bytes key 1, int64 create_revision 2, int64 mod_revision 3, bytes value 5, int64 lease 6",
     "Event": "int32 type 1, KeyValue kv 2",
-    "RangeRequest": "bytes key 1, bytes range_end 2, int64 limit 3, int64 revision 4, bool keys_only 8, bool count_only 9",
+    "RangeRequest": "bytes key 1, bytes range_end 2, int64 limit 3, int64 revision 4, bool keys_only 8, bool count_only 9,"
+    " int64 min_mod_revision 10",
     "RangeResponse": "Header header 1, KeyValue* kvs 2, bool more 3, int64 count 4",
-    "PutRequest": "bytes key 1, bytes value 2",
+    "PutRequest": "bytes key 1, bytes value 2, int64 lease 3",
+    "PutResponse": "Header header 1",
     "DeleteRangeRequest": "bytes key 1",
     "RequestOp": "RangeRequest request_range 1, PutRequest request_put 2,"
     " DeleteRangeRequest request_delete_range 3, TxnRequest request_txn 4",
     "ResponseOp": "RangeResponse response_range 1",
-    "Compare": "int32 result 1, int32 target 2, bytes key 3, int64 mod_revision 6",
+    "Compare": "int32 result 1, int32 target 2, bytes key 3, int64 mod_revision 6, bytes range_end 64",
     "TxnRequest": "Compare* compare 1, RequestOp* success 2, RequestOp* failure 3",
     "TxnResponse": "Header header 1, bool succeeded 2, ResponseOp* responses 3",
     "CompactionRequest": "int64 revision 1",
+    "LeaseGrantRequest": "int64 TTL 1",
+    "LeaseGrantResponse": "int64 ID 2, int64 TTL 3",
+    "LeaseKeepAliveRequest": "int64 ID 1",
+    "LeaseKeepAliveResponse": "int64 TTL 3",
+    "LeaseRevokeRequest": "int64 ID 1",
     "WatchCreateRequest": "bytes key 1, bytes range_end 2, int64 start_revision 3, bool progress_notify 4, bool fragment 8",
     "WatchRequest": "WatchCreateRequest create_request 1",
     "WatchResponse": "Header header 1, bool created 3, bool canceled 4, int64 compact_revision 5, string cancel_reason 6,"
@@ -43,7 +50,10 @@ _MESSAGES = {
     "AuthenticateRequest": "string name 1, string password 2",
     "AuthenticateResponse": "string token 2",
     "StatusRequest": "",
-    "StatusResponse": "int64 db_size 3, uint64 leader 4",
+    "StatusResponse": "Header header 1, string version 2, int64 db_size 3, uint64 leader 4, string* errors 8,"
+    " bool is_learner 10",
+    "Member": "uint64 ID 1, string name 2, string* client_urls 4",
+    "MemberListResponse": "Member* members 2",
 }
 _TYPES = {
     "bool": FieldDescriptorProto.TYPE_BOOL,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from ocicat.model.base import Struct
-from ocicat.store.base import Compare, Event, KeyValue, Operation, Put
+from ocicat.store.base import Compare, Condition, Event, KeyValue, Lease, Operation, Put, Unchanged
 from ocicat.store.etcd.schema import message_class
 
 _Message: TypeAlias = Any  # its fields exist at run time only
@@ -22,16 +22,25 @@ _RangeRequest: _Message = message_class("RangeRequest")
 _RangeResponse: _Message = message_class("RangeResponse")
 _RequestOp: _Message = message_class("RequestOp")
 _Compare: _Message = message_class("Compare")
+_PutRequest: _Message = message_class("PutRequest")
+_PutResponse: _Message = message_class("PutResponse")
 _TxnRequest: _Message = message_class("TxnRequest")
 _TxnResponse: _Message = message_class("TxnResponse")
 _CompactionRequest: _Message = message_class("CompactionRequest")
+_LeaseGrantRequest: _Message = message_class("LeaseGrantRequest")
+_LeaseGrantResponse: _Message = message_class("LeaseGrantResponse")
+_LeaseKeepAliveRequest: _Message = message_class("LeaseKeepAliveRequest")
+_LeaseKeepAliveResponse: _Message = message_class("LeaseKeepAliveResponse")
+_LeaseRevokeRequest: _Message = message_class("LeaseRevokeRequest")
 _WatchRequest: _Message = message_class("WatchRequest")
 _WatchResponse: _Message = message_class("WatchResponse")
 _AuthenticateRequest: _Message = message_class("AuthenticateRequest")
 _AuthenticateResponse: _Message = message_class("AuthenticateResponse")
 _StatusResponse: _Message = message_class("StatusResponse")
+_MemberListResponse: _Message = message_class("MemberListResponse")
 
-_EQUAL, _MOD = 0, 2  # Compare.result, Compare.target
+_EQUAL, _LESS = 0, 2  # Compare.result
+_MOD = 2  # Compare.target
 _DELETE = 1  # Event.type
 _BUDGET = 128  # the larger of operations and compares of a level, summed over a level and all above it, in a plain etcd
 _LAST = 2**63 - 1
@@ -58,11 +67,11 @@ class RangeReply(Struct, frozen=True):
 
 
 class TxnReply(Struct, frozen=True):
-    """`found`: of each compare, in order, the revision its key is at (0: none). Empty when all of them held."""
+    """`found`: for each condition, in order, what `checks.check_condition` has to see. Empty when all of them held."""
 
     revision: int
     succeeded: bool
-    found: tuple[int, ...]
+    found: tuple[KeyValue | None, ...]
 
 
 class WatchReply(Struct, frozen=True):
@@ -78,10 +87,22 @@ class WatchReply(Struct, frozen=True):
 
 
 class StatusReply(Struct, frozen=True):
-    """Of one member. `leader`: 0 when it knows of none, and so can do nothing."""
+    """Of one member, by its id. `leader`: 0 when it knows of none, and so can do nothing. `errors`: alarms, in etcd's words."""
 
+    member: int
+    version: str
     size_bytes: int
     leader: int
+    errors: tuple[str, ...]
+    is_learner: bool
+
+
+class ListedMember(Struct, frozen=True):
+    """One of the cluster. `endpoints`: HOST:PORT for clients, by its own word; none, and no name, before its first start."""
+
+    id: int
+    name: str
+    endpoints: tuple[str, ...]
 
 
 def span(prefix: str) -> Span:
@@ -108,19 +129,35 @@ def count_request(within: Span, *, revision: int = 0) -> bytes:
     return _serialized(_RangeRequest(key=key, range_end=end, revision=revision, count_only=True))
 
 
-def txn_request(compares: Sequence[Compare], operations: Sequence[Operation]) -> bytes:
-    """Where a compare fails, all compared keys are read in the same transaction, so that the reply tells which it was."""
+def put_request(put: Put) -> bytes:
+    return _serialized(_PutRequest(key=put.key.encode(), value=put.value, lease=put.lease))
+
+
+def txn_request(conditions: Sequence[Condition], operations: Sequence[Operation]) -> bytes:
+    """Where a condition fails, what all of them are about is read in the same transaction, so that the reply tells which it was."""
     return _serialized(
         _TxnRequest(
-            compare=[_compare(compare) for compare in compares],
-            success=_tree([_operation(operation) for operation in operations], _BUDGET, len(compares)),
-            failure=[_RequestOp(request_range={"key": one.key.encode(), "keys_only": True}) for one in compares],
+            compare=[_condition(condition) for condition in conditions],
+            success=_tree([_operation(operation) for operation in operations], _BUDGET, len(conditions)),
+            failure=[_RequestOp(request_range=_look(condition)) for condition in conditions],
         )
     )
 
 
 def compaction_request(revision: int) -> bytes:
     return _serialized(_CompactionRequest(revision=revision))
+
+
+def grant_request(ttl_s: int) -> bytes:
+    return _serialized(_LeaseGrantRequest(TTL=ttl_s))
+
+
+def keep_alive_request(lease: int) -> bytes:
+    return _serialized(_LeaseKeepAliveRequest(ID=lease))
+
+
+def revoke_request(lease: int) -> bytes:
+    return _serialized(_LeaseRevokeRequest(ID=lease))
 
 
 def watch_request(within: Span, revision: int) -> bytes:
@@ -144,6 +181,7 @@ def authenticate_request(user: str, password: str) -> bytes:
 
 
 STATUS_REQUEST = b""
+MEMBER_LIST_REQUEST = b""
 
 
 def _range_reply(data: bytes) -> RangeReply:
@@ -151,9 +189,13 @@ def _range_reply(data: bytes) -> RangeReply:
     return RangeReply(message.header.revision, tuple(map(_key_value, message.kvs)), message.more, message.count)
 
 
+def _put_reply(data: bytes) -> int:
+    return int(_PutResponse.FromString(data).header.revision)
+
+
 def _txn_reply(data: bytes) -> TxnReply:
     message = _TxnResponse.FromString(data)
-    found = () if message.succeeded else tuple(_modified(one.response_range) for one in message.responses)
+    found = () if message.succeeded else tuple(_first(one.response_range) for one in message.responses)
     return TxnReply(message.header.revision, message.succeeded, found)
 
 
@@ -170,13 +212,35 @@ def _watch_reply(data: bytes) -> WatchReply:
     )
 
 
+def _grant_reply(data: bytes) -> Lease:
+    message = _LeaseGrantResponse.FromString(data)
+    return Lease(message.ID, message.TTL)
+
+
+def _ttl_reply(data: bytes) -> int:
+    """Seconds; 0 when there is no such lease."""
+    return int(_LeaseKeepAliveResponse.FromString(data).TTL)
+
+
 def _token_reply(data: bytes) -> str:
     return str(_AuthenticateResponse.FromString(data).token)
 
 
 def _status_reply(data: bytes) -> StatusReply:
     message = _StatusResponse.FromString(data)
-    return StatusReply(message.db_size, message.leader)
+    return StatusReply(
+        member=message.header.member_id,
+        version=message.version,
+        size_bytes=message.db_size,
+        leader=message.leader,
+        errors=tuple(message.errors),
+        is_learner=message.is_learner,
+    )
+
+
+def _member_list_reply(data: bytes) -> tuple[ListedMember, ...]:
+    members = _MemberListResponse.FromString(data).members
+    return tuple(ListedMember(one.ID, one.name, tuple(map(_endpoint, one.client_urls))) for one in members)
 
 
 def _nothing(_data: bytes) -> None:
@@ -184,11 +248,16 @@ def _nothing(_data: bytes) -> None:
 
 
 RANGE = Method("/etcdserverpb.KV/Range", _range_reply)
+PUT = Method("/etcdserverpb.KV/Put", _put_reply)
 TXN = Method("/etcdserverpb.KV/Txn", _txn_reply)
 COMPACT = Method("/etcdserverpb.KV/Compact", _nothing)
+LEASE_GRANT = Method("/etcdserverpb.Lease/LeaseGrant", _grant_reply)
+LEASE_KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", _ttl_reply)  # a stream, of one request and one reply
+LEASE_REVOKE = Method("/etcdserverpb.Lease/LeaseRevoke", _nothing)
 WATCH = Method("/etcdserverpb.Watch/Watch", _watch_reply)
 AUTHENTICATE = Method("/etcdserverpb.Auth/Authenticate", _token_reply)
 STATUS = Method("/etcdserverpb.Maintenance/Status", _status_reply)
+MEMBER_LIST = Method("/etcdserverpb.Cluster/MemberList", _member_list_reply)
 
 
 def _serialized(message: _Message) -> bytes:
@@ -203,12 +272,16 @@ def _text(key: bytes) -> str:
     return key.decode(errors="surrogateescape")
 
 
+def _endpoint(url: str) -> str:
+    return url.partition("://")[2] or url
+
+
 def _int64(revision: int) -> int:
     return max(-_LAST, min(revision, _LAST))
 
 
 def _key_value(message: _Message) -> KeyValue:
-    return KeyValue(_text(message.key), message.value, message.create_revision, message.mod_revision)
+    return KeyValue(_text(message.key), message.value, message.create_revision, message.mod_revision, message.lease)
 
 
 def _event(message: _Message) -> Event:
@@ -216,18 +289,35 @@ def _event(message: _Message) -> Event:
     return Event(_text(kv.key), None if message.type == _DELETE else kv.value, kv.mod_revision)
 
 
-def _modified(message: _Message) -> int:
-    return int(message.kvs[0].mod_revision) if message.kvs else 0
+def _first(message: _Message) -> KeyValue | None:
+    return _key_value(message.kvs[0]) if message.kvs else None
 
 
-def _compare(compare: Compare) -> _Message:
-    return _Compare(result=_EQUAL, target=_MOD, key=compare.key.encode(), mod_revision=_int64(compare.modified))
+def _condition(condition: Condition) -> _Message:
+    """A compare with a range holds when it does for each key in it; where there is none, for a key at revision 0."""
+    if isinstance(condition, Compare):
+        key, modified = condition.key.encode(), _int64(condition.modified)
+        return _Compare(result=_EQUAL, target=_MOD, key=key, mod_revision=modified)
+    key, end = span(condition.prefix)
+    return _Compare(result=_LESS, target=_MOD, key=key, range_end=end, mod_revision=_next(condition))
+
+
+def _look(condition: Condition) -> _Message:
+    """The compared key, or the first one under the prefix that changed; without its value."""
+    if isinstance(condition, Compare):
+        return _RangeRequest(key=condition.key.encode(), keys_only=True)
+    key, end = span(condition.prefix)
+    return _RangeRequest(key=key, range_end=end, limit=1, keys_only=True, min_mod_revision=_next(condition))
+
+
+def _next(unchanged: Unchanged) -> int:
+    return _int64(max(unchanged.revision, 0) + 1)
 
 
 def _operation(operation: Operation) -> _Message:
     key = operation.key.encode()
     if isinstance(operation, Put):
-        return _RequestOp(request_put={"key": key, "value": operation.value})
+        return _RequestOp(request_put={"key": key, "value": operation.value, "lease": operation.lease})
     return _RequestOp(request_delete_range={"key": key})
 
 

@@ -1,0 +1,29 @@
+"""`ocicat validate`: are files right, without any datastore."""
+
+from __future__ import annotations
+
+import click
+
+from ocicat.cli.changing import Problem, refuse, validated
+from ocicat.cli.files import file_options, read_files
+from ocicat.cli.naming import namespace_option
+from ocicat.cli.printing import name_of, print_lines
+
+
+@click.command()
+@file_options(required=True)
+@namespace_option
+def command(files: tuple[str, ...], recursive: bool, namespace: str) -> None:
+    """Check files: the form of every field and the rules between fields. No datastore is needed.
+
+    What only the datastore can tell (that pools overlap, that a tier is missing) is checked by --dry-run of the other commands.
+
+    \b
+    Example:
+      ocicat validate -f policies/ --recursive
+    """
+    found = read_files(files, recursive=recursive, namespace=namespace)
+    problems: list[Problem] = [*found.errors, *validated(found.given)]
+    if problems:
+        refuse(problems, found.given, whole=False)
+    print_lines(f"{name_of(one.document)} valid" for one in found.given)

@@ -1,0 +1,134 @@
+"""`-f`: resources from files, directories and standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from ocicat.cli.naming import DEFAULT_NAMESPACE
+from ocicat.errors import UserError
+from ocicat.model.base import Struct
+from ocicat.model.manifest import Manifest, read
+from ocicat.model.v3.document import Document, parse
+from ocicat.resources import placed
+
+F = TypeVar("F", bound=Callable[..., None])
+
+STDIN = "-"
+_STDIN_NAME = "standard input"
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class Given(Struct, frozen=True):
+    """A resource and where it was written."""
+
+    document: Document
+    manifest: Manifest
+
+
+class Input(Struct, frozen=True):
+    """What the files hold, in order. `errors`: what in them is no resource; an error in one document hides no other document."""
+
+    given: tuple[Given, ...]
+    errors: tuple[UserError, ...] = ()
+
+
+def file_options(*, required: bool) -> Callable[[F], F]:
+    """`-f` and `-R`."""
+
+    def decorated(function: F) -> F:
+        recursive = click.option("-R", "--recursive", is_flag=True, help="Directories with all directories in them.")
+        files = click.option(
+            "-f",
+            "--filename",
+            "files",
+            multiple=True,
+            required=required,
+            metavar="FILE",
+            help="YAML or JSON: a file, a directory, or - for standard input. May be given several times.",
+        )
+        return files(recursive(function))
+
+    return decorated
+
+
+def read_files(files: tuple[str, ...], *, recursive: bool, namespace: str) -> Input:
+    """Every resource; those of a kind that lies in a namespace, and that say none, get `namespace`, or the default one.
+
+    Errors: UserError: no such file, nothing in it, standard input twice.
+    """
+    if files.count(STDIN) > 1:
+        raise UserError("-f - stands twice, and standard input can be read once")
+    given: list[Given] = []
+    errors: list[UserError] = []
+    for name in files:
+        before = len(given) + len(errors)
+        for source, data in _contents(name, recursive=recursive):
+            _read(data, source, namespace, given, errors)
+        if before == len(given) + len(errors):
+            raise UserError(f"{_STDIN_NAME if name == STDIN else name}: holds no resource")
+    return Input(tuple(given), tuple(errors))
+
+
+def _contents(name: str, *, recursive: bool) -> Iterator[tuple[str, bytes]]:
+    if name == STDIN:
+        yield _STDIN_NAME, sys.stdin.buffer.read()
+        return
+    for path in _paths(name, recursive=recursive):
+        try:
+            yield str(path), path.read_bytes()
+        except (OSError, ValueError) as error:  # ValueError: a name with a null in it
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UserError(f"{str(path)!r} cannot be read: {reason}") from error
+
+
+def _paths(name: str, *, recursive: bool) -> Iterator[Path]:
+    path = Path(name)
+    if not path.is_dir():
+        yield path
+        return
+    found = path.rglob("*") if recursive else path.iterdir()
+    matching = sorted(file for file in found if file.suffix in _SUFFIXES and file.is_file())
+    if not matching:
+        hint = "" if recursive else "-R looks into the directories in it too"
+        raise UserError(f"{name}: there is no *.yaml, *.yml or *.json in this directory", hint=hint)
+    yield from matching
+
+
+def _read(data: bytes, source: str, namespace: str, given: list[Given], errors: list[UserError]) -> None:
+    try:
+        manifests = read(data, source=source)
+    except UserError as error:
+        errors.append(error)
+        return
+    for manifest in manifests:
+        for field, what in manifest.unclear:
+            errors.append(UserError(f"{manifest.where_of(field)}: {field}: {what}"))
+        if manifest.unclear:
+            continue
+        try:
+            given.append(Given(_document(manifest, namespace), manifest))
+        except UserError as error:
+            errors.append(error)
+
+
+def _document(manifest: Manifest, namespace: str) -> Document:
+    try:
+        document = parse(manifest.raw)
+    except UserError as error:
+        raise UserError(f"{_where(manifest, error)}: {error.message}", hint=error.hint) from error
+    own = document.resource.metadata.namespace
+    if document.kind.namespaced and own and namespace and own != namespace:
+        where = manifest.where_of("metadata.namespace")
+        raise UserError(f"{where}: metadata.namespace is {own!r}, and {namespace!r} with -n")
+    return placed(document, namespace or DEFAULT_NAMESPACE)
+
+
+def _where(manifest: Manifest, error: UserError) -> str:
+    """An object that cannot be decoded is told as "KIND NAME: FIELD: what is wrong"."""
+    parts = error.message.split(": ", 2)
+    return manifest.where_of(parts[1]) if len(parts) == 3 else manifest.where

@@ -1,0 +1,217 @@
+"""From the resources of a cluster to what can be evaluated. Pure.
+
+Promise: nothing raises. An object that cannot be understood is treated as missing, as Felix does, a rule that cannot be enforced
+denies whatever reaches it, and `Cluster.problems` tells of both.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ocicat.errors import UserError
+from ocicat.model.net import parse_interface
+from ocicat.model.v3.defaults import Policy
+from ocicat.model.v3.endpoints import GlobalNetworkSet, HostEndpoint, NetworkSet, Node, WorkloadEndpoint
+from ocicat.model.v3.felix import FelixConfiguration
+from ocicat.model.v3.metadata import Resource
+from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, Tier
+from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy
+from ocicat.policy import endpoints
+from ocicat.policy.cluster import Cluster, HostInterface
+from ocicat.policy.endpoints import EVERY_INTERFACE
+from ocicat.policy.model import (
+    Direction,
+    Peer,
+    Problem,
+    ResolvedEndpoint,
+    ResolvedPolicy,
+    ResolvedTier,
+    object_name,
+)
+from ocicat.policy.peers import PeerIndex
+from ocicat.policy.policies import (
+    StagedPolicy,
+    resolve_policy,
+    resolve_profiles,
+    resolve_tiers,
+    rule_problems,
+    with_staged,
+)
+from ocicat.policy.settings import Settings, settings
+from ocicat.policy.tiers import PolicyTable
+
+R = TypeVar("R")
+_NODE_SETTINGS = "node."
+_DIRECTIONS: tuple[Direction, ...] = ("Ingress", "Egress")
+
+
+def resolve(
+    resources: Iterable[Resource], *, interfaces: Iterable[HostInterface] = (), agent_ports: tuple[int, ...] = ()
+) -> Cluster:
+    """`interfaces`: of hosts whose Node does not list them. `agent_ports`: TCP ports on which the hosts' Mesos agents listen."""
+    return _Resolver(tuple(resources), agent_ports).cluster(interfaces)
+
+
+@dataclass(slots=True)
+class _Resolver:
+    resources: tuple[Resource, ...]
+    agent_ports: tuple[int, ...]
+    problems: list[Problem] = field(default_factory=list)
+
+    def cluster(self, interfaces: Iterable[HostInterface]) -> Cluster:
+        by_host, usual = self._settings()
+        labels = {one.metadata.name: one.spec.labels_to_apply for one in self._all(Profile)}
+        profiles = resolve_profiles(self._all(Profile))
+        for profile in profiles.values():
+            self.problems += rule_problems(profile)
+        workloads = [
+            found
+            for one in self._all(WorkloadEndpoint)
+            if (found := self._workload(one, labels, by_host.get(one.spec.node, usual)))
+        ]
+        hosts = [found for one in self._all(HostEndpoint) if (found := self._host_endpoint(one, labels))]
+        enforced, staged = self._tables()
+        for endpoint in hosts:
+            self._tell_untracked(endpoint, enforced)
+        return Cluster(
+            workloads=self._by_interface(workloads),
+            host_endpoints=_by_host(hosts),
+            interfaces={(one.host, one.name): one.addresses for one in (*self._node_interfaces(), *interfaces)},
+            profiles=profiles,
+            peers=self._peers([*workloads, *hosts], labels),
+            enforced=enforced,
+            staged=staged,
+            settings_of=by_host,
+            settings=usual,
+            problems=tuple(sorted(set(self.problems))),
+        )
+
+    def _all(self, kind: type[R]) -> list[R]:
+        return [one for one in self.resources if isinstance(one, kind)]
+
+    def _tell(self, resource: Resource, text: str) -> None:
+        metadata = resource.metadata
+        self.problems.append(Problem(object_name(resource.kind, metadata.namespace, metadata.name), text))
+
+    # --- settings ------------------------------------------------------------------------------------------------------
+
+    def _settings(self) -> tuple[dict[str, Settings], Settings]:
+        found = {one.metadata.name: one for one in self._all(FelixConfiguration)}
+        usual = found.pop("default", None)
+        general = () if usual is None else (usual,)
+        by_host: dict[str, Settings] = {}
+        for name, one in found.items():
+            if name.startswith(_NODE_SETTINGS):
+                by_host[name.removeprefix(_NODE_SETTINGS)] = self._overlaid(one, *general)
+            else:
+                self._tell(one, "only the objects default and node.HOST are applied")
+        return by_host, self._overlaid(*general)
+
+    def _overlaid(self, *objects: FelixConfiguration) -> Settings:
+        try:
+            return settings((one.spec for one in objects), agent_ports=self.agent_ports)
+        except UserError as error:
+            self._tell(objects[0], f"Calico's defaults are used: {error}")
+            return Settings(agent_ports=self.agent_ports)
+
+    # --- endpoints -----------------------------------------------------------------------------------------------------
+
+    def _workload(
+        self, endpoint: WorkloadEndpoint, labels: endpoints.ProfileLabels, of_host: Settings
+    ) -> ResolvedEndpoint | None:
+        try:
+            return endpoints.workload(endpoint, labels, of_host)
+        except UserError as error:
+            self._tell(endpoint, f"it is treated as missing: {error}")
+            return None
+
+    def _host_endpoint(self, endpoint: HostEndpoint, labels: endpoints.ProfileLabels) -> ResolvedEndpoint | None:
+        try:
+            return endpoints.host_endpoint(endpoint, labels)
+        except UserError as error:
+            self._tell(endpoint, f"it is treated as missing: {error}")
+            return None
+
+    def _by_interface(self, workloads: list[ResolvedEndpoint]) -> dict[tuple[str, str], ResolvedEndpoint]:
+        """Of two with one interface the first by name is in force, so that the answer does not depend on the order of events."""
+        found: dict[tuple[str, str], ResolvedEndpoint] = {}
+        for endpoint in sorted(workloads, key=lambda one: (one.namespace, one.name)):
+            first = found.setdefault((endpoint.host, endpoint.interface), endpoint)
+            if first is not endpoint:
+                self.problems.append(Problem(endpoint.title, f"not in force: {first.title} has the same interface"))
+        return found
+
+    def _node_interfaces(self) -> Iterator[HostInterface]:
+        for node in self._all(Node):
+            for interface in node.spec.interfaces:
+                try:
+                    addresses = tuple(parse_interface(text)[0] for text in interface.addresses)
+                except UserError as error:
+                    self._tell(node, f"interface {interface.name} is treated as without addresses: {error}")
+                    addresses = ()
+                yield HostInterface(node.metadata.name, interface.name, addresses)
+
+    def _peers(self, known: list[ResolvedEndpoint], labels: endpoints.ProfileLabels) -> PeerIndex:
+        index = PeerIndex()
+        for endpoint in known:
+            for address in endpoint.addresses:
+                index.add(address.cidr(), endpoint.peer)
+        for one in self._all(NetworkSet):
+            self._add_set(index, one, endpoints.network_set(one, labels))
+        for other in self._all(GlobalNetworkSet):
+            self._add_set(index, other, Peer(other.metadata.labels))
+        return index
+
+    def _add_set(self, index: PeerIndex, resource: NetworkSet | GlobalNetworkSet, peer: Peer) -> None:
+        for text in resource.spec.nets:
+            try:
+                index.add(parse_interface(text)[1], peer)
+            except UserError as error:
+                self._tell(resource, f"passed over: {error}")
+
+    # --- policies ------------------------------------------------------------------------------------------------------
+
+    def _tables(self) -> tuple[PolicyTable, PolicyTable | None]:
+        tiers = resolve_tiers(self._all(Tier))
+        enforced: tuple[Policy, ...] = (*self._all(NetworkPolicy), *self._all(GlobalNetworkPolicy))
+        staged: tuple[StagedPolicy, ...] = (*self._all(StagedNetworkPolicy), *self._all(StagedGlobalNetworkPolicy))
+        for one in self._all(StagedKubernetesNetworkPolicy):
+            self._tell(one, "not evaluated: Mesos has no Kubernetes pods")
+        known = self._policies(enforced, tiers)
+        table = PolicyTable.of(tiers, known)
+        if not staged:
+            return table, None
+        return table, PolicyTable.of(tiers, self._policies(with_staged(enforced, staged), tiers))
+
+    def _policies(self, policies: Iterable[Policy], tiers: Iterable[ResolvedTier]) -> list[ResolvedPolicy]:
+        names = {tier.name for tier in tiers}
+        return [found for policy in policies if (found := self._policy(policy, names))]
+
+    def _policy(self, policy: Policy, tiers: set[str]) -> ResolvedPolicy | None:
+        if policy.spec.tier not in tiers:
+            self._tell(policy, f"not in force: there is no tier {policy.spec.tier}")
+            return None
+        try:
+            found = resolve_policy(policy)
+        except UserError as error:
+            self._tell(policy, f"not in force: {error}")
+            return None
+        self.problems += rule_problems(found)
+        return found
+
+    def _tell_untracked(self, endpoint: ResolvedEndpoint, policies: PolicyTable) -> None:
+        if endpoint.interface != EVERY_INTERFACE:
+            return
+        if any(policies.applying(endpoint, "untracked", direction) for direction in _DIRECTIONS):
+            text = "doNotTrack policies do not apply to an endpoint for all interfaces"
+            self.problems.append(Problem(endpoint.title, text))
+
+
+def _by_host(hosts: Iterable[ResolvedEndpoint]) -> dict[str, tuple[ResolvedEndpoint, ...]]:
+    found: defaultdict[str, list[ResolvedEndpoint]] = defaultdict(list)
+    for endpoint in sorted(hosts, key=lambda one: one.name):
+        found[endpoint.host].append(endpoint)
+    return {host: tuple(those) for host, those in found.items()}

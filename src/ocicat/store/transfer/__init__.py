@@ -1,0 +1,1 @@
+"""A whole datastore carried elsewhere: into a file and back, or from one back end to another."""
