@@ -12,13 +12,14 @@ STATE   := $(VENV)/.made
 DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
 DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl etcd-server podman
 
-.PHONY: demo test lint bench shim mesos setup setup-dev clean help
+.PHONY: demo test lint bench fuzz shim mesos setup setup-dev clean help
 
 help:
 	@echo "make demo [KEEP=1]   three hosts, real Mesos, tasks with their own addresses, policy measured"
 	@echo "make test            linters and all tests"
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make bench           the benchmarks, printed"
+	@echo "make fuzz            random policy questions to several models, for OCICAT_FUZZ_S seconds (600)"
 	@echo "make clean           remove what the other targets made here"
 
 demo: setup mesos
@@ -36,6 +37,10 @@ lint: setup-dev
 bench: setup-dev mesos
 	@$(call venv,-e . --group bench)
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Random clusters and packets, asked of several models of policy, until one of them disagrees or the time is over.
+fuzz: setup-dev
+	@OCICAT_FUZZ_S=$${OCICAT_FUZZ_S:-600} $(BIN)/python tests/agreement/fuzz.py
 
 shim: setup
 	@$(BIN)/python -m ocicat.cni.install build/cni

@@ -70,7 +70,7 @@ _FIELDS = {
     "Tier": "order defaultAction",
     "Profile": "labelsToApply ingress egress",
     "WorkloadEndpoint": "profiles ports serviceAccountName metadata.labels allowSpoofedSourcePrefixes",
-    "HostEndpoint": "profiles ports metadata.labels expectedIPs",
+    "HostEndpoint": "profiles metadata.labels expectedIPs",
     "NetworkSet": "nets metadata.labels",
     "GlobalNetworkSet": "nets metadata.labels",
     "FelixConfiguration": "defaultEndpointToHostAction failsafeInboundHostPorts failsafeOutboundHostPorts "

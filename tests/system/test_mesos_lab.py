@@ -298,6 +298,7 @@ async def test_cleanup_after_a_kill_leaves_no_process_no_mount_and_no_cgroup():
         with agent() as killed:
             task = await connected.launch(TaskSpec("left", ("sleep", "98704"), network=NetworkRequest("net1")))
             await task.wait(TaskState.RUNNING, timeout_s=PATIENCE_S)
+            until(lambda: process_of(98704))  # the executor's child becomes it in a moment
             end(killed)
         assert process_of(98704)
         assert mounts_left()

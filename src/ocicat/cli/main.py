@@ -58,7 +58,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point: never a traceback for an error that has words of ours."""
     try:
-        cli(standalone_mode=False)
+        cli(prog_name="ocicat", standalone_mode=False)
     except click.exceptions.Exit as ending:
         sys.exit(ending.exit_code)
     except click.ClickException as error:
