@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ocicat.errors import Unavailable
-from ocicat.netlink import address, link, monitor, namespace, neighbour, route, rule
+from ocicat.netlink import address, link, namespace, neighbour, route, rule, subscription
 from ocicat.netlink.address import Address
 from ocicat.netlink.inet import INET, mac_packed, packed, prefix
 from ocicat.netlink.link import End, Link
@@ -142,7 +142,7 @@ def test_one_read_is_bounded_and_what_is_left_comes_next(ns, sock, br0):
         while found := watching.read():
             sizes.append(len(found))
         assert sum(sizes) == 200
-        assert max(sizes) <= monitor._DATAGRAMS_PER_READ
+        assert max(sizes) <= subscription.DATAGRAMS_PER_READ
 
 
 def test_asyncio_reads_by_the_descriptor(sock, br0, everything):

@@ -10,16 +10,11 @@ the end of a port is not the end of its link.
 
 from __future__ import annotations
 
-import errno
 import select
-import socket
 import time
 from collections.abc import Callable, Iterable
 from enum import Enum
-from types import TracebackType
-from typing import Self
 
-from ocicat.errors import Unavailable
 from ocicat.model.base import Struct
 from ocicat.netlink import address, link, neighbour, netconf, route, rule
 from ocicat.netlink.address import Address
@@ -29,15 +24,11 @@ from ocicat.netlink.neighbour import Neighbour
 from ocicat.netlink.netconf import Netconf
 from ocicat.netlink.route import Route
 from ocicat.netlink.rule import Rule
-from ocicat.netlink.socket import NETLINK_ROUTE, open_netlink, widen_receive
+from ocicat.netlink.socket import NETLINK_ROUTE
+from ocicat.netlink.subscription import Subscription
 from ocicat.netlink.wire import messages
 
 Value = Link | Address | Route | Neighbour | Rule | Netconf
-
-SOL_NETLINK = 270
-ADD_MEMBERSHIP = 1
-_DATAGRAM_BYTES = 1 << 16
-_DATAGRAMS_PER_READ = 64
 
 
 class Group(Enum):
@@ -93,47 +84,17 @@ def decode(datagram: bytes) -> list[Event]:
     return events
 
 
-class Monitor:
+class Monitor(Subscription):
     """A subscription. A context manager; from asyncio, `add_reader(monitor.fileno(), ...)` and `read`."""
 
     def __init__(self, groups: Iterable[Group], netns_fd: int | None = None, *, rcvbuf_bytes: int = 8 << 20) -> None:
-        self._socket = open_netlink(NETLINK_ROUTE, netns_fd)
-        self._socket.settimeout(0)
-        widen_receive(self._socket, rcvbuf_bytes)
-        for group in groups:
-            self._socket.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group.value)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(NETLINK_ROUTE, (group.value for group in groups), netns_fd, rcvbuf_bytes)
 
     def read(self) -> list[Event | Overrun]:
         """What is there now, perhaps nothing. More may be left: the descriptor then stays readable."""
         found: list[Event | Overrun] = []
-        for _ in range(_DATAGRAMS_PER_READ):
-            try:
-                datagram, _, flags, sender = self._socket.recvmsg(_DATAGRAM_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise Unavailable(f"netlink monitor failed: {error.strerror}") from error
-                found.append(Overrun())
-                continue
-            if flags & socket.MSG_TRUNC:
-                found.append(Overrun())
-            elif sender[0] == 0:
-                found += decode(datagram)
+        for datagram in self.datagrams():
+            found += [Overrun()] if datagram is None else decode(datagram)
         return found
 
     def wait(self, timeout_s: float) -> list[Event | Overrun]:

@@ -11,15 +11,11 @@ Source: linux/netfilter/nf_tables.h, net/netfilter/nf_tables_api.c (nf_tables_co
 
 from __future__ import annotations
 
-import errno
 import struct
-from types import TracebackType
-from typing import Self
 
-from ocicat.errors import Unavailable
 from ocicat.model.base import Struct
-from ocicat.netlink.monitor import ADD_MEMBERSHIP, SOL_NETLINK
-from ocicat.netlink.socket import NETLINK_NETFILTER, open_netlink, widen_receive
+from ocicat.netlink.socket import NETLINK_NETFILTER
+from ocicat.netlink.subscription import Subscription
 from ocicat.netlink.wire import HEADER, attributes, be, string
 
 _NFNLGRP_NFTABLES = 7
@@ -29,8 +25,6 @@ _NFGEN_BYTES = 4
 _ATTR = struct.Struct("=HH")
 _NAME = 1  # in every message but the generation's: the table
 _PID, _PROGRAM = 2, 3
-_DATAGRAM_BYTES = 1 << 17
-_DATAGRAMS_PER_READ = 256
 _BUFFER_BYTES = 16 << 20
 
 
@@ -87,44 +81,20 @@ class Reader:
         return commit
 
 
-class NftWatch:
+class NftWatch(Subscription):
     """A subscription. A context manager; wait for `fileno()` to be readable, then `read`."""
 
     def __init__(self, netns_fd: int | None = None) -> None:
+        super().__init__(NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), netns_fd, _BUFFER_BYTES)
         self._reader = Reader()
-        self._socket = open_netlink(NETLINK_NETFILTER, netns_fd)
-        self._socket.settimeout(0)
-        widen_receive(self._socket, _BUFFER_BYTES)
-        self._socket.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, _NFNLGRP_NFTABLES)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def read(self) -> list[Commit | Lost]:
         """What is there now, perhaps nothing. More may be left: the descriptor then stays readable."""
         found: list[Commit | Lost] = []
-        for _ in range(_DATAGRAMS_PER_READ):
-            try:
-                datagram, sender = self._socket.recvfrom(_DATAGRAM_BYTES)
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise Unavailable(f"netlink monitor failed: {error.strerror}") from error
+        for datagram in self.datagrams():
+            if datagram is None:
                 self._reader.forget()
                 found.append(Lost())
-                continue
-            if sender[0] == 0:
+            else:
                 found += self._reader.read(datagram)
         return found
