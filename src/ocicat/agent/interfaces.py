@@ -1,0 +1,87 @@
+"""The host's own interfaces and their addresses, now and whenever they change: a host endpoint may be known by its addresses alone.
+
+1. Interfaces of workloads are left out. 2. What comes in a burst is told once. 3. It never ends the agent: where the kernel
+cannot be listened to, what was last known stays, and that is said in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ocicat.errors import OcicatError
+from ocicat.model.net import Addr
+from ocicat.netlink import address, link
+from ocicat.netlink.link import Link
+from ocicat.netlink.monitor import Event, Group, Monitor, Overrun
+from ocicat.netlink.socket import RouteSocket
+from ocicat.policy import HostInterface
+
+_BURST_S = 0.2
+_DEAF = "changes of this host's interfaces are not seen any more"
+
+log = logging.getLogger(__name__)
+
+Interfaces = tuple[HostInterface, ...]
+
+
+def present(host: str, prefix: str) -> Interfaces:
+    """Those whose names do not begin with `prefix`, by name. Unavailable, Refused."""
+    with RouteSocket() as kernel:
+        links, held = kernel.dump(link.dump()), kernel.dump(address.dump())
+    addresses: defaultdict[int, list[Addr]] = defaultdict(list)
+    for one in held:
+        addresses[one.index].append(Addr.unpack(one.address))
+    own = sorted((each for each in links if not each.name.startswith(prefix)), key=lambda each: each.name)
+    return tuple(HostInterface(host, each.name, tuple(sorted(addresses[each.index]))) for each in own)
+
+
+async def follow(host: str, prefix: str, tell: Callable[[Interfaces], None]) -> None:
+    """Tells what is there at once, and then whenever it differs. Until it is cancelled."""
+    known: Interfaces | None = None
+    try:
+        with _listening(prefix) as changed:
+            while True:
+                found = await asyncio.to_thread(present, host, prefix)
+                if found != known:
+                    known = found
+                    tell(found)
+                await changed.wait()
+                await asyncio.sleep(_BURST_S)
+                changed.clear()
+    except OcicatError as error:
+        log.error("%s: %s", _DEAF, error)
+
+
+@contextmanager
+def _listening(prefix: str) -> Iterator[asyncio.Event]:
+    """An event that is set whenever something may have changed."""
+    changed, loop = asyncio.Event(), asyncio.get_running_loop()
+    with Monitor((Group.LINK, Group.ADDRESS_V4, Group.ADDRESS_V6)) as monitor:
+
+        def hear() -> None:
+            try:
+                events = monitor.read()
+            except OcicatError as error:
+                loop.remove_reader(monitor.fileno())
+                log.error("%s: %s", _DEAF, error)
+                return
+            if not all(_is_workloads(event, prefix) for event in events):
+                changed.set()
+
+        loop.add_reader(monitor.fileno(), hear)
+        try:
+            yield changed
+        finally:
+            loop.remove_reader(monitor.fileno())
+
+
+def _is_workloads(event: Event | Overrun, prefix: str) -> bool:
+    match event:
+        case Event(value=Link(name=name)):
+            return name.startswith(prefix)
+        case _:
+            return False
