@@ -1,21 +1,27 @@
-"""How fast the calculation graph is: `python bench/calc.py [ENDPOINTS] [GROUPS] [LOCAL]`.
+"""How fast the calculation graph is: `python bench/calc.py [ENDPOINTS] [GROUPS] [LOCAL] [POLICIES]`.
 
-A cluster of groups that each allow themselves and the next group: load, then endpoints that are renumbered, move between groups,
-go and come, and a profile that is edited. Prints one line for each; every figure includes decoding and a flush for each update.
+First a cluster of groups that each allow themselves and the next group: load, then endpoints that are renumbered, move between
+groups, go and come, and a profile that is edited. Then a cluster of applications under policies, ten for each, every fourth with a
+named port: load, endpoints that change, policies that are edited, one of which selects a tenth of all endpoints and every local
+one. Prints one line for each; every figure includes decoding and a flush for each update.
 """
 
 from __future__ import annotations
 
 import gc
 import json
+import resource
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterable
+from itertools import pairwise
+from statistics import median
 from time import perf_counter
 
 from ocicat.calc import Graph
 from ocicat.model import keys
 from ocicat.model.net import Addr, Cidr
+from ocicat.model.v3.kinds import KINDS
 from ocicat.model.wanted import InSync, Revision
 
 HOST = "host0"
@@ -58,6 +64,42 @@ def profile(group: int, groups: int, *, label: str = "") -> Update:
     return keys.profile(f"group{group}"), json.dumps(value).encode()
 
 
+def member(index: int, apps: int, *, address: int, local: int, version: int = 0) -> Update:
+    """An endpoint of an application. Every local one and a tenth of the others are wide."""
+    labels = {"app": f"a{index % apps}", "wide": str(index < local or index % 10 == 0), "version": f"v{version}"}
+    value = {
+        "metadata": {"name": f"e{index}", "labels": labels},
+        "spec": {
+            "orchestrator": "mesos",
+            "node": HOST if index < local else f"host{1 + index // HOST_SIZE}",
+            "ipNetworks": [f"{Addr(4, address)}/32"],
+            "interfaceName": f"oci{index}",
+            "ports": [{"name": "http", "protocol": "TCP", "port": 8000 + index % 100}],
+        },
+    }
+    return keys.workload("mesos", f"e{index}"), json.dumps(value).encode()
+
+
+def policy(number: int, apps: int, *, selector: str = "", order: int = 0) -> Update:
+    app = number % apps
+    port = "http" if number % 4 == 0 else 80
+    source = {"selector": f"app in {{'a{(app + 1) % apps}', 'a{(app + number // apps) % apps}'}}"}
+    value = {
+        "metadata": {"name": f"default.p{number}", "namespace": "mesos"},
+        "spec": {
+            "order": order or number % 7,
+            "selector": selector or f"app == 'a{app}'",
+            "ingress": [
+                {"action": "Allow", "protocol": "TCP", "source": source, "destination": {"ports": [port]}},
+                {"action": "Deny", "source": {"nets": ["192.0.2.0/24"]}},
+            ],
+            "egress": [{"action": "Allow", "destination": source}],
+            "types": ["Ingress", "Egress"],
+        },
+    }
+    return KINDS["NetworkPolicy"].key(f"default.p{number}", "mesos"), json.dumps(value).encode()
+
+
 def node(number: int) -> Update:
     value = {
         "metadata": {"name": f"host{number}"},
@@ -86,19 +128,66 @@ def said(graph: Graph, revision: int) -> int:
 def timed(what: str, graph: Graph, updates: Iterable[Update], *, each: bool = True) -> None:
     """`each`: with a flush after every update."""
     prepared, messages, revision = list(updates), 0, 0
-    start = perf_counter()
+    took = [perf_counter()]
     for revision, (key, value) in enumerate(prepared, start=1):
         graph.update(key, value)
         if each:
             messages += said(graph, revision)
+            took.append(perf_counter())
     if not each:
         messages = said(graph, revision)
-    elapsed = perf_counter() - start
-    rate = len(prepared) / elapsed
-    print(f"{what:44} {len(prepared):7} updates {elapsed * 1000:9.1f} ms {rate:10.0f} updates/s {messages:7} messages")
+        took.append(perf_counter())
+    elapsed = took[-1] - took[0]
+    steps_ms = sorted((after - before) * 1000 for before, after in pairwise(took))
+    print(
+        f"{what:44} {len(prepared):7} updates {elapsed * 1000:9.1f} ms {len(prepared) / elapsed:8.0f}/s {messages:7} messages"
+        + (f"  each {median(steps_ms):6.2f} ms, at most {steps_ms[-1]:6.2f}" if each else "")
+    )
 
 
-def main(count: int = 10_000, groups: int = 200, local: int = 100) -> None:
+def main(count: int = 10_000, groups: int = 200, local: int = 100, policies: int = 2_000) -> None:
+    under_groups(count, groups, local)
+    gc.collect()
+    under_policies(count, policies, local)
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{'peak of the process, with its inputs':44} {peak_mib:7.1f} MiB")
+
+
+def under_policies(count: int, policies: int, local: int) -> None:
+    base, moved, apps = (10 << 24) + 1, (11 << 24) + 1, max(1, policies // 10)
+    snapshot = [
+        *(policy(number, apps) for number in range(policies)),
+        *(member(index, apps, address=base + index, local=local) for index in range(count)),
+    ]
+    graph = loaded("load, under policies", snapshot)
+    some = range(0, count, max(1, count // 20_000))
+    renumbered = [member(index, apps, address=moved + index, local=local) for index in some]
+    timed("endpoints get another address", graph, renumbered)
+    relabelled = [member(index, apps, address=moved + index, local=local, version=1) for index in some]
+    timed("endpoints get a label nobody asks for", graph, relabelled)
+    regrouped = [member(index + 1, apps, address=moved + index, local=local) for index in some]
+    pairs = zip(relabelled, regrouped, strict=True)
+    timed("endpoints go to another application", graph, [(key, value) for (key, _), (_, value) in pairs])
+    timed("local endpoints go", graph, [(key, None) for key, _ in snapshot[policies : policies + local]])
+    timed("local endpoints come", graph, snapshot[policies : policies + local])
+    wide = "wide == 'True'"
+    timed("a policy selects all local ones, and no more", graph, [policy(7, apps, selector=wide), policy(7, apps)] * 10)
+    graph.update(*policy(7, apps, selector=wide))
+    timed("its order is edited", graph, [policy(7, apps, selector=wide, order=one % 3) for one in range(20)])
+    edits = [rules_edited(policy(7, apps, selector=wide), f"wide == '{one % 2 == 0}'") for one in range(20)]
+    timed("its peers are edited: a tenth, the others", graph, edits)
+    timed("every policy is edited", graph, [policy(number, apps, order=9) for number in range(policies)])
+    measure_memory(lambda: load(snapshot))
+
+
+def rules_edited(update: Update, selector: str) -> Update:
+    key, value = update
+    resource = json.loads(value or b"")
+    resource["spec"]["ingress"].append({"action": "Allow", "source": {"selector": selector}})
+    return key, json.dumps(resource).encode()
+
+
+def under_groups(count: int, groups: int, local: int) -> None:
     base, moved = (10 << 24) + 1, (11 << 24) + 1
     hosts = count // HOST_SIZE + 1
     snapshot = [
@@ -124,8 +213,10 @@ def main(count: int = 10_000, groups: int = 200, local: int = 100) -> None:
 
 def load(snapshot: list[Update]) -> Graph:
     graph = Graph(HOST)
+    graph.in_sync()
     for key, value in snapshot:
         graph.update(key, value)
+    graph.flush(1)
     return graph
 
 

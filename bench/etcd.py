@@ -2,6 +2,7 @@
 
 One member of etcd on loopback, which syncs its disk as in production; FOLDER (default: this one) decides the disk. Every measure is
 taken of one client after the other, and that in three rounds, each with another one first; printed are the medians of the rounds.
+Calls are short, and their figures shake with whatever else the machine does: in each round the clients take turns at them.
 A ratio above 1 says that ours is that many times better.
 
 Each client lives in a process of its own and is used at its best: `aetcd` without a limit on replies (it has no pages) and by raw
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     import etcd3gw
 
 ROUNDS = 3
+TURNS = 5  # of each client at each kind of call, in a round
 ENDPOINTS = 100_000
-ONE_BY_ONE, TOGETHER = 200, 1600  # calls of one measure
+ONE_BY_ONE, TOGETHER = 60, 320  # calls of one turn
 UNDER_WAY = 32
 RATE, WATCHED = 1000, 1500  # puts a second, and in all
 SILENCE_S = 3.0  # a watch that says nothing for so long has lost the rest
@@ -354,8 +356,9 @@ def one_round(names: Sequence[str], workers: dict[str, Worker], endpoint: str) -
     """The figures of each client, in the order of ROWS."""
     found: dict[str, list[float]] = {name: [] for name in names}
     for what, call in itertools.product(("put", "swap"), ("one", "together")):
-        for name in names:
-            found[name] += workers[name].ask(f"{call} {what}")
+        turns = [[workers[name].ask(f"{call} {what}")[0] for name in names] for _ in range(TURNS)]
+        for name, figures in zip(names, zip(*turns, strict=True), strict=True):
+            found[name].append(statistics.median(figures))
     for name in names:
         with worker(name, endpoint) as fresh:
             found[name] += fresh.ask("snapshot")

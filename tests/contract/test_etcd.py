@@ -15,7 +15,7 @@ from etcd_server import FRESH, MISSING, EtcdProcess, free_port, installed, wait_
 
 from ocicat.errors import Compacted, Conflict, Refused, Unavailable, UserError
 from ocicat.store.base import Compare, Put
-from ocicat.store.etcd import kv
+from ocicat.store.etcd import client, kv
 from ocicat.store.etcd.client import Client
 from ocicat.store.lease import held
 from ocicat.store.open import open_store
@@ -130,6 +130,31 @@ def test_a_member_that_is_frozen_is_left(cluster):
                 return await store.get(key)
 
     play(cluster.url(timeout_s=1), scenario)
+
+
+def test_a_watch_on_a_member_that_is_frozen_goes_on_at_another(cluster, monkeypatch):
+    """Nothing but the pings of the connection can tell."""
+    sooner = [(name, 1000 if value in (5_000, 10_000) else value) for name, value in client._OPTIONS]
+    monkeypatch.setattr(client, "_OPTIONS", sooner)
+
+    async def scenario(store):
+        revision = await store.commit([], [Put("/w", b"0")])
+        async with aclosing(store.watch("/w", revision)) as watch:
+            await anext(watch)
+            endpoint = store._client._members[store._client._at].endpoint
+            frozen = next(member for member in cluster.members if member.endpoint == endpoint)
+            frozen.process.send_signal(signal.SIGSTOP)
+            try:
+                others = [member for member in cluster.members if member is not frozen]
+                other = await open_store(cluster.url(*others))
+                await insistently(other, "/w", b"1")
+                await other.close()
+                batch = await asyncio.wait_for(anext(watch), 15)
+                assert [event.value for event in batch.events] == [b"1"]
+            finally:
+                frozen.process.send_signal(signal.SIGCONT)
+
+    play(cluster.url(), scenario)
 
 
 def test_without_a_majority_the_error_says_so(cluster):

@@ -175,10 +175,11 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(kill_way):
     play(scenario, *kill_way)
 
 
-def test_interrupted_it_gives_the_sources_lock_back(kill_way):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_it_gives_the_sources_lock_back(kill_way, how):
     async def scenario(source, destination):
         copying = await begun(kill_way, source, destination)
-        copying.send_signal(signal.SIGINT)
+        copying.send_signal(how)
         copying.send_signal(signal.SIGCONT)
         _, told = copying.communicate(timeout=BOUND_S)
         assert copying.returncode == 130

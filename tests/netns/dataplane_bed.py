@@ -152,15 +152,16 @@ def endpoint(name, *addresses, profiles=("p",)):
     return Endpoint(f"/{name}", f"oci{name}", tuple(map(addr, addresses)), tuple(profiles))
 
 
-def reaches(fd, target, port=80, *, source=None):
+def reaches(fd, target, port=80, *, source=None, source_port=0):
     """Does TCP get an answer? A refusal is one: then nobody listens there, but the packet went both ways."""
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     with namespace.inside(fd):
         sock = socket.socket(family, socket.SOCK_STREAM)
     with sock:
         sock.settimeout(BLOCKED_S)
-        if source:
-            sock.bind((source, 0))
+        if source or source_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((source or "", source_port))
         try:
             sock.connect((target, port))
         except ConnectionRefusedError:
@@ -168,6 +169,39 @@ def reaches(fd, target, port=80, *, source=None):
         except OSError:
             return False
         return True
+
+
+def hears(fd, target, port):
+    """Does UDP get an answer? A refusal is one, as above; the kernel sends six of them at once and then one a second."""
+    with namespace.inside(fd):
+        sock = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        sock.settimeout(BLOCKED_S)
+        sock.connect((target, port))
+        try:
+            sock.send(b"?")
+            sock.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except (TimeoutError, PermissionError):
+            return False
+        return True
+
+
+def pings(fd, target):
+    command = [
+        "nsenter",
+        f"--net=/proc/{os.getpid()}/fd/{fd}",
+        "ping",
+        "-n",
+        "-q",
+        "-c",
+        "1",
+        "-W",
+        str(BLOCKED_S),
+        target,
+    ]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def wait_until(condition):

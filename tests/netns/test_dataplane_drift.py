@@ -46,10 +46,10 @@ def state(bed):
 @pytest.mark.parametrize(
     ("damage", "by", "what"),
     [
-        ("nft flush ruleset", "changed by nft (pid ", "chain forward"),
+        ("nft flush ruleset", "changed by nft (pid ", "chain forward-workload-out"),
         ("nft delete table inet ocicat", "changed by nft (pid ", "set workload-addrs4"),
-        ("nft flush chain inet ocicat forward", "changed by nft (pid ", "chain forward"),
-        ("nft insert rule inet ocicat forward drop", "changed by nft (pid ", "chain forward"),
+        ("nft flush chain inet ocicat forward-workload-out", "changed by nft (pid ", "chain forward-workload-out"),
+        ("nft insert rule inet ocicat forward-workload-out drop", "changed by nft (pid ", "chain forward-workload-out"),
         (
             'nft delete element inet ocicat from-workload { "ocia" }',
             "changed by nft (pid ",
@@ -93,21 +93,21 @@ def test_what_we_do_ourselves_is_no_drift(bed, plane):
     bed.detach(plane, "b")
     wait_until(lambda: "ocib" not in bed.interfaces())
     # A sign from another hand comes behind all that we did: when it is told, so would be ours.
-    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
-    assert drift(bed).what == ("chain forward",)
+    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
+    assert drift(bed).what == ("chain forward-workload-out",)
     assert [report for report in bed.reports if isinstance(report, Drift)] == [drift(bed)]
 
 
 def test_other_tables_and_routes_concern_nobody(bed, plane):
     bed.nft("-f", "-", text="table ip other {\nchain c { type filter hook forward priority 5; }\n}\n")
     bed.ip("route", "add", "10.99.0.0/16", "via", "10.0.0.2")
-    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
+    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
     assert len(drift(bed).by) == 1
     assert "other" in bed.nft("list", "ruleset")
 
 
 def test_whoever_fights_for_our_table_is_answered_once_a_second(bed, plane):
-    fight = "for i in $(seq 60); do nft insert rule inet ocicat forward drop; sleep 0.05; done"
+    fight = "for i in $(seq 60); do nft insert rule inet ocicat forward-workload-out drop; sleep 0.05; done"
     bed.run(bed.host, "bash", "-c", fight)
     wait_until(lambda: quiet(bed))
     assert 2 <= len([report for report in bed.reports if isinstance(report, Drift)]) <= 6
@@ -115,7 +115,7 @@ def test_whoever_fights_for_our_table_is_answered_once_a_second(bed, plane):
 
 def quiet(bed):
     """Every rule of the chain is one of ours: those have a comment."""
-    lines = bed.nft("list", "chain", "inet", "ocicat", "forward").splitlines()
+    lines = bed.nft("list", "chain", "inet", "ocicat", "forward-workload-out").splitlines()
     return all("comment" in line for line in lines if line.startswith("\t\t") and "type filter" not in line)
 
 
@@ -123,5 +123,5 @@ def test_the_watchman_survives_more_than_it_can_follow(bed, plane):
     """Two hundred thousand elements in somebody else's set: notifications are lost, and nothing is taken for drift."""
     elements = ", ".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(200_000))
     bed.nft("-f", "-", text=f"table ip big {{ set s {{ type ipv4_addr; elements = {{ {elements} }}; }}; }}")
-    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
-    assert "chain forward" in drift(bed).what
+    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
+    assert "chain forward-workload-out" in drift(bed).what

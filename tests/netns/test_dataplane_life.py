@@ -184,7 +184,9 @@ def test_a_rule_that_nft_refuses_closes_its_profile_and_no_other(bed):
     assert reaches(bed.outside, "10.65.0.4")
 
 
-@pytest.mark.parametrize("damage", ["flush ruleset", "flush chain inet ocicat workload", "delete table inet ocicat"])
+@pytest.mark.parametrize(
+    "damage", ["flush ruleset", "flush chain inet ocicat forward-workload-out", "delete table inet ocicat"]
+)
 def test_a_resync_mends_what_another_hand_broke(bed, damage):
     plane = running(bed, "a", "b")
     before = bed.nft("-s", "list", "ruleset")
@@ -198,7 +200,7 @@ def test_a_resync_mends_what_another_hand_broke(bed, damage):
 
 def test_a_rule_that_another_hand_added_to_our_chains_goes_at_resync(bed):
     plane = running(bed, "a", "b")
-    bed.nft("insert", "rule", "inet", "ocicat", "workload", "drop")
+    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
     assert not reaches(bed.containers["a"], B)
     plane.resync().result(10)
     assert reaches(bed.containers["a"], B)
@@ -206,7 +208,16 @@ def test_a_rule_that_another_hand_added_to_our_chains_goes_at_resync(bed):
 
 def test_a_set_of_another_type_under_our_name_leads_to_a_new_table(bed):
     bed.nft("-f", "-", text="table inet ocicat {\nmap to-workload { type mark : verdict; }\nchain x {\n}\n}\n")
-    running(bed, "a", "b")
+    plane = bed.plane()
+    assert "another version" in bed.problem("dataplane")
+    with pytest.raises(Unavailable, match="not in place yet"):
+        bed.attach(plane, "a", A)
+    plane.submit(batch(1, *STATE))
+    bed.wait(lambda r: r == Applied(1))
+    bed.attach(plane, "a", A)
+    bed.attach(plane, "b", B)
+    bed.wait_in_force(1, "a", "b")
+    bed.wait(lambda r: r == Problem("dataplane", ""))
     assert reaches(bed.containers["a"], B)
 
 
@@ -320,7 +331,11 @@ def test_unused_chains_go_when_there_is_nothing_else_to_do(bed):
     plane.submit((ProfileGone("p"), AddressSetGone("s:p"), EndpointGone("/a"), EndpointGone("/b"), Revision(2)))
     bed.wait(lambda r: r == Applied(2))
     wait_until(
-        lambda: not any(word in bed.nft("list", "table", "inet", "ocicat") for word in ("pi-", "in-", "s4-", "p-"))
+        lambda: (
+            not any(
+                word in bed.nft("list", "table", "inet", "ocicat") for word in ("pri-", "chain in-", "s4-", "set p-")
+            )
+        )
     )
 
 
@@ -360,7 +375,7 @@ def test_a_container_that_dies_without_a_word_can_be_detached_and_comes_back(bed
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("nft flush chain inet ocicat workload", ""),
+        ("nft flush chain inet ocicat forward-workload-out", ""),
         ("nft flush map inet ocicat to-workload", "not in to-workload"),
         ("nft flush set inet ocicat workload-addrs4", "not in workload-addrs4"),
         ("ip route flush proto 84", "no route"),

@@ -137,11 +137,14 @@ def test_without_any_profile_nothing_passes(bed, plane):
     assert not reaches(bed.containers["b"], OUTSIDE)
 
 
-def test_a_profile_that_does_not_exist_allows_nothing_and_the_next_one_decides(bed, plane):
+def test_a_profile_that_does_not_exist_denies_at_its_place(bed, plane):
     update(bed, plane, 2, endpoint("b", B, profiles=["missing"]))
     assert not a_reaches_b(bed)
     update(bed, plane, 3, endpoint("b", B, profiles=["missing", "p"]))
+    assert not a_reaches_b(bed)
+    update(bed, plane, 4, endpoint("b", B, profiles=["p", "missing"]))
     assert a_reaches_b(bed)
+    assert not reaches(bed.containers["c"], B)
 
 
 def test_a_profile_that_goes_and_comes_back(bed, plane):

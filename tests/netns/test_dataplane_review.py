@@ -325,7 +325,7 @@ def test_five_hundred_endpoints_come_and_go_and_leave_nothing(bed):
             plane.submit((EndpointGone(f"/{name}"), Revision(2 + round_)))
         wait_until(lambda: not any(name.startswith("oci") for name in bed.interfaces()))
         states.append((threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))))
-    wait_until(lambda: "in-" not in bed.nft("list", "table", "inet", "ocicat"))
+    wait_until(lambda: "chain in-" not in bed.nft("list", "table", "inet", "ocicat"))
     assert states[-1] <= (states[1][0], states[1][1] + 2)  # the reaper may hold some at the moment
     engine = plane._engine
     ledger = engine._ledger

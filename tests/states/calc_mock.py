@@ -16,8 +16,12 @@ class Picture:
     """All that a dataplane was asked for."""
 
     sets: dict = field(default_factory=dict)
+    port_sets: dict = field(default_factory=dict)
+    policies: dict = field(default_factory=dict)
     profiles: dict = field(default_factory=dict)
+    settings: wanted.HostSettings | None = None
     endpoints: dict = field(default_factory=dict)
+    host_endpoints: dict = field(default_factory=dict)
     blocks: dict = field(default_factory=dict)
 
 
@@ -36,6 +40,8 @@ class MockDataplane:
         if batch:
             assert isinstance(batch[-1], wanted.Revision), "a batch ends in its revision"
             assert self.in_sync, "nothing comes before everything has come"
+        interfaces = [found.interface for found in self.picture.endpoints.values()]
+        assert len(interfaces) == len(set(interfaces)), "two endpoints on one interface"
 
     @singledispatchmethod
     def _apply(self, message) -> None:
@@ -44,27 +50,53 @@ class MockDataplane:
     @_apply.register
     def _(self, message: wanted.AddressSet) -> None:
         self._once("set", message.set_id)
-        before = self.picture.sets.get(message.set_id)
-        assert before is None or message.added or message.removed, "no needless message"
+        added, removed = message.added | message.nets_added, message.removed | message.nets_removed
+        self._change(self.picture.sets, message.set_id, added, removed)
+        assert all(net.size > 1 for net in message.nets_added), "a prefix of one address is an address"
+
+    @_apply.register
+    def _(self, message: wanted.PortSet) -> None:
+        self._once("set", message.set_id)
+        self._change(self.picture.port_sets, message.set_id, message.added, message.removed)
+
+    def _change(self, sets, set_id, added, removed) -> None:
+        before = sets.get(set_id)
+        assert before is None or added or removed, "no needless message"
         before = before or set()
-        assert not message.added & before, "added what was there"
-        assert message.removed <= before, "removed what was not there"
-        self.picture.sets[message.set_id] = before - message.removed | message.added
+        assert not added & before, "added what was there"
+        assert removed <= before, "removed what was not there"
+        sets[set_id] = before - removed | added
 
     @_apply.register
     def _(self, message: wanted.AddressSetGone) -> None:
-        self._once("set", message.set_id)
-        users = [name for name, rules in self.picture.profiles.items() if message.set_id in named_sets(rules)]
-        assert not users, f"{message.set_id} is still named by {users}"
-        del self.picture.sets[message.set_id]
+        self._set_gone(self.picture.sets, message.set_id)
+
+    @_apply.register
+    def _(self, message: wanted.PortSetGone) -> None:
+        self._set_gone(self.picture.port_sets, message.set_id)
+
+    def _set_gone(self, sets, set_id) -> None:
+        self._once("set", set_id)
+        owners = {**self.picture.profiles, **self.picture.policies}
+        users = [name for name, rules in owners.items() if set_id in {*named_sets(rules), *named_port_sets(rules)}]
+        assert not users, f"{set_id} is still named by {users}"
+        del sets[set_id]
 
     @_apply.register
     def _(self, message: wanted.ProfileRules) -> None:
-        self._once("profile", message.name)
-        assert self.picture.profiles.get(message.name) != message, "no needless message"
-        assert named_sets(message) <= self.picture.sets.keys(), "rules name an unknown set"
         assert message.name not in self._missing, "an endpoint came before its profile"
-        self.picture.profiles[message.name] = message
+        self._rules("profile", self.picture.profiles, message.name, message)
+
+    @_apply.register
+    def _(self, message: wanted.PolicyRules) -> None:
+        self._rules("policy", self.picture.policies, message.policy_id, message)
+
+    def _rules(self, kind, owners, name, message) -> None:
+        self._once(kind, name)
+        assert owners.get(name) != message, "no needless message"
+        assert named_sets(message) <= self.picture.sets.keys(), "rules name an unknown set"
+        assert named_port_sets(message) <= self.picture.port_sets.keys(), "rules name an unknown set of ports"
+        owners[name] = message
 
     @_apply.register
     def _(self, message: wanted.ProfileGone) -> None:
@@ -72,16 +104,44 @@ class MockDataplane:
         del self.picture.profiles[message.name]
 
     @_apply.register
+    def _(self, message: wanted.PolicyGone) -> None:
+        self._once("policy", message.policy_id)
+        endpoints = (*self.picture.endpoints.values(), *self.picture.host_endpoints.values())
+        users = [found.key for found in endpoints if message.policy_id in named_policies(found)]
+        assert not users, f"{message.policy_id} is still named by {users}"
+        del self.picture.policies[message.policy_id]
+
+    @_apply.register
+    def _(self, message: wanted.HostSettings) -> None:
+        self._once("settings", None)
+        assert self.picture.settings != message, "no needless message"
+        self.picture.settings = message
+
+    @_apply.register
     def _(self, message: wanted.Endpoint) -> None:
         self._once("endpoint", message.key)
-        assert self.picture.endpoints.get(message.key) != message, "no needless message"
+        self._endpoint(self.picture.endpoints, message.key, message)
+
+    @_apply.register
+    def _(self, message: wanted.HostEndpoint) -> None:
+        self._once("host endpoint", message.interface)
+        self._endpoint(self.picture.host_endpoints, message.interface, message)
+
+    def _endpoint(self, endpoints, name, message) -> None:
+        assert endpoints.get(name) != message, "no needless message"
+        assert named_policies(message) <= self.picture.policies.keys(), "an endpoint came before its policy"
         self._missing.update(set(message.profiles) - self.picture.profiles.keys())
-        self.picture.endpoints[message.key] = message
+        endpoints[name] = message
 
     @_apply.register
     def _(self, message: wanted.EndpointGone) -> None:
         self._once("endpoint", message.key)
         del self.picture.endpoints[message.key]
+
+    @_apply.register
+    def _(self, message: wanted.HostEndpointGone) -> None:
+        self._once("host endpoint", message.interface)
+        del self.picture.host_endpoints[message.interface]
 
     @_apply.register
     def _(self, message: wanted.RemoteBlock | wanted.LocalBlock) -> None:
@@ -109,6 +169,29 @@ class MockDataplane:
         self._named.add((kind, name))
 
 
-def named_sets(rules: wanted.ProfileRules) -> set[str]:
-    sides = [side for rule in (*rules.ingress, *rules.egress) for side in (rule.source, rule.destination)]
-    return {set_id for side in sides for set_id in side.sets}
+def named_sets(rules) -> set[str]:
+    return {set_id for side in _sides(rules) for set_id in (*side.sets, *side.not_sets)}
+
+
+def named_port_sets(rules) -> set[str]:
+    return {set_id for side in _sides(rules) for set_id in (*side.named, *side.not_named)}
+
+
+def _sides(rules):
+    return [side for rule in (*rules.ingress, *rules.egress) for side in (rule.source, rule.destination)]
+
+
+def named_policies(endpoint) -> set[str]:
+    lists = [getattr(endpoint, name) for name in LISTS if hasattr(endpoint, name)]
+    return {policy for tiers in lists for tier in tiers for policy in tier.policies}
+
+
+LISTS = (
+    "ingress",
+    "egress",
+    "forward_ingress",
+    "forward_egress",
+    "untracked_ingress",
+    "untracked_egress",
+    "pre_dnat",
+)

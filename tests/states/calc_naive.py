@@ -1,76 +1,283 @@
-"""The whole answer computed from the whole datastore by plain loops: slow, and nothing to go wrong in it."""
+"""The whole answer computed from the whole datastore by plain loops: slow, and nothing to go wrong in it.
+
+It stands on `policy.resolve`, which reads a whole cluster at once, and shares nothing with the graph but the readers' word on which
+objects can be read, and the translation of single rules.
+"""
 
 from __future__ import annotations
 
-from functools import partial
-
-from calc_mock import Picture, named_sets
+from calc_mock import Picture, named_port_sets, named_sets
 from calc_world import HOST, Content
 
 from ocicat.calc import records
-from ocicat.calc.rules import resolve
+from ocicat.calc.rules import wanted_rules
 from ocicat.errors import UserError
 from ocicat.model import keys, wanted
+from ocicat.model.base import replace
+from ocicat.model.codec import decode_json
+from ocicat.model.net import Cidr
+from ocicat.model.v3.endpoints import NetworkSet, WorkloadEndpoint
+from ocicat.model.v3.kinds import KINDS
+from ocicat.policy import endpoints as resolving
+from ocicat.policy import resolve
+from ocicat.policy.endpoints import EVERY_INTERFACE
+from ocicat.policy.settings import Settings
+
+LISTS = {
+    "ingress": ("normal", "Ingress"),
+    "egress": ("normal", "Egress"),
+    "forward_ingress": ("forward", "Ingress"),
+    "forward_egress": ("forward", "Egress"),
+    "untracked_ingress": ("untracked", "Ingress"),
+    "untracked_egress": ("untracked", "Egress"),
+    "pre_dnat": ("pre-dnat", "Ingress"),
+}
+USED = (
+    "WorkloadEndpoint",
+    "HostEndpoint",
+    "NetworkSet",
+    "GlobalNetworkSet",
+    "Profile",
+    "Tier",
+    "NetworkPolicy",
+    "GlobalNetworkPolicy",
+    "FelixConfiguration",
+    "Node",
+)
+EVERYTHING_ALLOWED = Settings(source_spoofing=True, floating_addresses=True)
+LINK_LOCAL = {Cidr.parse("fe80::/64"), Cidr.parse("::/128")}
 
 
-def picture_of(content: Content) -> tuple[Picture, set[str]]:
-    """What `HOST` should be asked for, and the keys that have a problem."""
-    problems: set[str] = set()
-    endpoints = _read(content, keys.WORKLOADS, partial(records.read_endpoint, HOST), problems)
-    profiles = {
-        keys.name_of(key): spec for key, spec in _read(content, keys.PROFILES, records.read_profile, problems).items()
-    }
-    nodes = {keys.name_of(key): found for key, found in _read(content, keys.NODES, records.read_node, problems).items()}
-    blocks = _read(content, keys.BLOCKS, records.read_block, problems).values()
-
-    picture = Picture()
-    selectors = {}
-    for key, found in endpoints.items():
-        if found.interface is not None:
-            picture.endpoints[key] = wanted.Endpoint(key, found.interface, found.addresses, found.profiles)
-    for name in {name for found in picture.endpoints.values() for name in found.profiles} & profiles.keys():
-        picture.profiles[name], named = _rules(name, profiles[name])
-        selectors.update(named)
-        if any(rule.problem for rule in (*picture.profiles[name].ingress, *picture.profiles[name].egress)):
-            problems.add(keys.profile(name))
-    for set_id, selector in selectors.items():
-        matching = [found for found in endpoints.values() if selector.matches(_labels(found, profiles))]
-        picture.sets[set_id] = {address for found in matching for address in found.addresses}
-    picture.blocks.update(_routes(blocks, nodes))
-    assert set(selectors) == {set_id for rules in picture.profiles.values() for set_id in named_sets(rules)}
-    return picture, problems
+def picture_of(content: Content, interfaces=()) -> tuple[Picture, set[str]]:
+    """What `HOST` should be asked for, and the keys that have a problem. `interfaces`: what the agent has found."""
+    return _Naive(content, interfaces).answer()
 
 
-def _read(content, prefix, read, problems):
-    found = {}
-    for key, value in content.items():
-        if key.startswith(prefix):
+class _Naive:
+    def __init__(self, content: Content, interfaces) -> None:
+        self.content = content
+        self.problems: set[str] = set()
+        self.resources = self._read()
+        self.cluster = resolve(self.resources.values(), interfaces=interfaces)
+        self.labels = {
+            one.metadata.name: one.spec.labels_to_apply for one in self.resources.values() if one.kind == "Profile"
+        }
+        self.picture = Picture()
+
+    def answer(self) -> tuple[Picture, set[str]]:
+        self.peers = list(self._peers())
+        self._endpoints()
+        self._host_endpoints()
+        self._rules()
+        self._sets()
+        self.picture.settings = self._settings()
+        self.picture.blocks.update(self._routes())
+        self._problems()
+        return self.picture, self.problems
+
+    # --- reading -------------------------------------------------------------------------------------------------------
+
+    def _read(self):
+        found = {}
+        for key, value in self.content.items():
+            kind = next((KINDS[name] for name in USED if key.startswith(KINDS[name].prefix())), None)
+            if kind is None:
+                continue
+            namespace, _, name = key.removeprefix(kind.prefix()).rpartition("/")
             try:
-                found[key] = read(key, value)
+                resource = decode_json(kind.type, value)
+                metadata = replace(resource.metadata, name=name, namespace=namespace)
+                found[key] = replace(resource, metadata=metadata)
+                self._check(key, value, found[key])
             except (UserError, ValueError, RecursionError):
-                problems.add(key)
-    return found
+                self.problems.add(key)
+                found.pop(key, None)
+        return found
 
+    def _check(self, key, value, resource) -> None:
+        """What the graph's readers refuse beside what policy does: ranges of addresses, names that no interface has."""
+        if isinstance(resource, WorkloadEndpoint):
+            records.endpoint_record(HOST, resource, EVERYTHING_ALLOWED)
+        elif resource.kind == "HostEndpoint":
+            records.read_host_endpoint(HOST, key, value)
+        elif resource.kind == "Node":
+            records.read_node(key, value)
 
-def _rules(name, spec):
-    ingress, egress = [resolve(rule) for rule in spec.ingress], [resolve(rule) for rule in spec.egress]
-    rules = wanted.ProfileRules(name, tuple(rule for rule, _ in ingress), tuple(rule for rule, _ in egress))
-    return rules, {selector.uid: selector for _, named in (*ingress, *egress) for selector in named}
+    # --- endpoints -----------------------------------------------------------------------------------------------------
 
+    def _peers(self):
+        """(key, peer, its addresses and prefixes, host, the resolved endpoint)"""
+        for key, one in self.resources.items():
+            try:
+                if one.kind == "WorkloadEndpoint":
+                    found = resolving.workload(one, self.labels, self.cluster.settings_at(one.spec.node))
+                elif one.kind == "HostEndpoint":
+                    found = resolving.host_endpoint(one, self.labels)
+                elif one.kind in ("NetworkSet", "GlobalNetworkSet"):
+                    yield key, self._set_labels(one), (), set(self._nets(key, one.spec.nets)), None
+                    continue
+                else:
+                    continue
+            except UserError:
+                continue
+            yield key, found.peer.labels, found.peer.ports, set(found.addresses), found
 
-def _labels(endpoint, profiles):
-    labels = dict(endpoint.labels)
-    for name in endpoint.profiles:
-        for label, value in profiles[name].labels_to_apply.items() if name in profiles else ():
-            labels.setdefault(label, value)
-    return labels
+    def _set_labels(self, resource):
+        if isinstance(resource, NetworkSet):
+            return resolving.network_set(resource, self.labels).labels
+        return resource.metadata.labels
 
+    def _nets(self, key, texts):
+        for text in texts:
+            try:
+                (net,) = resolving.nets([text])
+            except UserError:
+                self.problems.add(key)
+            else:
+                yield net.address if net.size == 1 else net
 
-def _routes(blocks, nodes):
-    for block in blocks:
-        if block.host == HOST:
-            yield block.cidr, wanted.LocalBlock(block.cidr)
-        elif block.host in nodes:
-            for address in nodes[block.host].addresses:
-                if address.family == block.cidr.family:
-                    yield block.cidr, wanted.RemoteBlock(block.cidr, address)
+    def _local(self):
+        return [(key, found) for key, _, _, _, found in self.peers if found and found.host == HOST]
+
+    def _lists(self, endpoint, names):
+        return {name: self._tiers(endpoint, *LISTS[name]) for name in names}
+
+    def _tiers(self, endpoint, hook, direction):
+        return tuple(
+            wanted.Tier(
+                one.tier.name,
+                one.tier.default_action if hook in ("normal", "forward") else "Pass",
+                tuple(self._policy_key(policy) for policy, _ in one.policies),
+            )
+            for one in self.cluster.enforced.applying(endpoint, hook, direction)
+        )
+
+    @staticmethod
+    def _policy_key(policy):
+        return KINDS[policy.kind].key(policy.name, policy.namespace)
+
+    def _endpoints(self) -> None:
+        for (host, interface), found in self.cluster.workloads.items():
+            if host == HOST:
+                key = keys.workload(found.namespace, found.name)
+                own = {address.cidr() for address in found.addresses}
+                self.picture.endpoints[key] = wanted.Endpoint(
+                    key=key,
+                    interface=interface,
+                    addresses=tuple(dict.fromkeys(found.addresses)),
+                    profiles=tuple(dict.fromkeys(found.profiles)),
+                    sources=tuple(dict.fromkeys(net for net in found.sources if net not in own | LINK_LOCAL)),
+                    **self._lists(found, ("ingress", "egress")),
+                )
+
+    def _host_endpoints(self) -> None:
+        known = [name for host, name in self.cluster.interfaces if host == HOST]
+        named = [found.interface for found in self.cluster.host_endpoints.get(HOST, ()) if found.interface]
+        for interface in {*known, *named}:
+            found = self.cluster.host_endpoint(HOST, interface, every=interface == EVERY_INTERFACE)
+            if found is None:
+                continue
+            key = KINDS["HostEndpoint"].key(found.name)
+            lists = self._lists(found, LISTS)
+            if interface == EVERY_INTERFACE and lists["untracked_ingress"] + lists["untracked_egress"]:
+                lists["untracked_ingress"] = lists["untracked_egress"] = ()
+                self.problems.add(key)
+            profiles = tuple(dict.fromkeys(found.profiles))
+            self.picture.host_endpoints[interface] = wanted.HostEndpoint(key, interface, profiles, **lists)
+
+    # --- rules and sets ------------------------------------------------------------------------------------------------
+
+    def _rules(self) -> None:
+        self.wanted_sets = {}
+        local = self._local()
+        for policy in self.cluster.enforced.policies:
+            if any(policy.selector.matches(found.peer.labels) for _, found in local):
+                self._add_policy(self._policy_key(policy), policy)
+        for name in {name for _, found in local for name in found.profiles} & self.cluster.profiles.keys():
+            profile = self.cluster.profiles[name]
+            self.picture.profiles[name] = wanted.ProfileRules(
+                name, wanted_rules(profile.ingress, self.wanted_sets), wanted_rules(profile.egress, self.wanted_sets)
+            )
+            self._note(keys.profile(name), self.picture.profiles[name])
+
+    def _add_policy(self, key, policy) -> None:
+        ingress = wanted_rules(policy.ingress or (), self.wanted_sets)
+        self.picture.policies[key] = wanted.PolicyRules(
+            key, ingress, wanted_rules(policy.egress or (), self.wanted_sets)
+        )
+        self._note(key, self.picture.policies[key])
+
+    def _note(self, key, rules) -> None:
+        if any(rule.problem for rule in (*rules.ingress, *rules.egress)):
+            self.problems.add(key)
+
+    def _sets(self) -> None:
+        for set_id, one in self.wanted_sets.items():
+            matching = [peer for peer in self.peers if one.selector.matches(peer[1])]
+            if one.port:
+                self.picture.port_sets[set_id] = {
+                    (address, port.protocol, port.port)
+                    for _, _, ports, addresses, _ in matching
+                    for address in addresses
+                    for port in ports
+                    if (port.name, port.protocol) == (one.port, one.protocol)
+                }
+            else:
+                self.picture.sets[set_id] = {member for _, _, _, addresses, _ in matching for member in addresses}
+        owners = (*self.picture.profiles.values(), *self.picture.policies.values())
+        assert self.picture.sets.keys() == {set_id for rules in owners for set_id in named_sets(rules)}
+        assert self.picture.port_sets.keys() == {set_id for rules in owners for set_id in named_port_sets(rules)}
+
+    # --- the rest ------------------------------------------------------------------------------------------------------
+
+    def _settings(self):
+        found = self.cluster.settings_at(HOST)
+        objects = [self.resources.get(KINDS["FelixConfiguration"].key(name)) for name in (f"node.{HOST}", "default")]
+        prefix = next((one.spec.log_prefix for one in objects if one and one.spec.log_prefix), "calico-packet")
+        return wanted.HostSettings(
+            failsafe_inbound=tuple(wanted.OpenPort(one.protocol, one.port, one.net) for one in found.failsafe_inbound),
+            failsafe_outbound=tuple(
+                wanted.OpenPort(one.protocol, one.port, one.net) for one in found.failsafe_outbound
+            ),
+            endpoint_to_host=found.endpoint_to_host,
+            vxlan_port=found.vxlan_port,
+            vxlan_from_workloads=found.vxlan_from_workloads,
+            ipip_from_workloads=found.ipip_from_workloads,
+            log_prefix=prefix,
+        )
+
+    def _routes(self):
+        nodes = {
+            keys.name_of(key): records.read_node(key, self.content[key])
+            for key, one in self.resources.items()
+            if one.kind == "Node"
+        }
+        for block in self._blocks():
+            if block.host == HOST:
+                yield block.cidr, wanted.LocalBlock(block.cidr)
+            elif block.host in nodes:
+                for address in nodes[block.host].addresses:
+                    if address.family == block.cidr.family:
+                        yield block.cidr, wanted.RemoteBlock(block.cidr, address)
+
+    def _blocks(self):
+        for key, value in self.content.items():
+            if key.startswith(keys.BLOCKS):
+                try:
+                    yield records.read_block(key, value)
+                except (UserError, ValueError, RecursionError):
+                    self.problems.add(key)
+
+    def _problems(self) -> None:
+        """What resolving has told. Rules that nobody here uses, and what concerns other hosts only, the graph does not tell."""
+        for problem in self.cluster.problems:
+            kind, _, rest = problem.subject.partition("/")
+            namespace, _, name = rest.rpartition("/")
+            key = KINDS[kind].key(name, namespace)
+            resource = self.resources[key]
+            elsewhere = kind in ("WorkloadEndpoint", "HostEndpoint") and resource.spec.node != HOST
+            of_others = problem.text.startswith(("not in force: WorkloadEndpoint", "doNotTrack")) and elsewhere
+            of_node = kind == "Node" and name != HOST
+            of_rules = "denies whatever" in problem.text or problem.text.startswith("doNotTrack")
+            if not (of_others or of_node or of_rules):
+                self.problems.add(key)

@@ -6,6 +6,7 @@ import json
 
 from ocicat.model import keys
 from ocicat.model.net import Cidr
+from ocicat.model.v3.kinds import KINDS
 
 HOST = "host1"
 
@@ -13,15 +14,54 @@ KeyValue = tuple[str, bytes]
 Content = dict[str, bytes]
 
 
-def endpoint(name, *addresses, node=HOST, profiles=(), labels=None, interface=None) -> KeyValue:
+def endpoint(
+    name, *addresses, node=HOST, profiles=(), labels=None, interface=None, namespace="default", **fields
+) -> KeyValue:
+    """`fields`: of the specification, by their JSON names."""
     spec = {
         "orchestrator": "mesos",
         "node": node,
         "ipNetworks": list(addresses),
         "profiles": list(profiles),
         "interfaceName": f"oci{name}" if interface is None else interface,
+        **fields,
     }
-    return _object(keys.workload("default", name), "WorkloadEndpoint", name, spec, labels=labels or {})
+    key = keys.workload(namespace, name)
+    return _object(key, "WorkloadEndpoint", name, spec, namespace=namespace, labels=labels or {})
+
+
+def host_endpoint(name, interface="", *addresses, node=HOST, profiles=(), labels=None, **fields) -> KeyValue:
+    spec = {
+        "node": node,
+        "interfaceName": interface,
+        "expectedIPs": list(addresses),
+        "profiles": list(profiles),
+        **fields,
+    }
+    return _object(_key("HostEndpoint", name), "HostEndpoint", name, spec, labels=labels or {})
+
+
+def network_set(name, *nets, labels=None, namespace="default") -> KeyValue:
+    """In no namespace: a global one."""
+    kind = "NetworkSet" if namespace else "GlobalNetworkSet"
+    metadata = {"namespace": namespace} if namespace else {}
+    return _object(_key(kind, name, namespace), kind, name, {"nets": list(nets)}, labels=labels or {}, **metadata)
+
+
+def tier(name, order=None, action="Deny") -> KeyValue:
+    return _object(_key("Tier", name), "Tier", name, {"order": order, "defaultAction": action})
+
+
+def policy(name, selector="", *ingress, egress=(), namespace="default", **fields) -> KeyValue:
+    """In no namespace: a global one."""
+    kind = "NetworkPolicy" if namespace else "GlobalNetworkPolicy"
+    metadata = {"namespace": namespace} if namespace else {}
+    spec = {"selector": selector, "ingress": list(ingress), "egress": list(egress), **fields}
+    return _object(_key(kind, name, namespace), kind, name, spec, **metadata)
+
+
+def configuration(name="default", **fields) -> KeyValue:
+    return _object(_key("FelixConfiguration", name), "FelixConfiguration", name, fields)
 
 
 def profile(name, *ingress, egress=(), labels=None) -> KeyValue:
@@ -34,8 +74,11 @@ def allow(selector="", **fields) -> dict[str, object]:
     return {"action": "Allow", "source": {"selector": selector}, **fields}
 
 
-def node(name, ipv4="", ipv6="") -> KeyValue:
-    return _object(keys.node(name), "Node", name, {"bgp": {"ipv4Address": ipv4, "ipv6Address": ipv6}})
+def node(name, ipv4="", ipv6="", **interfaces) -> KeyValue:
+    """`interfaces`: name=address."""
+    listed = [{"name": name, "addresses": [address]} for name, address in interfaces.items()]
+    spec = {"bgp": {"ipv4Address": ipv4, "ipv6Address": ipv6}, "interfaces": listed}
+    return _object(keys.node(name), "Node", name, spec)
 
 
 def block(cidr, host, *, deleted=False) -> KeyValue:
@@ -48,6 +91,10 @@ def block(cidr, host, *, deleted=False) -> KeyValue:
         "deleted": deleted,
     }
     return keys.block(Cidr.parse(cidr)), json.dumps(value).encode()
+
+
+def _key(kind, name, namespace="") -> str:
+    return KINDS[kind].key(name, namespace)
 
 
 def _object(key, kind, name, spec, **metadata) -> KeyValue:

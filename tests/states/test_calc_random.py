@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from calc_mock import MockDataplane
-from calc_naive import picture_of
-from calc_world import HOST, allow, block, endpoint, node, profile
-from hypothesis import given, settings
+from calc_naive import USED, picture_of
+from calc_world import (
+    HOST,
+    block,
+    configuration,
+    endpoint,
+    host_endpoint,
+    network_set,
+    node,
+    policy,
+    profile,
+    tier,
+)
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocicat.calc import Graph
 from ocicat.model import keys
+from ocicat.model.net import Addr
+from ocicat.model.v3.kinds import KINDS
+from ocicat.policy import HostInterface
 
 FLUSH = ("", None)
+INTERFACES = "interfaces"
 SELECTORS = [
     "group == 'a'",
     "group != 'a'",
@@ -22,26 +37,143 @@ SELECTORS = [
     "",
     "role ==",
     "!has(group) || role == 'x'",
+    "global()",
 ]
 
 names = st.sampled_from(["a", "b", "c"])
-hosts = st.sampled_from([HOST, "host2", "host3"])
+hosts = st.sampled_from([HOST, HOST, "host2"])
 labels = st.dictionaries(st.sampled_from(["group", "role"]), st.sampled_from(["a", "b", "x"]), max_size=2)
-addresses = st.lists(st.sampled_from(["10.0.0.1/32", "10.0.0.2/32", "fd00::1/128", "10.0.0.0/24"]), max_size=2)
-rules = st.lists(st.builds(allow, st.sampled_from(SELECTORS), ipVersion=st.sampled_from([None, 4, 5])), max_size=3)
+addresses = st.sampled_from(
+    [["10.0.0.1/32"], ["10.0.0.2/32"], ["10.0.0.1/32", "fd00::1"], ["fd00::1/128"], [], ["10.0.0.0/24"]]
+)
+ports = st.lists(
+    st.builds(
+        lambda name, protocol, port: {"name": name, "protocol": protocol, "port": port},
+        st.sampled_from(["http", "dns"]),
+        st.sampled_from(["TCP", "UDP"]),
+        st.sampled_from([80, 81]),
+    ),
+    max_size=2,
+)
+sides = st.fixed_dictionaries(
+    {},
+    optional={
+        "selector": st.sampled_from(SELECTORS),
+        "notSelector": st.sampled_from(SELECTORS),
+        "namespaceSelector": st.sampled_from(["all()", "global()", "has(team)"]),
+        "nets": st.lists(st.sampled_from(["10.0.0.0/8", "fd00::/64", "10.0.0.1/32"]), max_size=2),
+        "ports": st.lists(st.sampled_from([80, "1:9", "http", "dns"]), max_size=2),
+        "notPorts": st.lists(st.sampled_from([81, "http"]), max_size=1),
+    },
+)
+rules = st.lists(
+    st.builds(
+        lambda action, protocol, version, source, destination: {
+            "action": action,
+            "protocol": protocol,
+            "ipVersion": version,
+            "source": source,
+            "destination": destination,
+        },
+        st.sampled_from(["Allow", "Deny", "Pass", "Log"]),
+        st.sampled_from([None, "TCP", "UDP", "ICMP"]),
+        st.sampled_from([None, 4, 5]),
+        sides,
+        sides,
+    ),
+    max_size=3,
+)
+namespaces = st.sampled_from(["default", "prod"])
 endpoints = st.builds(
     lambda name, addresses, **fields: endpoint(name, *addresses, **fields),
     st.sampled_from(["e1", "e2", "e3", "e4"]),
     addresses,
     node=hosts,
-    profiles=st.lists(names, max_size=3),
+    profiles=st.lists(st.one_of(names, st.just("projectcalico-default-allow")), max_size=3),
     labels=labels,
+    namespace=namespaces,
+    interface=st.sampled_from([None, "eth0", "ocie1"]),
+    ports=ports,
+    allowSpoofedSourcePrefixes=st.sampled_from([[], [], ["10.9.0.0/16"]]),
+    ipNATs=st.sampled_from([[], [], [{"internalIP": "10.0.0.1", "externalIP": "192.0.2.1"}]]),
 )
 profiles = st.builds(
-    lambda name, rules, **fields: profile(name, *rules, **fields), names, rules, egress=rules, labels=labels
+    lambda name, rules, **fields: profile(name, *rules, **fields),
+    st.one_of(names, st.sampled_from(["kns.prod", "projectcalico-default-allow"])),
+    rules,
+    egress=rules,
+    labels=st.one_of(labels, st.just({"pcns.team": "t"})),
+)
+host_endpoints = st.builds(
+    lambda name, interface, addresses, **fields: host_endpoint(name, interface, *addresses, **fields),
+    names,
+    st.sampled_from(["", "eth0", "eth1", "*", "ocie1"]),
+    st.lists(st.sampled_from(["192.168.0.1", "192.168.0.9", "nonsense"]), max_size=2),
+    node=hosts,
+    profiles=st.lists(names, max_size=2),
+    labels=labels,
+    ports=ports,
+)
+network_sets = st.builds(
+    lambda name, nets, **fields: network_set(name, *nets, **fields),
+    names,
+    st.lists(st.sampled_from(["10.0.0.1/32", "10.0.0.0/24", "fd00::/64", "0.0.0.0/0", "x"]), max_size=3),
+    labels=labels,
+    namespace=st.sampled_from(["", "default", "prod"]),
+)
+tiers = st.builds(
+    tier,
+    st.sampled_from(["first", "second", "default"]),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from(["Deny", "Pass", None]),
+)
+policies = st.builds(
+    lambda name, selector, rules, **fields: policy(name, selector, *rules, **fields),
+    names,
+    st.sampled_from(SELECTORS),
+    rules,
+    egress=rules,
+    namespace=st.sampled_from(["", "default", "prod"]),
+    tier=st.sampled_from(["default", "first", "second"]),
+    order=st.sampled_from([None, 1, 2]),
+    types=st.sampled_from([["Ingress"], ["Egress"], ["Ingress", "Egress"], []]),
+)
+global_policies = st.builds(
+    lambda name, selector, rules, hook, **fields: policy(name, selector, *rules, namespace="", **hook, **fields),
+    names,
+    st.sampled_from(SELECTORS),
+    rules,
+    st.sampled_from(
+        [
+            {"applyOnForward": True},
+            {"applyOnForward": True, "preDNAT": True},
+            {"applyOnForward": True, "doNotTrack": True},
+            {"namespaceSelector": "has(team)"},
+        ]
+    ),
+    order=st.sampled_from([None, 1]),
+)
+configurations = st.builds(
+    lambda name, fields: configuration(name, **fields),
+    st.sampled_from(["default", f"node.{HOST}", "node.host2", "other"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "workloadSourceSpoofing": st.sampled_from(["Any", "Disabled"]),
+            "floatingIPs": st.sampled_from(["Enabled", "Disabled"]),
+            "interfacePrefix": st.sampled_from(["oci", "eth,oci"]),
+            "logPrefix": st.sampled_from(["x", "y"]),
+            "defaultEndpointToHostAction": st.sampled_from(["ACCEPT", "Return"]),
+            "failsafeInboundHostPorts": st.sampled_from([[], [{"protocol": "TCP", "port": 22}], [{"protocol": "x"}]]),
+        },
+    ),
 )
 nodes = st.builds(
-    node, hosts, st.sampled_from(["", "192.168.0.1/24", "192.168.0.2", "x"]), st.sampled_from(["", "fd01::1"])
+    lambda name, ipv4, ipv6, interfaces: node(name, ipv4, ipv6, **interfaces),
+    hosts,
+    st.sampled_from(["", "192.168.0.1/24", "192.168.0.2", "x"]),
+    st.sampled_from(["", "fd01::1"]),
+    st.sampled_from([{}, {"eth1": "192.168.0.9"}, {"eth0": "nonsense"}]),
 )
 blocks = st.builds(
     block,
@@ -50,31 +182,54 @@ blocks = st.builds(
     deleted=st.booleans(),
 )
 
-puts = st.one_of(endpoints, profiles, nodes, blocks)
+puts = st.one_of(
+    endpoints,
+    profiles,
+    nodes,
+    blocks,
+    policies,
+    global_policies,
+    tiers,
+    network_sets,
+    host_endpoints,
+    configurations,
+)
 deletes = puts.map(lambda put: (put[0], None))
 garbage = st.tuples(puts, st.binary(max_size=8)).map(lambda pair: (pair[0][0], pair[1]))
 truncated = st.tuples(puts, st.integers(0, 200)).map(lambda pair: (pair[0][0], pair[0][1][: pair[1]]))
-histories = st.lists(
-    st.one_of(puts, puts, endpoints, profiles, deletes, garbage, truncated, st.just(FLUSH)), max_size=40
+found = st.sampled_from([(), (HostInterface(HOST, "eth0", (Addr.parse("192.168.0.1"),)),)])
+interfaces = found.map(lambda those: (INTERFACES, those))
+changes = st.lists(
+    st.one_of(puts, puts, endpoints, policies, deletes, garbage, truncated, interfaces, st.just(FLUSH)), max_size=25
 )
+worlds = st.lists(
+    st.tuples(endpoints, endpoints, profiles, policies, global_policies, tiers, network_sets, host_endpoints),
+    max_size=3,
+).map(lambda rounds: [put for puts in rounds for put in puts])
 
 
-@settings(max_examples=250, deadline=None)
-@given(histories)
-def test_any_history_ends_in_the_picture_of_its_content(history):
-    graph, dataplane, content = Graph(HOST), MockDataplane(), {}
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds, changes)
+def test_any_history_ends_in_the_picture_of_its_content(world, changes):
+    graph, dataplane, content, interfaces = Graph(HOST), MockDataplane(), {}, ()
     graph.in_sync()
-    for revision, (key, value) in enumerate([*history, FLUSH], start=1):
+    for revision, (key, value) in enumerate([*world, FLUSH, *changes, FLUSH], start=1):
         if not key:
             dataplane.apply(graph.flush(revision))
-            assert (dataplane.picture, graph.problems().keys()) == picture_of(content)
+            assert (dataplane.picture, graph.problems().keys()) == picture_of(content, interfaces)
+        elif key == INTERFACES:
+            interfaces = value
+            graph.interfaces(interfaces)
         else:
             graph.update(key, value)
             content = {known: held for known, held in {**content, key: value}.items() if held is not None}
 
 
+PREFIXES = [*(KINDS[kind].prefix() for kind in USED), keys.BLOCKS]
+
+
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from([keys.WORKLOADS, keys.PROFILES, keys.NODES, keys.BLOCKS]), st.text(max_size=20), st.binary())
+@given(st.sampled_from(PREFIXES), st.text(max_size=20), st.binary())
 def test_no_key_and_no_bytes_raise(prefix, rest, value):
     graph = Graph(HOST)
     graph.update(prefix + rest, value)

@@ -6,14 +6,14 @@ from itertools import count
 
 import pytest
 from calc_expand import EXPANDERS
-from calc_mock import MockDataplane, named_sets
+from calc_mock import LISTS, MockDataplane, named_sets
 from calc_naive import picture_of
-from calc_states import SEQUENCES, State
+from calc_states import SEQUENCES, State, key_of
 from calc_world import HOST
 
 from ocicat.calc import Graph
-from ocicat.model.keys import workload
-from ocicat.model.wanted import InSync, LocalBlock, Revision
+from ocicat.model.keys import RESOURCES
+from ocicat.model.wanted import HostSettings, InSync, LocalBlock, Revision
 from ocicat.selector import parse
 
 STATES = {state.name: state for states in SEQUENCES.values() for state in states}
@@ -70,6 +70,7 @@ def in_sync_at_the_end(run: Run, steps) -> None:
 
 def flush_after_each_update(run: Run, steps) -> None:
     run.graph.in_sync()
+    run.flush()
     for step in steps:
         for update in step.updates:
             run.graph.update(*update)
@@ -103,17 +104,41 @@ def test_state_is_as_written_down(name):
     run = _run_to(state)
     picture = run.dataplane.picture
     sets = {set_id: set(map(str, members)) for set_id, members in picture.sets.items()}
+    ports = {
+        set_id: {f"{address}:{port}" for address, _, port in members} for set_id, members in picture.port_sets.items()
+    }
     routes = {
         str(cidr): "local" if isinstance(route, LocalBlock) else str(route.gateway)
         for cidr, route in picture.blocks.items()
     }
     assert sets == {parse(text).uid: members for text, members in state.members.items()}
-    assert picture.profiles.keys() == state.rules
-    assert {key: found.profiles for key, found in picture.endpoints.items()} == {
-        workload("default", name): profiles for name, profiles in state.endpoints.items()
+    assert ports == {
+        f"{parse(text).uid}:{protocol}:{name}": members for (text, protocol, name), members in state.ports.items()
     }
+    assert picture.profiles.keys() == state.rules
+    assert picture.policies.keys() == set(map(key_of, state.policies))
+    assert {_name(key): found.profiles for key, found in picture.endpoints.items()} == state.endpoints
+    assert _lists(picture) == {name: text for name, text in state.lists.items() if text}
+    assert picture.host_endpoints.keys() == {name.partition(" ")[0] for name in state.lists} - set(state.endpoints)
     assert routes == state.routes
     assert run.graph.problems().keys() == state.problems
+
+
+def _name(key: str) -> str:
+    """Of an object in namespace "default" the bare name."""
+    parts = key.removeprefix(RESOURCES).split("/")[1:]
+    return "/".join(parts).removeprefix("default/") if "workloadendpoints" in key else "/".join(parts)
+
+
+def _lists(picture) -> dict[str, str]:
+    """Every list of policies that is not empty, as a state writes it down."""
+    endpoints = {_name(key): found for key, found in picture.endpoints.items()} | picture.host_endpoints
+    found = {(name, one): getattr(endpoint, one, ()) for name, endpoint in endpoints.items() for one in LISTS}
+    return {f"{name} {one}": " ".join(map(_tier, tiers)) for (name, one), tiers in found.items() if tiers}
+
+
+def _tier(tier) -> str:
+    return f"{tier.name}={','.join(map(_name, tier.policies))}{'!' * (tier.ends == 'Deny')}"
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -134,7 +159,7 @@ def _kept(node: object) -> dict[str, object]:
     if isinstance(node, dict | set | tuple | str | bool | None):
         return node
     slots = getattr(node, "__slots__", ()) if type(node).__module__.startswith("ocicat.calc") else ()
-    return {slot: _kept(getattr(node, slot)) for slot in slots if slot not in ("_said_revision", "_feeds")}
+    return {slot: _kept(getattr(node, slot)) for slot in slots if slot not in ("_said_revision", "_feeds", "_feed")}
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -150,7 +175,9 @@ def test_first_batch_says_in_sync_and_the_revision():
     graph = Graph(HOST)
     assert graph.flush(1) == ()
     graph.in_sync()
-    assert graph.flush(2) == (InSync(), Revision(2))
+    settings, *rest = graph.flush(2)
+    assert isinstance(settings, HostSettings)
+    assert rest == [InSync(), Revision(2)]
 
 
 def test_unchanged_revision_says_nothing():
@@ -173,5 +200,5 @@ def test_unknown_keys_are_skipped():
     graph.update("/ocicat/v1/whatever", b"\xff")
     graph.update("/calico/resources/v3/projectcalico.org/ippools/p", b"\xff")
     graph.in_sync()
-    assert graph.flush(1) == (InSync(), Revision(1))
+    assert graph.flush(1)[1:] == (InSync(), Revision(1))
     assert graph.problems() == {}

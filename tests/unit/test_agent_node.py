@@ -20,6 +20,7 @@ from ocicat.model.net import Addr
 from ocicat.netlink import link
 from ocicat.store.base import Put
 from ocicat.store.memory import MemoryStore
+from ocicat.store.transfer.record import RECORD
 
 CONFIG = AgentConfig(host="h1", address="10.0.0.11/24")
 KEY = keys.node("h1")
@@ -75,6 +76,19 @@ def test_what_is_right_is_not_written_again():
         before = (await store.get(KEY)).modified
         await node.register(store, CONFIG)
         assert (await store.get(KEY)).modified == before
+
+    asyncio.run(scenario())
+
+
+def test_an_agent_does_not_follow_a_store_that_is_still_being_filled():
+    note = b'{"source":"sqlite:///old.db","mode":"copy","worker":"w","started":"2026-01-01T00:00:00Z"}'
+
+    async def scenario():
+        store = MemoryStore()
+        await node.register(store, CONFIG)  # there is nothing left to write
+        await store.commit([], [Put(RECORD, note)])
+        with pytest.raises(Refused, match="incomplete: it is being filled from sqlite:"):
+            await node.register(store, CONFIG)
 
     asyncio.run(scenario())
 

@@ -29,7 +29,8 @@ class Watched:
             self.tests += 1
             return selector.matches(labels)
 
-        self.index.add_selector(replace(selector, matches=counted))
+        found = self.index.add_selector(selector.uid, replace(selector, matches=counted))
+        self.events += [f"+{item}" for item in found]
         return selector.uid
 
     def take(self) -> list[str]:
@@ -209,3 +210,13 @@ def test_an_indexed_label_that_nobody_has_any_more_is_found_again_when_it_comes_
     watched.take()
     watched.add("a == 'c'")
     assert watched.take() == ["+j"]
+
+
+def test_item_that_has_a_label_and_inherits_it_too_starts_once(watched):
+    watched.index.set_parent("p", {"a": "b"})
+    watched.index.set_item("e", {"a": "b"}, ("p",))
+    for other in ("f", "g"):  # or all items would be the shorter list
+        watched.index.set_item(other, {}, ())
+    watched.add("a == 'b'")
+    assert watched.take() == ["+e"]
+    assert len(watched.index.matches("e")) == 1

@@ -171,7 +171,7 @@ def test_all_problems_are_told_with_their_lines_and_nothing_is_written(shell, wr
         "ocicat: bad.yaml:5: IPPool a: spec.cidr = \"10.65.0.1/16\": ",
         "ocicat: bad.yaml:6: IPPool a: spec.bogus: ",
         "ocicat: bad.yaml:16: Tier b: spec.order: expected",
-        "ocicat: bad.yaml:18: ",
+        "ocicat: bad.yaml:19: ",
         "ocicat: bad.yaml:21: ",
         "5 problems",
     ]  # fmt: skip

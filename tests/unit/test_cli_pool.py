@@ -59,7 +59,7 @@ def test_what_is_there_is_3(shell):
     ("words", "said"),
     [
         (("Default", "10.65.0.0/16"), 'metadata.name = "Default"'),
-        (("", "10.65.0.0/16"), "IPPool : "),
+        (("", "10.65.0.0/16"), 'IPPool: metadata.name = ""'),
         (("p", "garbage"), 'spec.cidr = "garbage"'),
         (("p", "10.65.0.1/16"), "did you mean 10.65.0.0/16?"),
         (("p", "10.65.0.0/33"), "spec.cidr"),
@@ -131,6 +131,7 @@ def test_endpoints_are_listed(shell):
         "HOST  CONTAINER  INTERFACE  ADDRESS    PROFILES\nh2    c2         eth0       10.65.0.1  a,b\n"
     )
     assert shell.ok("endpoints", "-o", "name").out.splitlines()[0] == "workloadendpoint/default/h1-mesos-c1-eth0"
+    assert shell.ok("endpoints", "-o", "wide").out.startswith("NAMESPACE  NAME  ")
     listed = json.loads(shell.ok("endpoints", "-o", "json").out)
     assert (listed["kind"], [one["spec"]["node"] for one in listed["items"]]) == ("WorkloadEndpointList", ["h1", "h2"])
 

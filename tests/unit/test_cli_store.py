@@ -83,6 +83,12 @@ def test_init_again_changes_nothing(shell):
     assert held(shell.url) == before
 
 
+def test_init_again_knows_a_pool_in_another_spelling(shell):
+    words = ("store", "init", "--pool", "six=FD00:0::/64")
+    shell.ok(*words)
+    assert "ippool/six was there" in shell.ok(*words).out
+
+
 def test_init_fills_in_what_is_missing_and_overwrites_nothing(shell):
     theirs = {
         "kind": "ClusterInformation",
@@ -272,6 +278,16 @@ def test_the_lock_is_shown(shell):
         assert f"LOCKED     {'yes' if locked else 'no'}\n" in shell.ok("store", "status").out
 
 
+def test_a_lock_of_an_empty_store_is_one_that_calicos_tools_can_lift(shell):
+    """They change no object without these."""
+    shell.write()
+    shell.ok("store", "lock")
+    metadata = json.loads(shell.read(keys.CLUSTER_INFORMATION))["metadata"]
+    assert metadata.keys() == {"name", "uid", "creationTimestamp"}
+    shell.ok("store", "unlock")
+    assert "clusterinformation/default was there" in shell.ok("store", "init").out
+
+
 def test_locking_keeps_what_other_tools_wrote(shell):
     theirs = {
         "kind": "ClusterInformation",
@@ -373,6 +389,13 @@ def test_into_a_store_that_holds_something_only_when_it_is_said_how(shell, tmp_p
     assert held(shell.url) == {"/calico/a": b"1", "/calico/b": b"1", "/calico/c": b"1"}
     shell.ok("store", "import", path, "--replace")
     assert held(shell.url) == {"/calico/a": b"1", "/calico/b": b"1"}
+
+
+def test_of_replace_and_merge_only_one_can_be_meant(shell, tmp_path):
+    shell.ok("store", "init")
+    shell.ok("store", "export", str(tmp_path / "e"))
+    ended = shell("store", "import", str(tmp_path / "e"), "--replace", "--merge")
+    assert (ended.code, ended.err) == (2, "ocicat: --replace and --merge: give one of them\n")
 
 
 def test_a_dry_run_of_an_import_makes_no_store(shell, tmp_path, other):

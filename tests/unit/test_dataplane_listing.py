@@ -26,6 +26,10 @@ TEXT = f"""table inet ocicat {{
 		accept comment "{MARK}"
 	}}
 
+	chain between {{
+		type filter hook forward priority filter - 1; policy accept;
+	}}
+
 	chain odd {{
 		comment "{MARK} is not a rule"
 		counter packets 3 bytes 9 drop
@@ -44,7 +48,8 @@ def test_no_table_is_nothing():
 
 def test_chains_are_their_marks_and_foreign_rules_are_strangers():
     assert parse(TEXT).chains == {
-        "forward": Shape("forward accept", (MARK, MARK)),
+        "forward": Shape("forward filter accept", (MARK, MARK)),
+        "between": Shape("forward filter - 1 accept", ()),
         "odd": Shape("", ("?", "?")),
         "empty": Shape("", ()),
     }

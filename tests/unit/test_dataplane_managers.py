@@ -151,12 +151,12 @@ def test_endpoints_with_the_same_profiles_share_chains(managers, ledger):
     assert chains(ledger, "in-") == []
 
 
-def test_a_list_names_only_the_profiles_that_exist_in_order(managers, ledger):
+def test_a_list_ends_where_a_profile_is_missing(managers, ledger):
     apply(managers, endpoint(profiles=["p", "q"]), ProfileRules("q", (), ()))
-    assert [rule.text.split()[0] for rule in chains(ledger, "in-")[0].rules] == ["jump", "drop"]
+    assert [(rule.text, rule.note) for rule in chains(ledger, "in-")[0].rules] == [("drop", "profile p does not exist")]
     apply(managers, ProfileRules("p", (), ()))
     jumps = [rule.text for rule in chains(ledger, "in-")[0].rules]
-    names = {chain.comment: chain.name for chain in chains(ledger, "pi-")}
+    names = {chain.comment: chain.name for chain in chains(ledger, "pri-")}
     assert jumps == [f"jump {names['ingress of profile p']}", f"jump {names['ingress of profile q']}", "drop"]
     apply(managers, ProfileGone("p"), ProfileGone("q"))
     assert [rule.text for rule in chains(ledger, "in-")[0].rules] == ["drop"]
@@ -172,8 +172,10 @@ def test_an_interval_set_lives_as_long_as_a_rule_looks_in_it(managers, ledger):
 
 
 def test_what_a_profile_cannot_do_is_its_problem_until_it_changes(managers):
-    apply(managers, ProfileRules("p", (WantedRule("Allow"), WantedRule("Log")), ()))
-    assert managers.policy.problems == {"p": "ingress rule 2: action Log is not supported"}
+    apply(
+        managers, ProfileRules("p", (WantedRule("Allow"), WantedRule("Deny", destination=Match(ports=((1, 2),)))), ())
+    )
+    assert managers.policy.problems == {"profile p": "ingress rule 2: ports need a protocol that has them, not None"}
     apply(managers, ProfileRules("p", (), ()))
     assert managers.policy.problems == {}
 

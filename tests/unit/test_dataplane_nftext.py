@@ -11,8 +11,31 @@ from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.objects import Chain, Rule, SetChange, SetSpec
 from ocicat.model.net import Addr, Cidr
-from ocicat.model.wanted import AddressSet, Endpoint, Match, ProfileRules, WantedRule
-from ocicat.netlink.nftset import ACCEPT, Element, Verdict, concat, goto, key_ifname, key_ipv4, key_port
+from ocicat.model.wanted import (
+    AddressSet,
+    Endpoint,
+    HostEndpoint,
+    HostSettings,
+    Icmp,
+    Match,
+    OpenPort,
+    PolicyRules,
+    PortSet,
+    ProfileRules,
+    Tier,
+    WantedRule,
+)
+from ocicat.netlink.nftset import (
+    ACCEPT,
+    Element,
+    Verdict,
+    concat,
+    goto,
+    key_ifname,
+    key_ipv4,
+    key_port,
+    key_protocol,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 WEB = AddressSet("s:web", frozenset([Addr.parse("10.65.0.2")]))
@@ -29,6 +52,16 @@ RULES = ProfileRules(
     ),
     (WantedRule("Deny", destination=Match(nets=(Cidr.parse("169.254.169.254/32"),))), WantedRule("Allow")),
 )
+KEY = "/calico/resources/v3/projectcalico.org/"
+WEB_RULES = (
+    WantedRule("Log", source=Match(not_sets=("s:web",)), protocol=6),
+    WantedRule("Allow", protocol=6, destination=Match(named=("s:web:6:http",), ports=((8080, 8080),))),
+    WantedRule("Deny", source=Match(nets=(Cidr.parse("10.0.0.0/8"),), not_nets=(Cidr.parse("10.65.0.0/16"),))),
+    WantedRule("Allow", families=(4,), protocol=1, icmp=Icmp(8, 0)),
+)
+BASE_RULES = (WantedRule("Pass", source=Match(sets=("s:web",))), WantedRule("Deny", source=Match(sets=("s:far",))))
+SAME = (Tier("default", "Deny", (KEY + "globalnetworkpolicies/a",)),)
+LOOSE = (Tier("default", "Pass", (KEY + "globalnetworkpolicies/a",)),)
 HOSTILE = ProfileRules('x" } ; flush ruleset; \n\u00e9', (WantedRule("Allow", problem='"; accept\n'),), ())
 
 
@@ -58,6 +91,38 @@ CASES = {
         Endpoint("/a", "ocia", (Addr.parse("10.65.0.2"),), ("web", "missing")),
         Endpoint("/b", "ocib", (Addr.parse("10.65.0.3"),), ()),
     ),
+    "policy": (
+        DataplaneConfig(),
+        HostSettings(endpoint_to_host="Accept", vxlan_port=8472, ipip_from_workloads=True, log_prefix="%t %k %p"),
+        WEB,
+        AddressSet("s:far", nets_added=frozenset([Cidr.parse("192.0.2.0/24"), Cidr.parse("2001:db8::/32")])),
+        PortSet("s:web:6:http", frozenset([(Addr.parse("10.65.0.2"), 6, 80)])),
+        ProfileRules("p", (), (WantedRule("Allow"),)),
+        PolicyRules(KEY + "networkpolicies/prod/web", WEB_RULES, ()),
+        PolicyRules(KEY + "globalnetworkpolicies/base", BASE_RULES, BASE_RULES[1:]),
+        Endpoint(
+            "/a",
+            "ocia",
+            (Addr.parse("10.65.0.2"),),
+            ("p",),
+            (
+                Tier("security", "Pass", (KEY + "globalnetworkpolicies/base",)),
+                Tier("default", "Deny", (KEY + "networkpolicies/prod/web",)),
+            ),
+            (Tier("security", "Pass", (KEY + "globalnetworkpolicies/base",)),),
+            (Cidr.parse("10.66.0.0/24"),),
+        ),
+    ),
+    "hosts": (
+        DataplaneConfig(),
+        HostSettings(
+            failsafe_inbound=(OpenPort(6, 22), OpenPort(17, 68, Cidr.parse("10.0.0.0/8"))),
+            failsafe_outbound=(OpenPort(6, 2379, Cidr.parse("fd00::/8")), OpenPort(17, 53, Cidr.parse("0.0.0.0/0"))),
+        ),
+        PolicyRules(KEY + "globalnetworkpolicies/a", (WantedRule("Allow", protocol=6),), (WantedRule("Deny"),)),
+        HostEndpoint("/up0", "up0", (), SAME, SAME, SAME, SAME, LOOSE, LOOSE, LOOSE),
+        HostEndpoint("/every", "*", ("missing",), forward_ingress=SAME, pre_dnat=LOOSE),
+    ),
     "hostile-names": (DataplaneConfig(), HOSTILE, Endpoint("/a", "ocia", (), (HOSTILE.name,))),
 }
 
@@ -86,6 +151,26 @@ def test_removal_takes_rules_then_chains_then_sets():
     text = nftext.removal(["a", "b"], [SetSpec("s", "mark"), SetSpec("m", "mark", verdicts=True)])
     verbs = [" ".join(line.split()[:2]) for line in text.splitlines()]
     assert verbs == ["flush chain"] * 2 + ["delete chain"] * 2 + ["delete set", "delete map"]
+
+
+def test_elements_of_every_kind_of_set():
+    host = Element(concat(key_ipv4("10.65.0.2"), key_protocol(6), key_port(80)))
+    ranges = [Element(key_port(22), key_end=key_port(22)), Element(key_port(80), key_end=key_port(65535))]
+    nets = [
+        Element(key_ipv4("10.0.0.0"), key_end=key_ipv4("10.0.0.1")),
+        Element(key_ipv4("10.0.0.2"), key_end=key_ipv4("10.0.0.9")),
+    ]
+    changes = [
+        SetChange(SetSpec("h", "ipv4_addr . inet_proto . inet_service"), (), (host,)),
+        SetChange(SetSpec("p", "inet_service", interval=True), (), tuple(ranges)),
+        SetChange(SetSpec("n", "ipv4_addr", interval=True), (), tuple(nets)),
+    ]
+    lines = nftext.transaction([], [], changes).splitlines()
+    assert [line.partition("ocicat ")[2] for line in lines if line.startswith("add")] == [
+        "h { 10.65.0.2 . 6 . 80 }",
+        "p { 22-22, 80-65535 }",
+        "n { 10.0.0.0-10.0.0.1, 10.0.0.2-10.0.0.9 }",
+    ]
 
 
 MEMBERS, SOURCES, DISPATCH = (

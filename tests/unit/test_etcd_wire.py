@@ -97,8 +97,23 @@ def test_a_watch_reply():
 
 
 def test_a_foreign_key_that_is_no_text_keeps_its_bytes():
-    read = wire.RANGE.reply(fields((2, fields((1, b"/\xff")))))
-    assert wire.just_after(read.items[0].key) == b"/\xff\0"
+    kv = fields((1, b"/\xff"))
+    assert wire.RANGE.reply(fields((2, kv))).items[0].key == "/\udcff"
+    assert wire.PAGE.reply(fields((2, kv))).rest == b"/\xff\0"
+
+
+def test_a_page_hands_over_its_items_once_and_tells_where_the_next_one_begins():
+    first, second = fields((1, b"/a"), (2, 3), (3, 5), (5, b"x")), fields((1, b"/b"), (2, 4), (3, 4), (5, b"y"))
+    data = fields((1, fields((3, 8))), (2, first), (2, second), (3, 1), (4, 9))
+    page = wire.PAGE.reply(data)
+    assert (page.revision, page.more, page.rest, page.count, page.size_bytes) == (8, True, b"/b\0", 2, len(data))
+    assert list(page.take()) == [KeyValue("/a", b"x", 3, 5), KeyValue("/b", b"y", 4, 4)]
+    assert list(page.take()) == []
+
+
+def test_an_empty_page():
+    page = wire.PAGE.reply(fields((1, fields((3, 8)))))
+    assert (page.revision, page.more, page.count, list(page.take())) == (8, False, 0, [])
 
 
 def depth_and_leaves(request):

@@ -314,6 +314,7 @@ def test_patch(bed, change, style):
             "merge",
             'metadata.uid = "u2": cannot be changed from "u1": make a new object instead',
         ),
+        ({"metadata": {"uid": None}}, "merge", "metadata.uid: cannot be changed"),
         ({"metadata": {"creationTimestamp": None}}, "merge", "metadata.creationTimestamp: cannot be changed"),
         ({"metadata": {"resourceVersion": "9"}}, "merge", "resource version 9 was given, the present one is 1"),
         ({"spec": {"cidr": "10.2.0.0/16"}}, "merge", 'spec.cidr = "10.2.0.0/16": cannot be changed from "10.0.0.0/16"'),
@@ -323,6 +324,8 @@ def test_patch(bed, change, style):
             "spec.natOutgoin: there is no such field (did you mean natOutgoing?)",
         ),
         ({"spec": {"disabled": "yes"}}, "merge", "IPPool p: spec.disabled: expected `bool`, got `str`"),
+        ({"spec": None}, "merge", "IPPool p: object missing required field `spec`"),
+        ({"kind": None}, "merge", "IPPool p: kind: is missing"),
         ({"spec": {"nodeSelector": "a =="}}, "merge", 'spec.nodeSelector = "a =="'),
         ([{"op": "remove", "path": "/spec/nix"}], "json", "patch[0]: path: there is no /spec/nix"),
         ([{"op": "replace", "path": "", "value": 1}], "json", "patch: leaves no object"),
@@ -333,6 +336,7 @@ def test_patches_that_cannot_be(bed, change, style, message):
         await bed.commit(create("IPPool", "p", POOL))
         lines = await bed.rejected(patch("IPPool", "p", change, style))
         assert any(message in line for line in lines), lines
+        assert all(line.count("IPPool p: ") == 1 for line in lines), lines
 
     run(scenario())
 
@@ -589,13 +593,32 @@ def test_pools_that_overlap_already_can_be_disabled(bed):
         (delete("IPAMHandle", "h"), "IPAMHandle h: belongs to the address manager: it can be read, not written"),
         (delete("BlockAffinity", "h-10-0-0-0-26"), "belongs to the address manager: it can be read, not written"),
         (delete("NetworkPolicy", "a", namespace=""), "NetworkPolicy 'default.a' lies in a namespace: say which"),
-        (delete("Profile", "a/b"), "Profile a/b: 'a/b' is no name of a Profile"),
-        (delete("Profile", ""), "'' is no name of a Profile"),
+        (delete("Profile", "a/b"), "Profile a/b: 'a/b': a name holds no '/'"),
+        (delete("Profile", ""), "Profile: the name is empty"),
     ],
 )
 def test_what_the_rules_refuse(bed, change, message):
     (line,) = run(bed.rejected(change))
     assert message in line
+
+
+ALLOW = {"action": "Allow", "source": {}, "destination": {}}
+DEFAULT_ALLOW = ("Profile", "projectcalico-default-allow", {"ingress": [ALLOW], "egress": [ALLOW]})
+
+
+def test_the_profile_that_always_is_may_be_said_as_it_is(bed):
+    """calicoctl lists it among the others."""
+
+    async def scenario():
+        same = [apply(*DEFAULT_ALLOW, resourceVersion="1"), create("Profile", "a")]
+        assert actions(await bed.commit(*same)) == ["unchanged", "created"]
+        assert actions(await bed.commit(replace(*DEFAULT_ALLOW))) == ["unchanged"]
+        assert await bed.raw(keys.profile("projectcalico-default-allow")) is None
+        labeled = apply(*DEFAULT_ALLOW, labels={"a": "b"})
+        for change in (create(*DEFAULT_ALLOW), labeled, apply(*DEFAULT_ALLOW[:2], {"ingress": [ALLOW]})):
+            assert "always exists and cannot be changed" in (await bed.rejected(change))[0]
+
+    run(scenario())
 
 
 def test_a_locked_datastore_is_not_written_to(bed):
@@ -715,6 +738,8 @@ def test_validate_only():
     assert lines[0] == "f:3: IPPool p: spec.bogus: there is no such field"
     assert lines[1].startswith('f:3: IPPool p: spec.cidr = "nix": ')
     assert lines[-1].startswith('f:9: Profile A: metadata.name = "A": ')
+    (line,) = map(str, validate_only([*fine, (doc("Profile", "a"), "g:1")]))
+    assert line.startswith("g:1: Profile a: is given twice, also at f:1")
 
 
 # --- races --------------------------------------------------------------------------------------------------------
@@ -869,6 +894,16 @@ def test_endless_rivalry_ends(bed, monkeypatch):
         with pytest.raises(Conflict, match="is being changed by others all the time"):
             await bed.commit(label("Profile", "a", {"x": "1"}))
         assert next(rounds) == 10
+
+    run(scenario())
+
+
+def test_numbers_are_written_as_go_writes_them(bed):
+    async def scenario():
+        for order, text in ((3, b"3"), (3.0, b"3"), (2.5, b"2.5"), (1e20, b"100000000000000000000"), (1e30, b"1e30")):
+            await bed.commit(apply("Tier", "a", {"order": order}))
+            assert b'"order":' + text + b"}" in (await bed.store.get(keys.RESOURCES + "tiers/a")).value
+        assert actions(await bed.commit(apply("Tier", "a", {"order": 1e30}))) == ["unchanged"]
 
     run(scenario())
 

@@ -10,7 +10,7 @@ from ocicat.errors import UserError
 from ocicat.model.base import replace
 from ocicat.model.codec import decode_json
 from ocicat.model.v3.defaults import policy_types, with_defaults
-from ocicat.model.v3.document import merged, parse
+from ocicat.model.v3.document import Malformed, merged, parse
 from ocicat.model.v3.endpoints import GlobalNetworkSet
 from ocicat.model.v3.kinds import KINDS, kind_named
 from ocicat.model.v3.metadata import Metadata
@@ -93,19 +93,34 @@ def test_a_rule_with_an_unknown_condition_is_not_readable_for_enforcement():
     ("change", "message"),
     [
         ({"kind": "NetworkPolicies!"}, "no kind of resource.*did you mean NetworkPolicy"),
-        ({"kind": None}, "kind: is missing"),
-        ({"apiVersion": "v1"}, "apiVersion: 'v1' must be 'projectcalico.org/v3'"),
-        ({"spec": {"order": "first"}}, "NetworkPolicy web: spec.order"),
+        ({"kind": None}, "^the resource: kind: is missing"),
+        ({"kind": ["NetworkPolicy"]}, r"^the resource: kind: \['NetworkPolicy'\] must be text"),
+        ({"kind": "networkpolicy"}, "^networkpolicy default/web: kind: 'networkpolicy' must be 'NetworkPolicy'"),
+        ({"apiVersion": "v1"}, "^NetworkPolicy default/web: apiVersion: 'v1' must be 'projectcalico.org/v3'$"),
+        ({"apiVersion": None}, r"apiVersion: is missing \(write apiVersion: projectcalico.org/v3\)"),
+        ({"spec": {"order": "first"}}, "^NetworkPolicy default/web: spec.order"),
         (
             {"spec": {"ingress": [{"action": "Maybe"}]}},
-            r"spec.ingress\[0\].action: 'Maybe' must be one of Allow, Deny, Log, Pass",
+            r"^NetworkPolicy default/web: spec.ingress\[0\].action: 'Maybe' must be one of Allow, Deny, Log, Pass",
         ),
-        ({"spec": {"ingress": [{}]}}, r"NetworkPolicy web: spec.ingress\[0\]: .*action"),
+        ({"spec": {"ingress": [{}]}}, r"^NetworkPolicy default/web: spec.ingress\[0\]: .*action"),
+        ({"metadata": {"name": 3}}, "^NetworkPolicy: metadata.name: "),
     ],
 )
 def test_what_cannot_be_read_says_where(change, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Malformed, match=message) as caught:
         parse({**policy(), **change})
+    field = caught.value.field
+    assert caught.value.fault.startswith(f"{field}: ")
+    assert field.partition(".")[0] in change
+
+
+def test_a_nameless_endpoint_whose_metadata_are_none_is_refused():
+    spec = {"orchestrator": "mesos", "workload": "a", "node": "h1", "endpoint": "eth0"}
+    endpoint = {"apiVersion": "projectcalico.org/v3", "kind": "WorkloadEndpoint", "metadata": 3, "spec": spec}
+    with pytest.raises(Malformed, match="^WorkloadEndpoint: metadata: expected"):
+        parse(endpoint)
+    assert parse(endpoint | {"metadata": None}).resource.metadata.name == "h1-mesos-a-eth0"
 
 
 @pytest.mark.parametrize("text", [b"[]", b"{", b'"x"'])

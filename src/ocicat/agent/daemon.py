@@ -22,6 +22,9 @@ from ocicat.agent import presence
 from ocicat.agent.config import AgentConfig, check
 from ocicat.agent.identity import INTERFACE_PREFIX
 from ocicat.agent.inforce import InForce
+from ocicat.agent.interfaces import Interfaces
+from ocicat.agent.interfaces import follow as follow_interfaces
+from ocicat.agent.interfaces import present as present_interfaces
 from ocicat.agent.local import Local
 from ocicat.agent.node import interface_mtu, own_interfaces, register
 from ocicat.agent.workloads import Workloads
@@ -51,7 +54,7 @@ class Feed:
     in_force: InForce = field(default_factory=InForce)
     applied: asyncio.Event = field(default_factory=asyncio.Event)  # the first complete state is in the kernel
     _problems: dict[str, str] = field(default_factory=dict)
-    _in_sync: bool = False
+    _revision: int | None = None  # of the last complete state; None before the first
 
     def updates(self, batch: Updates) -> None:
         for update in batch.updates:
@@ -60,10 +63,19 @@ class Feed:
             self.graph.update(update.key, update.value)
         if not batch.in_sync:
             return
-        if not self._in_sync:
-            self._in_sync = True
+        if self._revision is None:
             self.graph.in_sync()
-        wanted = self.graph.flush(batch.revision)
+        self._revision = batch.revision
+        self._flush(batch.revision)
+
+    def interfaces(self, found: Interfaces) -> None:
+        """All of this host's own."""
+        self.graph.interfaces(found)
+        if self._revision is not None:
+            self._flush(self._revision)
+
+    def _flush(self, revision: int) -> None:
+        wanted = self.graph.flush(revision)
         if wanted:
             self.dataplane.submit(wanted)
         self._tell_problems()
@@ -158,6 +170,11 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     await allocator.start()
     stack.push_async_callback(allocator.close)
 
+    feed.interfaces(present_interfaces(config.host, INTERFACE_PREFIX))
+    looking = asyncio.create_task(
+        follow_interfaces(config.host, INTERFACE_PREFIX, feed.interfaces), name="follow the host's interfaces"
+    )
+    stack.push_async_callback(_cancel, looking)
     following = asyncio.create_task(_follow(Syncer(store), feed), name="follow the datastore")
     stack.push_async_callback(_cancel, following)
     await _ready(feed, following)

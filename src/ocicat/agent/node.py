@@ -14,20 +14,29 @@ from ocicat.model.resources import Metadata, Node, NodeBGPSpec, NodeSpec
 from ocicat.netlink import address, link
 from ocicat.netlink.socket import RouteSocket
 from ocicat.store.base import Compare, Datastore, Put
+from ocicat.store.transfer.record import RECORD, unfinished
 
 ATTEMPTS = 5
 
 
 async def register(store: Datastore, config: AgentConfig) -> None:
-    """Writes this host's address into its Node, leaving everything else of it alone."""
+    """Writes this host's address into its Node, leaving everything else of it alone.
+
+    Raises Refused while the datastore is being filled: an agent that followed it would cut off every container that is not in
+    it yet.
+    """
     key = keys.node(config.host)
     for _ in range(ATTEMPTS):
+        note = await store.get(RECORD)
+        if note is not None:
+            raise unfinished(note.value)
         stored = await store.get(key)
         wanted = _with_address(stored.value if stored else None, config)
         if wanted is None:
             return
         try:
-            await store.commit([Compare(key, stored.modified if stored else 0)], [Put(key, wanted)])
+            conditions = [Compare(key, stored.modified if stored else 0), Compare(RECORD, 0)]
+            await store.commit(conditions, [Put(key, wanted)])
         except Conflict:
             continue
         return

@@ -6,14 +6,18 @@ what was sent; 3. after `take`, sent is what is wanted.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ocicat.model.net import Addr, Cidr
-from ocicat.model.wanted import AddressSet, AddressSetGone
+from ocicat.model.wanted import HostPort
 
 K = TypeVar("K", str, Cidr)
 V = TypeVar("V")
+
+Member = Addr | Cidr | HostPort
+"""Of a set of addresses, or of one of ports."""
 
 
 class ObjectChanges(Generic[K, V]):
@@ -48,63 +52,74 @@ class ObjectChanges(Generic[K, V]):
 
 
 @dataclass(slots=True)
-class _Delta:
-    """The members that differ from what was sent, and whether the set itself is wanted."""
+class SetDelta:
+    """How a set differs from what was sent: is it wanted at all, and by which members; `of_ports`: those of a `PortSet`."""
 
+    set_id: str
     wanted: bool
-    added: set[Addr] = field(default_factory=set)
-    removed: set[Addr] = field(default_factory=set)
+    of_ports: bool
+    added: set[Member] = field(default_factory=set)
+    removed: set[Member] = field(default_factory=set)
 
 
 class SetChanges:
-    """Address sets, member by member: the members that were sent are not kept, because there may be a hundred thousand.
+    """Sets, member by member: the members that were sent are not kept, because there may be a hundred thousand.
 
-    That is enough as long as the sender is exact: adds only what is not in the set, removes only what is, and removes every member
-    before it closes the set. A set that is closed and opened again between two takes then comes out as the plain difference.
+    That is enough as long as the sender is exact: adds only what is not in the set, removes only what is, and names every member
+    when it closes the set. A set that is closed and opened again between two takes then comes out as the plain difference.
     """
 
     __slots__ = ("_pending", "_sent")
 
     def __init__(self) -> None:
-        self._sent: set[str] = set()
-        self._pending: dict[str, _Delta] = {}
+        self._sent: dict[str, bool] = {}  # set -> is it one of ports
+        self._pending: dict[str, SetDelta] = {}
 
-    def open(self, set_id: str) -> None:
-        self._delta(set_id).wanted = True
-
-    def close(self, set_id: str) -> None:
-        self._delta(set_id).wanted = False
-
-    def add(self, set_id: str, address: Addr) -> None:
+    def open(self, set_id: str, members: Collection[Member] = (), *, of_ports: bool = False) -> None:
+        """With these members."""
         delta = self._delta(set_id)
-        if address in delta.removed:
-            delta.removed.remove(address)
-        else:
-            delta.added.add(address)
+        delta.wanted, delta.of_ports = True, of_ports
+        delta.added.update(set(members).difference(delta.removed))
+        delta.removed.difference_update(members)
 
-    def remove(self, set_id: str, address: Addr) -> None:
+    def close(self, set_id: str, members: Collection[Member] = ()) -> None:
+        """`members`: all that are in it."""
         delta = self._delta(set_id)
-        if address in delta.added:
-            delta.added.remove(address)
-        else:
-            delta.removed.add(address)
+        delta.wanted = False
+        delta.removed.update(set(members).difference(delta.added))
+        delta.added.difference_update(members)
 
-    def take(self) -> tuple[list[AddressSet], list[AddressSetGone]]:
-        changed: list[AddressSet] = []
-        gone: list[AddressSetGone] = []
+    def add(self, set_id: str, member: Member) -> None:
+        delta = self._delta(set_id)
+        if member in delta.removed:
+            delta.removed.remove(member)
+        else:
+            delta.added.add(member)
+
+    def remove(self, set_id: str, member: Member) -> None:
+        delta = self._delta(set_id)
+        if member in delta.added:
+            delta.added.remove(member)
+        else:
+            delta.removed.add(member)
+
+    def take(self) -> tuple[list[SetDelta], list[SetDelta]]:
+        """(new and changed sets, those that are gone), each in the order of ids."""
+        changed: list[SetDelta] = []
+        gone: list[SetDelta] = []
         for set_id, delta in sorted(self._pending.items(), key=lambda item: item[0]):
             if not delta.wanted:
-                if set_id in self._sent:
-                    gone.append(AddressSetGone(set_id))
+                if self._sent.pop(set_id, None) is not None:
+                    gone.append(delta)
             elif delta.added or delta.removed or set_id not in self._sent:
-                changed.append(AddressSet(set_id, frozenset(delta.added), frozenset(delta.removed)))
-        self._sent.update(message.set_id for message in changed)
-        self._sent.difference_update(message.set_id for message in gone)
+                self._sent[set_id] = delta.of_ports
+                changed.append(delta)
         self._pending.clear()
         return changed, gone
 
-    def _delta(self, set_id: str) -> _Delta:
+    def _delta(self, set_id: str) -> SetDelta:
         delta = self._pending.get(set_id)
         if delta is None:
-            delta = self._pending[set_id] = _Delta(wanted=set_id in self._sent)
+            sent = self._sent.get(set_id)
+            delta = self._pending[set_id] = SetDelta(set_id, wanted=sent is not None, of_ports=bool(sent))
         return delta

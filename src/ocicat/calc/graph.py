@@ -1,22 +1,25 @@
 """The nodes, wired: updates of the datastore in, batches for this host's dataplane out.
 
-    update(key, value)
-           |
-      Dispatcher ----------------------------------------------------------> problems()
-           | blocks, nodes     | profiles                  | endpoints
-           |                   |                           |
-           |                   +-> labels --> LabelIndex <-+-> addresses --> SetMembers
-           |                   |                 ^   |     |                   ^  |
-           v                   v rules           |   +-----|-- match started --+  |
-        Routes          ActivePolicies <---------|---------+    or stopped        |
-           |                   | profiles        |         | those of this host   |
-           |                   v in use          |         |                      |
-           |              RuleScanner -- sets opened, closed ----------(also)-----+
-           |                   |                           |                      |
-           | blocks            | rules                     | endpoints            | members
-           +-------------------+-------- Sequencer --------+----------------------+
-                                             |
-                                         flush() -> Batch
+    update(key, value)                                                       interfaces()
+           |                                                                      |
+      Dispatcher ------------------- problems of each node ---------> problems()  |
+           | blocks,   | profiles      | endpoints,    | policies,  | settings    |
+           | nodes     |               | network sets  | tiers      |             |
+           |           +--> labels --> LabelIndex      |            |             |
+           |           |                | matches      |            |             |
+           v           v                v              v            v             v
+        Routes   ActiveProfiles     SetMembers   ActivePolicies  Configuration  HostEndpoints
+           |           |                ^              |            |             |
+           |           +-- in use --> RuleScanner <----+            |             |
+           |                     (opens, closes sets)  |            |             |
+           |                             |             +--------> LocalEndpoints  |
+           | blocks         sets, rules  | members        settings  | endpoints   |
+           +------------------------- Sequencer ----------+---------+-------------+
+                                         |
+                                     flush() -> Batch
+
+What changes is taken in at once; which policies are needed here, their rules and their order are settled at `flush`, once for all
+updates since the last.
 
 Promises: 1. `update` never raises for what a value holds; 2. `flush` gives nothing before `in_sync`, then everything once, then
 changes; 3. the sum of all batches depends on what the datastore holds now, never on the order in which it came.
@@ -24,49 +27,86 @@ changes; 3. the sum of all batches depends on what the datastore holds now, neve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from functools import partial
 
-from ocicat.calc.active_policies import ActivePolicies
+from ocicat.calc import records
+from ocicat.calc.active_policies import ActivePolicies, ActiveProfiles
+from ocicat.calc.configuration import CONFIGURATIONS, Configuration
 from ocicat.calc.dispatcher import Dispatcher, feed
+from ocicat.calc.host_endpoints import HostEndpoints
 from ocicat.calc.label_index import LabelIndex
-from ocicat.calc.records import (
-    BlockRecord,
-    EndpointRecord,
-    NodeRecord,
-    read_block,
-    read_endpoint,
-    read_node,
-    read_profile,
-)
+from ocicat.calc.local_endpoints import LocalEndpoints
+from ocicat.calc.problems import Problem
+from ocicat.calc.records import BlockRecord, EndpointRecord, HostEndpointRecord, NodeRecord, PeerRecord
 from ocicat.calc.routes import Routes
 from ocicat.calc.rule_scan import RuleScanner
+from ocicat.calc.rules import PeerSet
 from ocicat.calc.sequencer import Sequencer
 from ocicat.calc.set_members import SetMembers
+from ocicat.calc.workloads import Workloads
 from ocicat.model import keys
-from ocicat.model.resources import ProfileSpec
-from ocicat.model.wanted import Batch, Endpoint
-from ocicat.selector import Selector
+from ocicat.model.v3.felix import FelixConfigurationSpec
+from ocicat.model.v3.kinds import KINDS
+from ocicat.model.v3.policy import Profile, Tier
+from ocicat.model.wanted import Batch
+from ocicat.policy import HostInterface
+
+_NO_PEER = PeerRecord({}, (), ())
 
 
 class Graph:
     """`host` is the name by which endpoints (`spec.node`) and blocks (`host:NAME`) call the host we calculate for."""
 
-    __slots__ = ("_active", "_dispatcher", "_labels", "_members", "_routes", "_scanner", "_sequencer")
+    __slots__ = (
+        "_configuration",
+        "_dispatcher",
+        "_host",
+        "_host_endpoints",
+        "_in_sync",
+        "_labels",
+        "_local",
+        "_members",
+        "_peer_problems",
+        "_policies",
+        "_profiles",
+        "_routes",
+        "_scanner",
+        "_sequencer",
+        "_workloads",
+    )
 
     def __init__(self, host: str) -> None:
+        self._host = host
         self._sequencer = Sequencer()
         self._routes = Routes(host, self._sequencer)
         self._members = SetMembers(self._sequencer)
         self._labels = LabelIndex(started=self._members.match_started, stopped=self._members.match_stopped)
         self._scanner = RuleScanner(self._sequencer, opened=self._open_set, closed=self._close_set)
-        self._active = ActivePolicies(self._scanner)
+        self._profiles = ActiveProfiles()
+        self._policies = ActivePolicies()
+        self._configuration = Configuration(host, self._sequencer)
+        self._workloads = Workloads(host, self._configuration.of, self._workload)
+        self._local = LocalEndpoints(self._sequencer, self._policies.applied)
+        self._host_endpoints = HostEndpoints(
+            self._sequencer, applied=self._policies.applied, is_workload=self._is_workload
+        )
+        self._peer_problems: dict[str, Problem] = {}
+        self._in_sync = False
         self._dispatcher = Dispatcher(
             {
-                keys.WORKLOADS: feed(partial(read_endpoint, host), self._endpoint),
-                keys.PROFILES: feed(read_profile, self._profile),
-                keys.NODES: feed(read_node, self._node),
-                keys.BLOCKS: feed(read_block, self._block),
+                keys.WORKLOADS: self._workloads.deliver,
+                keys.BLOCKS: feed(records.read_block, self._block),
+                keys.PROFILES: feed(records.read_profile, self._profile),
+                keys.NODES: feed(records.read_node, self._node),
+                CONFIGURATIONS: feed(records.read_configuration, self._configure),
+                KINDS["HostEndpoint"].prefix(): feed(partial(records.read_host_endpoint, host), self._host_endpoint),
+                KINDS["NetworkSet"].prefix(): feed(records.read_network_set, self._peer),
+                KINDS["GlobalNetworkSet"].prefix(): feed(records.read_global_network_set, self._peer),
+                KINDS["Tier"].prefix(): feed(records.read_tier, self._tier),
+                KINDS["NetworkPolicy"].prefix(): feed(records.read_policy, self._policies.set_policy),
+                KINDS["GlobalNetworkPolicy"].prefix(): feed(records.read_global_policy, self._policies.set_policy),
             }
         )
 
@@ -74,53 +114,124 @@ class Graph:
         """`key` holds `value` from now on; None: it does not exist. Keys of kinds we do not use are skipped."""
         self._dispatcher.update(key, value)
 
+    def interfaces(self, found: Iterable[HostInterface]) -> None:
+        """All of this host's interfaces that are no workload's, as they are now, with their addresses.
+
+        Needed for host endpoints that say addresses and no interface. What is not found here may be told by the node's resource.
+        """
+        self._host_endpoints.interfaces_found(found)
+
     def in_sync(self) -> None:
         """All that the datastore held at the start has been passed to `update`."""
+        self._in_sync = True
         self._sequencer.in_sync()
 
     def flush(self, revision: int) -> Batch:
         """What changed since the last flush; `revision` is that of the last update."""
+        if self._in_sync:
+            self._settle()
         return self._sequencer.flush(revision)
 
     def problems(self) -> Mapping[str, str]:
-        """What is wrong with the datastore's objects now, by key: unreadable ones, and rules in use here that we cannot enforce."""
-        found = [*self._dispatcher.problems(), *self._scanner.problems()]
-        return {problem.key: problem.text for problem in sorted(found, key=lambda problem: problem.key)}
+        """What is wrong with the datastore's objects, by key, as of the last flush: unreadable ones, those that cannot be in force,
+        and rules in use here that we cannot enforce."""
+        nodes = (
+            self._dispatcher,
+            self._scanner,
+            self._policies,
+            self._configuration,
+            self._local,
+            self._host_endpoints,
+        )
+        texts: defaultdict[str, set[str]] = defaultdict(set)
+        for problem in (*self._peer_problems.values(), *(one for node in nodes for one in node.problems())):
+            texts[problem.key].add(problem.text)
+        return {key: "; ".join(sorted(texts[key])) for key in sorted(texts)}
 
-    def _endpoint(self, key: str, record: EndpointRecord | None) -> None:
-        # The address first: sets that the endpoint goes on matching exchange it, and those it leaves give back the new one.
-        self._members.readdress(key, record.addresses if record else (), self._labels.matches(key))
+    def _settle(self) -> None:
+        policies, endpoints = self._policies.take()
+        for key, policy in policies.items():
+            self._scanner.policy(key, policy)
+        for name, profile in self._profiles.take().items():
+            self._scanner.profile(name, profile)
+        self._local.settle(endpoints)
+        self._host_endpoints.settle(endpoints)
+
+    # --- what came -----------------------------------------------------------------------------------------------------
+
+    def _workload(self, key: str, record: EndpointRecord | None) -> None:
+        peer, local = (record.peer, record.local) if record else (None, None)
+        self._peer(key, peer)
+        self._local_peer(key, peer if local else None)
+        if self._local.set(key, local):
+            self._host_endpoints.workloads_changed()
+
+    def _host_endpoint(self, key: str, record: HostEndpointRecord | None) -> None:
+        peer, local = (record.peer, record.local) if record else (None, None)
+        self._peer(key, peer)
+        self._local_peer(key, peer if local else None)
+        self._host_endpoints.set(key, local)
+
+    def _peer(self, key: str, record: PeerRecord | None) -> None:
+        # The addresses first: sets that the peer goes on matching exchange them, and those it leaves give back the new ones.
+        peer = record or _NO_PEER
+        self._members.replace(key, peer.addresses, peer.ports, self._labels.matches(key))
         if record is None:
             self._labels.remove_item(key)
         else:
-            self._labels.set_item(key, record.labels, record.profiles)
-        self._local_endpoint(key, record)
+            self._labels.set_item(key, record.labels, record.parents)
+        self._note(key, peer.problem)
 
-    def _local_endpoint(self, key: str, record: EndpointRecord | None) -> None:
-        if record is None or record.interface is None:
-            self._active.set_endpoint(key, ())
-            self._sequencer.endpoint(key, None)
+    def _local_peer(self, key: str, record: PeerRecord | None) -> None:
+        if record is None:
+            self._policies.remove_endpoint(key)
         else:
-            self._active.set_endpoint(key, record.profiles)
-            wanted = Endpoint(key, record.interface, record.addresses, record.profiles)
-            self._sequencer.endpoint(key, wanted)
+            self._policies.set_endpoint(key, record.labels, record.parents)
+        self._profiles.set_endpoint(key, record.parents if record else ())
 
-    def _profile(self, key: str, profile: ProfileSpec | None) -> None:
+    def _profile(self, key: str, profile: Profile | None) -> None:
         name = keys.name_of(key)
-        self._labels.set_parent(name, profile.labels_to_apply if profile else {})
-        self._active.set_profile(name, profile)
+        labels = profile.spec.labels_to_apply if profile else {}
+        self._labels.set_parent(name, labels)
+        self._policies.set_profile(name, labels)
+        self._profiles.set_profile(name, profile)
+
+    def _tier(self, key: str, tier: Tier | None) -> None:
+        self._policies.set_tier(keys.name_of(key), tier)
+
+    def _configure(self, key: str, spec: FelixConfigurationSpec | None) -> None:
+        if self._configuration.set(keys.name_of(key), spec):
+            for endpoint, value in self._workloads.dependent():
+                self._dispatcher.update(endpoint, value)
+            self._host_endpoints.workloads_changed()
 
     def _node(self, key: str, node: NodeRecord | None) -> None:
-        self._routes.set_node(keys.name_of(key), node)
+        name = keys.name_of(key)
+        self._routes.set_node(name, node)
+        if name == self._host:
+            self._host_endpoints.interfaces_written(node.interfaces if node else ())
+            self._note(key, node.problem if node else "")
 
     def _block(self, key: str, block: BlockRecord | None) -> None:
         self._routes.set_block(key, block)
 
-    def _open_set(self, selector: Selector) -> None:
-        self._members.open(selector.uid)
-        self._labels.add_selector(selector)
+    # --- what nodes ask of each other ----------------------------------------------------------------------------------
+
+    def _open_set(self, peer_set: PeerSet) -> None:
+        self._members.open(peer_set, self._labels.add_selector(peer_set.set_id, peer_set.selector))
 
     def _close_set(self, set_id: str) -> None:
         # Forgotten by the index first: nothing may start or stop matching a set that is no more.
         self._labels.remove_selector(set_id)
         self._members.close(set_id)
+
+    def _is_workload(self, interface: str) -> bool:
+        """As `policy.cluster.Cluster.is_workload_interface`."""
+        prefixes = self._configuration.of(self._host).interface_prefixes
+        return interface in self._local or interface.startswith(prefixes)
+
+    def _note(self, key: str, problem: str) -> None:
+        if problem:
+            self._peer_problems[key] = Problem(key, problem)
+        else:
+            self._peer_problems.pop(key, None)

@@ -94,7 +94,7 @@ class ValueTable:
 
 
 class SelectorTable:
-    """Selectors by their hint: given an item's labels, those that may match."""
+    """Selectors by their hint: given an item's labels, those that may match. Two ids may have equal selectors."""
 
     __slots__ = ("_any", "_by_label", "_by_value", "_hints")
 
@@ -104,10 +104,10 @@ class SelectorTable:
         self._by_label: defaultdict[str, dict[str, Selector]] = defaultdict(dict)
         self._by_value: defaultdict[tuple[str, str], dict[str, Selector]] = defaultdict(dict)
 
-    def add(self, selector: Selector, hint: Hint) -> None:
-        self._hints[selector.uid] = hint
+    def add(self, uid: str, selector: Selector, hint: Hint) -> None:
+        self._hints[uid] = hint
         for shelf in self._shelves(hint):
-            shelf[selector.uid] = selector
+            shelf[uid] = selector
 
     def remove(self, uid: str) -> Hint:
         """The hint under which it was."""
@@ -117,14 +117,14 @@ class SelectorTable:
         self._sweep(hint)
         return hint
 
-    def candidates(self, labels: Mapping[str, str]) -> Iterator[Selector]:
-        """Each selector once: it lies under one label, and a label has one value."""
-        yield from self._any.values()
+    def candidates(self, labels: Mapping[str, str]) -> Iterator[tuple[str, Selector]]:
+        """Each id once: it lies under one label, and a label has one value."""
+        yield from self._any.items()
         for label, value in labels.items():
             if label in self._by_label:
-                yield from self._by_label[label].values()
+                yield from self._by_label[label].items()
             if (label, value) in self._by_value:
-                yield from self._by_value[label, value].values()
+                yield from self._by_value[label, value].items()
 
     def _shelves(self, hint: Hint) -> list[dict[str, Selector]]:
         if hint.label is None:

@@ -4,7 +4,7 @@ An item (an endpoint) has labels of its own and inherits those of its parents (i
 parent that is named first. A parent that is not known has no labels.
 
 Invariants: 1. `matches(item)` is what a test of every selector against the item's labels would give; 2. `started` and `stopped`
-are called exactly when that changes; 3. a change of an item tests the selectors that its labels may match, a new selector the
+are called exactly when labels change that; 3. a change of an item tests the selectors that its labels may match, a new selector the
 items that it may match, a parent's change its own items: never everything against everything.
 """
 
@@ -18,7 +18,7 @@ from ocicat.calc.label_hints import ANY, Hint, SelectorTable, ValueTable, hints
 from ocicat.selector import Selector
 
 Event = Callable[[str, str], None]
-"""(selector uid, item)"""
+"""(id of a selector, item)"""
 
 _NO_LABELS: Mapping[str, str] = {}
 
@@ -37,7 +37,7 @@ class _Parent:
 
 
 class LabelIndex:
-    """`started` and `stopped` must not call back into the index."""
+    """`started` and `stopped` must not call back into the index. Neither is called when a selector comes or goes."""
 
     __slots__ = ("_item_values", "_items", "_parent_values", "_parents", "_selectors", "_started", "_stopped")
 
@@ -51,7 +51,7 @@ class LabelIndex:
         self._selectors = SelectorTable()
 
     def matches(self, key: str) -> Collection[str]:
-        """The uids of the selectors that match the item; none for an unknown one."""
+        """The ids of the selectors that match the item; none for an unknown one."""
         item = self._items.get(key)
         return item.matched if item else ()
 
@@ -85,25 +85,28 @@ class LabelIndex:
                 self._test(key, self._items[key])
         self._drop_if_empty(name)
 
-    def add_selector(self, selector: Selector) -> None:
-        """From now on the index keeps this selector's matches; those there are start at once."""
+    def add_selector(self, uid: str, selector: Selector) -> list[str]:
+        """From now on the index keeps this selector's matches under the id `uid`, which is new. Returns the items that match now:
+        `started` is not called for them."""
         hint = min(hints(selector.restrictions), key=self._cost)
-        self._selectors.add(selector, hint)
-        for key in self._candidates(hint):
-            item = self._items[key]
-            if selector.uid not in item.matched and selector.matches(self._labels(item)):
-                item.matched += (selector.uid,)
-                self._started(selector.uid, key)
+        self._selectors.add(uid, selector, hint)
+        matches, labels_of, items = selector.matches, self._labels, self._items
+        found = [key for key in dict.fromkeys(self._candidates(hint)) if matches(labels_of(items[key]))]
+        for key in found:
+            items[key].matched += (uid,)
+        return found
 
     def remove_selector(self, uid: str) -> None:
         """Its matches are forgotten, and `stopped` is not called for them: whoever removes it knows."""
         for key in self._candidates(self._selectors.remove(uid)):
             item = self._items[key]
-            item.matched = tuple(other for other in item.matched if other != uid)
+            if uid in item.matched:
+                place = item.matched.index(uid)
+                item.matched = item.matched[:place] + item.matched[place + 1 :]
 
     def _test(self, key: str, item: _Item) -> None:
         labels = self._labels(item)
-        matched = tuple(found.uid for found in self._selectors.candidates(labels) if found.matches(labels))
+        matched = tuple([uid for uid, found in self._selectors.candidates(labels) if found.matches(labels)])
         before, item.matched = item.matched, matched
         for uid in set(matched).difference(before):
             self._started(uid, key)

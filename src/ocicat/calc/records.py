@@ -1,37 +1,99 @@
 """What the graph keeps of each kind of object, and how that is read from the datastore's bytes.
 
-Promise: a reader returns a record whose every field is usable, or raises `UserError`; nothing half read gets into the graph.
-Records are small, because there is one for every endpoint of the cluster on every host.
+Promises: 1. a reader returns a record whose every field is usable, or raises `UserError`; nothing half read gets into the graph;
+2. what an object means is said by `ocicat.policy`, here is only what the graph needs of it; 3. an object is called what its key
+calls it, whatever it says itself. Peers are small, because there is one for every endpoint of the cluster on every host.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TypeVar
 
 from ocicat.errors import UserError
 from ocicat.model import keys
-from ocicat.model.base import Struct
+from ocicat.model.base import Struct, replace
 from ocicat.model.codec import decode_json
 from ocicat.model.net import WIDTH, Addr, Cidr, parse_interface
-from ocicat.model.resources import Block, Node, Profile, ProfileSpec, WorkloadEndpoint
+from ocicat.model.resources import Block
+from ocicat.model.v3.document import parse
+from ocicat.model.v3.endpoints import GlobalNetworkSet, HostEndpoint, NetworkSet, Node, NodeInterface, WorkloadEndpoint
+from ocicat.model.v3.felix import FelixConfiguration, FelixConfigurationSpec
+from ocicat.model.v3.kinds import KINDS
+from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, Tier
+from ocicat.policy import HostInterface, endpoints
+from ocicat.policy.model import NamedPort, Peer, ResolvedEndpoint, ResolvedPolicy, ResolvedRule, Rules
+from ocicat.policy.policies import resolve_policy
+from ocicat.policy.settings import Settings
+
+T = TypeVar("T")
+R = TypeVar(
+    "R",
+    WorkloadEndpoint,
+    HostEndpoint,
+    NetworkSet,
+    GlobalNetworkSet,
+    Profile,
+    Tier,
+    NetworkPolicy,
+    GlobalNetworkPolicy,
+    FelixConfiguration,
+    Node,
+)
+P = TypeVar("P", NetworkPolicy, GlobalNetworkPolicy)
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+_RULE_PATH = re.compile(r"spec\.(?P<direction>ingress|egress)\[(?P<index>\d+)\]\.(?P<field>.*)", re.DOTALL)
 _HOST_AFFINITY = "host:"
+_EVERY_WORKLOADS = frozenset((Cidr.parse("fe80::/64"), Cidr.parse("::/128")))
+_NAMESPACE_PROFILE = "kns."
+
+
+class PeerRecord(Struct, frozen=True, gc=False):
+    """What rules can know of addresses: an endpoint on any host, or a network set. `parents`: profiles, for labels to inherit.
+
+    `addresses`: a prefix that holds one address is an `Addr`.
+    """
+
+    labels: Mapping[str, str]
+    parents: tuple[str, ...]
+    addresses: tuple[Addr | Cidr, ...]
+    ports: tuple[NamedPort, ...] = ()
+    problem: str = ""
+
+
+class LocalRecord(Struct, frozen=True, gc=False):
+    """What this host must know of its own workload's endpoint, beside the peer that it is. `name`: namespace and name."""
+
+    name: tuple[str, str]
+    interface: str
+    addresses: tuple[Addr, ...]
+    profiles: tuple[str, ...]
+    sources: tuple[Cidr, ...]
 
 
 class EndpointRecord(Struct, frozen=True, gc=False):
-    """A workload's endpoint on any host. `interface` is set for those of this host only."""
+    """A workload's endpoint on any host. `local` is set for those of this host only."""
 
-    labels: dict[str, str]
-    profiles: tuple[str, ...]
-    addresses: tuple[Addr, ...]
-    interface: str | None
+    peer: PeerRecord
+    local: LocalRecord | None
+
+
+class HostEndpointRecord(Struct, frozen=True):
+    """`local` is set for those of this host only."""
+
+    peer: PeerRecord
+    local: ResolvedEndpoint | None
 
 
 class NodeRecord(Struct, frozen=True, gc=False):
-    """A host's own addresses on our subnet, at most one of each family."""
+    """A host's own addresses on our subnet, at most one of each family; and what it says of its interfaces."""
 
     addresses: tuple[Addr, ...]
+    interfaces: tuple[HostInterface, ...] = ()
+    problem: str = ""
 
 
 class BlockRecord(Struct, frozen=True, gc=False):
@@ -41,28 +103,77 @@ class BlockRecord(Struct, frozen=True, gc=False):
     host: str | None
 
 
-def read_endpoint(host: str, key: str, value: bytes) -> EndpointRecord:
-    """`host` is the host we calculate for."""
-    endpoint = decode_json(WorkloadEndpoint, value, what=f"endpoint {keys.name_of(key)}")
-    spec = endpoint.spec
-    return EndpointRecord(
-        labels=endpoint.metadata.labels,
-        profiles=tuple(dict.fromkeys(spec.profiles)),
-        addresses=_addresses(spec.ip_networks),
-        interface=_interface(spec.interface_name) if spec.node == host else None,
+def parse_endpoint(key: str, value: bytes) -> WorkloadEndpoint:
+    return _resource(WorkloadEndpoint, key, value)
+
+
+def endpoint_record(host: str, endpoint: WorkloadEndpoint, settings: Settings) -> EndpointRecord:
+    """`host` is the host we calculate for, `settings` are those of the endpoint's host."""
+    for text in endpoint.spec.ip_networks:
+        _single_address(text)
+    found = endpoints.workload(endpoint, {}, settings)
+    peer = _peer(found)
+    if found.host != host:
+        return EndpointRecord(peer, None)
+    addresses = tuple(dict.fromkeys(found.addresses))
+    usual = _EVERY_WORKLOADS.union(address.cidr() for address in addresses)
+    local = LocalRecord(
+        name=(found.namespace, found.name),
+        interface=_interface(found.interface),
+        addresses=addresses,
+        profiles=peer.parents,
+        sources=tuple(dict.fromkeys(net for net in found.sources if net not in usual)),
     )
+    return EndpointRecord(peer, local)
 
 
-def read_profile(key: str, value: bytes) -> ProfileSpec:
-    return decode_json(Profile, value, what=f"profile {keys.name_of(key)}").spec
+def read_host_endpoint(host: str, key: str, value: bytes) -> HostEndpointRecord:
+    """`host` is the host we calculate for."""
+    found = endpoints.host_endpoint(_resource(HostEndpoint, key, value), {})
+    if found.interface and found.interface != endpoints.EVERY_INTERFACE:
+        _interface(found.interface)
+    return HostEndpointRecord(_peer(found), found if found.host == host else None)
+
+
+def read_network_set(key: str, value: bytes) -> PeerRecord:
+    found = _resource(NetworkSet, key, value)
+    parent = _NAMESPACE_PROFILE + found.metadata.namespace
+    return _network_set(endpoints.network_set(found, {}), (parent,), found.spec.nets)
+
+
+def read_global_network_set(key: str, value: bytes) -> PeerRecord:
+    found = _resource(GlobalNetworkSet, key, value)
+    return _network_set(Peer(found.metadata.labels), (), found.spec.nets)
+
+
+def read_profile(key: str, value: bytes) -> Profile:
+    return _resource(Profile, key, value)
+
+
+def read_tier(key: str, value: bytes) -> Tier:
+    return _resource(Tier, key, value)
+
+
+def read_policy(key: str, value: bytes) -> ResolvedPolicy:
+    return _policy(NetworkPolicy, key, value)
+
+
+def read_global_policy(key: str, value: bytes) -> ResolvedPolicy:
+    return _policy(GlobalNetworkPolicy, key, value)
+
+
+def read_configuration(key: str, value: bytes) -> FelixConfigurationSpec:
+    return _resource(FelixConfiguration, key, value).spec
 
 
 def read_node(key: str, value: bytes) -> NodeRecord:
-    bgp = decode_json(Node, value, what=f"node {keys.name_of(key)}").spec.bgp
-    if bgp is None:
-        return NodeRecord(())
-    texts = {4: bgp.ipv4_address, 6: bgp.ipv6_address}
-    return NodeRecord(tuple(_node_address(family, text) for family, text in texts.items() if text))
+    node = _resource(Node, key, value)
+    interfaces, problem = _interfaces(node.metadata.name, node.spec.interfaces)
+    if node.spec.bgp is None:
+        return NodeRecord((), interfaces, problem)
+    texts = {4: node.spec.bgp.ipv4_address, 6: node.spec.bgp.ipv6_address}
+    addresses = tuple(_node_address(family, text) for family, text in texts.items() if text)
+    return NodeRecord(addresses, interfaces, problem)
 
 
 def read_block(key: str, value: bytes) -> BlockRecord:
@@ -77,17 +188,93 @@ def read_block(key: str, value: bytes) -> BlockRecord:
     return BlockRecord(cidr, host or None)
 
 
-def _addresses(texts: tuple[str, ...]) -> tuple[Addr, ...]:
-    if not texts:
-        raise UserError("spec.ipNetworks: the endpoint has no address")
-    return tuple(dict.fromkeys(map(_single_address, texts)))
+def _resource(wanted: type[R], key: str, value: bytes) -> R:
+    return _called(key, decode_json(wanted, value, what=f"{wanted.__name__} {keys.name_of(key)}"))
 
 
-def _single_address(text: str) -> Addr:
-    cidr = Cidr.parse(text)
+def _called(key: str, found: R) -> R:
+    """As its key calls it."""
+    namespace, _, name = key.removeprefix(KINDS[type(found).__name__].prefix()).rpartition("/")
+    metadata = found.metadata
+    if (metadata.name, metadata.namespace) != (name, namespace):
+        return replace(found, metadata=replace(metadata, name=name, namespace=namespace))
+    return found
+
+
+def _policy(wanted: type[P], key: str, value: bytes) -> ResolvedPolicy:
+    try:
+        return _resolved(_resource(wanted, key, value))
+    except UserError as error:
+        try:
+            document = parse(value)
+        except UserError:
+            raise error from None
+        if not document.unknown or not isinstance(document.resource, wanted):
+            raise
+        return _with_unknown(_resolved(_called(key, document.resource)), document.unknown)
+
+
+def _resolved(policy: NetworkPolicy | GlobalNetworkPolicy) -> ResolvedPolicy:
+    try:
+        return resolve_policy(policy)
+    except UserError as error:
+        raise UserError(f"not in force: {error.message}", hint=error.hint) from error
+
+
+def _with_unknown(policy: ResolvedPolicy, paths: tuple[str, ...]) -> ResolvedPolicy:
+    """Rules with a field that we do not know deny what reaches them: without the whole policy, others might allow it."""
+    found = [match for match in map(_RULE_PATH.fullmatch, paths) if match]
+    faults = {(match["direction"], int(match["index"])): match["field"] for match in found}
+    return replace(
+        policy,
+        ingress=_denying(policy.ingress, "ingress", faults),
+        egress=_denying(policy.egress, "egress", faults),
+    )
+
+
+def _denying(rules: Rules | None, direction: str, faults: Mapping[tuple[str, int], str]) -> Rules | None:
+    if rules is None:
+        return None
+    return tuple(
+        ResolvedRule(action="Deny", problem=f"{faults[direction, index]}: this version does not know it")
+        if (direction, index) in faults
+        else rule
+        for index, rule in enumerate(rules)
+    )
+
+
+def _peer(found: ResolvedEndpoint) -> PeerRecord:
+    return PeerRecord(
+        labels={_shared(label): _shared(text) for label, text in found.peer.labels.items()},
+        parents=_shared(tuple(dict.fromkeys(found.profiles))),
+        addresses=tuple(dict.fromkeys(found.addresses)),
+        ports=_shared(tuple(dict.fromkeys(found.peer.ports))),
+    )
+
+
+@lru_cache(10_000)
+def _shared(value: T) -> T:
+    """One object for equal values that came one after the other: what endpoints say, many others say too."""
+    return value
+
+
+def _network_set(peer: Peer, parents: tuple[str, ...], texts: tuple[str, ...]) -> PeerRecord:
+    nets: dict[Addr | Cidr, None] = {}
+    problems = []
+    for text in texts:
+        try:
+            _, net = parse_interface(text)
+        except UserError as error:
+            problems.append(f"passed over: {error}")
+        else:
+            nets[net.address if net.size == 1 else net] = None
+    return PeerRecord(peer.labels, parents, tuple(nets), problem="; ".join(problems))
+
+
+def _single_address(text: str) -> None:
+    address, cidr = parse_interface(text)
     if cidr.length != WIDTH[cidr.family]:
-        raise UserError(f"spec.ipNetworks: {text} is not one address", hint=f"write {cidr.address.cidr()}")
-    return cidr.address
+        raise UserError(f"spec.ipNetworks: {text} is not one address", hint=f"write {address.cidr()}")
 
 
 def _interface(name: str) -> str:
@@ -96,6 +283,19 @@ def _interface(name: str) -> str:
             f"spec.interfaceName: {name!r} is not an interface name", hint="1 to 15 letters, digits, '_', '.' or '-'"
         )
     return name
+
+
+def _interfaces(host: str, written: tuple[NodeInterface, ...]) -> tuple[tuple[HostInterface, ...], str]:
+    """(the interfaces, what is wrong with them)."""
+    found, problems = [], []
+    for one in written:
+        try:
+            addresses = tuple(parse_interface(text)[0] for text in one.addresses)
+        except UserError as error:
+            problems.append(f"interface {one.name} is treated as without addresses: {error}")
+            addresses = ()
+        found.append(HostInterface(host, one.name, addresses))
+    return tuple(found), "; ".join(problems)
 
 
 def _node_address(family: int, text: str) -> Addr:

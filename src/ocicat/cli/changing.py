@@ -6,12 +6,11 @@ file and line, and how many there were of what. All or nothing, unless `--each`.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from difflib import unified_diff
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, TypeVar
 
 import click
 
@@ -19,7 +18,8 @@ from ocicat.cli.files import Given, Input, read_files
 from ocicat.cli.naming import label
 from ocicat.cli.opening import with_store
 from ocicat.cli.printing import Group, list_of, print_lines, print_raw
-from ocicat.errors import NotFound, OcicatError, UserError
+from ocicat.cli.problems import Problem, refuse
+from ocicat.errors import NotFound
 from ocicat.model.base import Struct
 from ocicat.model.manifest import ordered, yaml_text
 from ocicat.model.v3.document import Document, merge_metadata
@@ -29,11 +29,9 @@ from ocicat.store.memory import URL as MEMORY
 
 F = TypeVar("F", bound=Callable[..., None])
 
-Problem = OcicatError | Rejection
 Results = tuple[Outcome | Rejection, ...]
 Write = Callable[[Datastore], Awaitable[Results]]
 OutcomeFormat = Literal["line", "name", "json", "yaml"]
-_PLACE = re.compile(r"(.*?):(\d+):")
 SLOW = 500  # objects; with more, people are told that something happens
 
 
@@ -124,34 +122,6 @@ def validated(given: Sequence[Given]) -> tuple[Rejection, ...]:
     return validate_only([(one.document, one.manifest.where) for one in given])
 
 
-def refuse(problems: Sequence[Problem], given: Sequence[Given] = (), *, whole: bool = True) -> NoReturn:
-    """Tells every problem and ends the command: with 2 if anything is invalid. `whole`: nothing at all was done."""
-    lines = sorted(dict.fromkeys(_lines(problems, given)), key=_place)
-    for line in lines:
-        click.echo(f"ocicat: {line}", err=True)
-    if len(lines) > 1:
-        click.echo(f"{len(lines)} problems{', nothing was changed' if whole else ''}", err=True)
-    codes = [problem.exit_code for problem in problems]
-    sys.exit(UserError.exit_code if UserError.exit_code in codes else codes[0])
-
-
-def _lines(problems: Sequence[Problem], given: Sequence[Given]) -> Iterator[str]:
-    """With the line of the field at fault, where the object's alone is known."""
-    manifests = {one.manifest.where: one.manifest for one in given}
-    for problem in problems:
-        if isinstance(problem, Rejection) and problem.field and problem.where in manifests:
-            where = manifests[problem.where].where_of(problem.field)
-            yield str(problem).replace(problem.where, where, 1)
-        else:
-            yield str(problem)
-
-
-def _place(line: str) -> tuple[str, int]:
-    """The file and the line in it that a problem begins with."""
-    found = _PLACE.match(line)
-    return (found[1], int(found[2])) if found else ("", 0)
-
-
 def _tell(outcomes: Sequence[Outcome], way: Way) -> None:
     match way.style:
         case "json" | "yaml":
@@ -193,6 +163,8 @@ def _story(outcome: Outcome, *, dry_run: bool) -> Iterator[str]:
 
 def diff(outcome: Outcome) -> Iterator[str]:
     """The object's YAML before and after, as `diff -u` would show it."""
+    if outcome.before is outcome.after:
+        return
     name = _label(outcome)
     made = outcome.before is None
     before, after = (_compared(document, made=made) for document in (outcome.before, outcome.after))

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import cast
 
+from ocicat.cli.talk import one_line
 from ocicat.model.base import UNSET
+from ocicat.model.codec import plain_number
 from ocicat.model.v3.addressing import IPAMBlock
 from ocicat.model.v3.bgp import BGPPeer
 from ocicat.model.v3.endpoints import Node, WorkloadEndpoint
@@ -46,7 +48,7 @@ def _text(value: object) -> str:
         case bool():
             return str(value).lower()
         case float():
-            return str(int(value) if value.is_integer() else value)
+            return str(plain_number(value))
         case tuple():
             return ",".join(map(_text, value))
         case dict():
@@ -57,7 +59,7 @@ def _text(value: object) -> str:
 
 def _cut(text: str) -> str:
     """One line of bounded length."""
-    line = text if text.isprintable() else text.encode("unicode_escape").decode()
+    line = one_line(text)
     return line[: LONGEST_CELL - 3] + "..." if len(line) > LONGEST_CELL else line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from ocicat.cli.naming import DEFAULT_NAMESPACE
 from ocicat.errors import UserError
 from ocicat.model.base import Struct
 from ocicat.model.manifest import Manifest, read
-from ocicat.model.v3.document import Document, parse
+from ocicat.model.v3.document import Document, Malformed, parse
 from ocicat.resources import placed
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -61,6 +62,8 @@ def read_files(files: tuple[str, ...], *, recursive: bool, namespace: str) -> In
 
     Errors: UserError: no such file, nothing in it, standard input twice.
     """
+    if "" in files:
+        raise UserError("-f '' names no file")
     if files.count(STDIN) > 1:
         raise UserError("-f - stands twice, and standard input can be read once")
     given: list[Given] = []
@@ -75,28 +78,41 @@ def read_files(files: tuple[str, ...], *, recursive: bool, namespace: str) -> In
 
 
 def _contents(name: str, *, recursive: bool) -> Iterator[tuple[str, bytes]]:
-    if name == STDIN:
-        yield _STDIN_NAME, sys.stdin.buffer.read()
-        return
-    for path in _paths(name, recursive=recursive):
-        try:
+    try:
+        if name == STDIN:
+            yield _STDIN_NAME, _standard_input()
+            return
+        for path in _paths(name, recursive=recursive):
             yield str(path), path.read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a name with a null in it
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UserError(f"{str(path)!r} cannot be read: {reason}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a null in it
+        what, reason = (error.filename, error.strerror) if isinstance(error, OSError) else (None, str(error))
+        raise UserError(f"{str(what or name)!r} cannot be read: {reason}") from error
 
 
-def _paths(name: str, *, recursive: bool) -> Iterator[Path]:
+def _standard_input() -> bytes:
+    if sys.stdin is None:
+        raise UserError("standard input is closed")
+    return sys.stdin.buffer.read()
+
+
+def _paths(name: str, *, recursive: bool) -> list[Path]:
+    """Errors: OSError: also of a directory in it that may not be read, because what is left out would be missed by nobody."""
     path = Path(name)
     if not path.is_dir():
-        yield path
-        return
-    found = path.rglob("*") if recursive else path.iterdir()
-    matching = sorted(file for file in found if file.suffix in _SUFFIXES and file.is_file())
+        return [path]
+    matching: list[Path] = []
+    for directory, inner, files in os.walk(path, onerror=_fail):
+        matching += (Path(directory, file) for file in files if file.endswith(_SUFFIXES))
+        if not recursive:
+            inner.clear()
     if not matching:
         hint = "" if recursive else "-R looks into the directories in it too"
         raise UserError(f"{name}: there is no *.yaml, *.yml or *.json in this directory", hint=hint)
-    yield from matching
+    return sorted(matching)
+
+
+def _fail(error: OSError) -> None:
+    raise error
 
 
 def _read(data: bytes, source: str, namespace: str, given: list[Given], errors: list[UserError]) -> None:
@@ -119,16 +135,10 @@ def _read(data: bytes, source: str, namespace: str, given: list[Given], errors: 
 def _document(manifest: Manifest, namespace: str) -> Document:
     try:
         document = parse(manifest.raw)
-    except UserError as error:
-        raise UserError(f"{_where(manifest, error)}: {error.message}", hint=error.hint) from error
+    except Malformed as error:
+        raise UserError(f"{manifest.where_of(error.field)}: {error.message}", hint=error.hint) from error
     own = document.resource.metadata.namespace
     if document.kind.namespaced and own and namespace and own != namespace:
         where = manifest.where_of("metadata.namespace")
         raise UserError(f"{where}: metadata.namespace is {own!r}, and {namespace!r} with -n")
     return placed(document, namespace or DEFAULT_NAMESPACE)
-
-
-def _where(manifest: Manifest, error: UserError) -> str:
-    """An object that cannot be decoded is told as "KIND NAME: FIELD: what is wrong"."""
-    parts = error.message.split(": ", 2)
-    return manifest.where_of(parts[1]) if len(parts) == 3 else manifest.where

@@ -9,6 +9,7 @@ import sys
 import click
 
 from ocicat import __version__
+from ocicat.cli.talk import say
 from ocicat.errors import OcicatError
 
 OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # what writing the result may end with; all else is a defect
@@ -68,9 +69,7 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except OcicatError as error:
-        click.echo(f"ocicat: {error.message}", err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+        say(error.message, hint=error.hint)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; so do we
@@ -78,6 +77,6 @@ def main() -> None:
     except OSError as error:
         if error.errno not in OUTPUT_ERRORS:
             raise
-        click.echo(f"ocicat: standard output: {error.strerror}", err=True)
+        say(f"standard output: {error.strerror}")
         sys.stdout = None  # or the interpreter would try, and fail, to flush it again
         sys.exit(1)

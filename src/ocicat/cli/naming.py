@@ -50,6 +50,8 @@ def asked(words: Sequence[str], namespace: str, *, everywhere: bool = False) -> 
     if len(words) > 1 and everywhere:
         raise UserError("a name lies in one namespace, and -A means all of them", hint="name it with -n")
     found = [(kind, _namespace(kind, "", namespace, everywhere=everywhere, many=len(kinds) > 1)) for kind in kinds]
+    if "" in words[1:]:
+        raise UserError("a name is empty", hint="leave it out to name all")
     names = words[1:] or ("",)
     return tuple(Asked(kind, space, name) for kind, space in found for name in dict.fromkeys(names))
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import click
 
 from ocicat.agent.config import DEFAULT_STORE
+from ocicat.cli.talk import say
 from ocicat.errors import UserError
 from ocicat.model.codec import decode_json
 from ocicat.store.base import Datastore
@@ -24,14 +25,17 @@ store_option = click.option(
 def with_store(url: str, action: Callable[[Datastore], Awaitable[T]], *, create: bool = False) -> T:
     """Runs `action` on the open store and closes it. NotFound when there is none; `create` makes it instead."""
 
-    async def opened() -> T:
+    results: list[T] = []  # a task's own result is put into words when the loop ends: seconds, for all endpoints of a cluster
+
+    async def opened() -> None:
         store = await open_store(url, create=create)
         try:
-            return await action(store)
+            results.append(await action(store))
         finally:
             await store.close()
 
-    return asyncio.run(opened())
+    asyncio.run(opened())
+    return results[0]
 
 
 async def read_all(store: Datastore, prefix: str, wanted: type[T]) -> list[T]:
@@ -41,5 +45,5 @@ async def read_all(store: Datastore, prefix: str, wanted: type[T]) -> list[T]:
         try:
             found.append(decode_json(wanted, item.value, what=item.key))
         except UserError as error:
-            click.echo(f"ocicat: left out: {error}", err=True)
+            say(f"left out: {error}")
     return found

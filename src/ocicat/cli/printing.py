@@ -49,8 +49,8 @@ def print_raw(style: Format, value: Json | list[Json]) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(line)
+    """At once: a hundred thousand lines written one by one take longer than reading them."""
+    click.echo("".join(f"{line}\n" for line in lines), nl=False)
 
 
 def list_of(kind: Kind, documents: Iterable[Document], revision: int) -> Json:

@@ -22,6 +22,7 @@ from ocicat.cli.naming import Asked
 from ocicat.cli.opening import with_store
 from ocicat.cli.output import Format, aligned
 from ocicat.cli.printing import name_of
+from ocicat.cli.talk import say
 from ocicat.errors import Unavailable, UserError
 from ocicat.model.base import Struct
 from ocicat.model.manifest import json_text, ordered, yaml_text
@@ -80,7 +81,7 @@ class _Follower:
         """What differs from what was told before, in the order of the listing; what is gone comes last."""
         listed = await listing(self.store, self.kind, self.namespace, selector=self.selector)
         for problem in listed.problems:
-            click.echo(f"ocicat: left out: {problem}", err=True)
+            say(f"left out: {problem}")
         present = self._named(listed)
         told = [
             Told("MODIFIED" if key in self.shown else "ADDED", item)
@@ -101,7 +102,7 @@ class _Follower:
                         for told in self._see(seen):
                             yield told
             except Unavailable as error:
-                click.echo(f"ocicat: {error}; trying again", err=True)
+                say(f"{error}; trying again")
             for told in await self._list_again():
                 yield told
 
@@ -126,7 +127,7 @@ class _Follower:
         key = (seen.namespace, seen.name)
         before = self.shown.pop(key, None)
         if seen.problem:
-            click.echo(f"ocicat: left out: {seen.problem}", err=True)
+            say(f"left out: {seen.problem}")
         if seen.item is not None:
             self.shown[key] = seen.item
             yield Told("ADDED" if before is None else "MODIFIED", seen.item)

@@ -13,7 +13,8 @@ class DataplaneConfig(Struct, frozen=True):
     """`host_addresses`: this host's own, on which its workloads may reach the Mesos agent; none given means any of the host's.
 
     `agent_ports`: TCP ports of that agent. `mtu` in bytes, for an Attach that gives none.
-    `interface_prefix`: every interface whose name starts so is ours.
+    `interface_prefix`: every interface whose name starts so is ours. `mark`: the bit of the packet mark that is ours where a host
+    endpoint has untracked or pre-DNAT policy; nowhere else is any used.
     """
 
     host_addresses: tuple[Addr, ...] = ()
@@ -21,6 +22,7 @@ class DataplaneConfig(Struct, frozen=True):
     mtu: int = 1500
     interface_prefix: str = "oci"
     nft: str = "/usr/sbin/nft"
+    mark: int = 0x1000_0000
 
 
 class Attach(Struct, frozen=True):
@@ -71,7 +73,8 @@ class Applied(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """`object` is "profile NAME", "block CIDR", "interface NAME" or "dataplane"; an empty text says that it is solved."""
+    """`object` is "policy KEY", "profile NAME", "tier NAME", "host endpoint KEY", "block CIDR", "interface NAME" or "dataplane"; an
+    empty text says that it is solved."""
 
     object: str
     text: str

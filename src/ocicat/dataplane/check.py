@@ -13,10 +13,13 @@ from ocicat.dataplane.listing import parse
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.managers_endpoints import placed
 from ocicat.dataplane.ownership import HOST_MAC
+from ocicat.dataplane.skeleton import SETS
 from ocicat.errors import OcicatError
 from ocicat.model.wanted import Endpoint
 from ocicat.netlink.inet import mac_text
 from ocicat.netlink.link import Link
+
+_SPECS = {spec.name: spec for spec in SETS}
 
 
 class Checker:
@@ -44,15 +47,17 @@ class Checker:
 
     def _chain_faults(self, endpoint: Endpoint) -> list[str]:
         there = parse(self._kernel.nft.listing()).chains
-        names = self._managers.policy.chains(endpoint.profiles)
+        names = self._managers.endpoints.chains(endpoint.key)
         return [
-            f"chain {name} is not as wanted" for name in names if there.get(name) != self._ledger.chains.wanted(name)
+            f"chain {name} is not as wanted"
+            for name in sorted(names)
+            if there.get(name) != self._ledger.chains.wanted(name)
         ]
 
     def _placement_faults(self, endpoint: Endpoint, index: int) -> list[str]:
         wanted = placed(endpoint, index)
         names = {name for name, _ in wanted.elements}
-        there = {(name, element) for name in names for element in elements.read(self._kernel.netfilter, name)}
+        there = {(name, element) for name in names for element in elements.read(self._kernel.netfilter, _SPECS[name])}
         missing = dict.fromkeys(name for name, element in wanted.elements if (name, element) not in there)
         have = routes.read(self._kernel.route)
         return [

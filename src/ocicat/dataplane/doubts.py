@@ -42,7 +42,7 @@ class Judge:
                 case Netconf(index=index) if index == ALL:
                     found += self._forwarding()
                 case Netconf(index=index) if index in known:
-                    found += sysctl.faults(known[index])
+                    found += self._settings(known[index])
         return list(dict.fromkeys(found))
 
     def _route(self, route: Route, *, gone: bool) -> Iterator[str]:
@@ -61,6 +61,9 @@ class Judge:
             yield f"interface {name} was removed or renamed"
         elif not found.up:
             yield f"interface {name} was set down"
+
+    def _settings(self, name: str) -> list[str]:
+        return sysctl.faults(name, own_sources=self._managers.endpoints.has_own_sources(name))
 
     def _forwarding(self) -> Iterator[str]:
         for family in self._managers.families():

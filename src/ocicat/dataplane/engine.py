@@ -34,7 +34,7 @@ from ocicat.dataplane.ownership import check_interface, detached_addresses, is_d
 from ocicat.dataplane.ports import Ports
 from ocicat.dataplane.program import Program
 from ocicat.dataplane.reaper import Freed, Grave, Reaper
-from ocicat.dataplane.skeleton import FROM_WORKLOAD, SOURCES, TO_WORKLOAD
+from ocicat.dataplane.skeleton import DISPATCH, SOURCES
 from ocicat.dataplane.watchman import Hints
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model.wanted import Batch
@@ -56,6 +56,7 @@ class Engine:
         self._tidy_next = False
         self._waiting: set[str] = set()  # endpoints that were not told to be in force since they last changed
         self._failed: dict[str, str] = {}  # those of them that were told to have failed, and why
+        self._own_sources: dict[str, bool] = {}  # is the kernel's check of sources on? By interface, where we know
         self._unclaimed: set[str] = set()  # interfaces from before our start, that nobody has attached since
         self._graves: list[Grave] = []
         self._flushing: set[bytes] = set()  # held addresses that the reaper knows of
@@ -98,6 +99,14 @@ class Engine:
         if self._ready:
             self._doubts += Judge(self._kernel, self._managers, self._ledger).doubts(hints)
 
+    def _filter_sources(self, names: Iterable[str]) -> None:
+        """The kernel's own check, which goes by routes, is off where a workload may send from more than its addresses."""
+        for name in names:
+            own = self._managers.endpoints.has_own_sources(name)
+            if self._own_sources.get(name) != own and name in self._managers.endpoints.links:
+                sysctl.filter_sources(name, own_sources=own)
+                self._own_sources[name] = own
+
     def _note_drift(self, before: Mapping[str, int]) -> None:
         after = self._ledger.differences(sweep=self._managers.in_sync)
         what = [f"{count} {name}" if count > 1 else name for name, count in after.items() if before.get(name) != count]
@@ -110,6 +119,7 @@ class Engine:
         for message in batch:
             self._managers.apply(message)
         self._expect(self._managers.changed)
+        self._filter_sources({self._managers.endpoints.endpoints[key].interface for key in self._managers.changed})
         self._managers.changed.clear()
 
     def attach(self, request: Attach) -> Attached:
@@ -124,6 +134,8 @@ class Engine:
             made = container.plug(self._kernel.route, request)
         self._unclaimed.discard(request.interface)
         self._managers.endpoints.link_there(request.interface, made.index, request.key)
+        self._own_sources[request.interface] = True
+        self._filter_sources([request.interface])
         self._expect(self._managers.endpoints.on_interface(request.interface))
         return made
 
@@ -221,7 +233,12 @@ class Engine:
             self._mended.append(f"interface {link.name}")
         keys = self._managers.endpoints.on_interface(link.name)
         ipv6 = any(each.family == 6 for key in keys for each in self._managers.endpoints.endpoints[key].addresses)
-        self._mended += sysctl.mend_workload_interface(link.name, ipv6=ipv6)
+        own = (
+            self._managers.endpoints.has_own_sources(link.name) if keys else None
+        )  # nobody's is closed, and left as it is
+        if own is not None:
+            self._own_sources[link.name] = own
+        self._mended += sysctl.mend_workload_interface(link.name, ipv6=ipv6, own_sources=own)
 
     def _find_dying(self, link: Link) -> None:
         """One that another life of ours left also has flows to be cut, unless its address has a new owner since."""
@@ -243,7 +260,7 @@ class Engine:
     def _release_found(self, interface: str, link: Link | None, sources: list[tuple[str, bytes]]) -> None:
         """Before the first complete state what another life of ours left for this interface is in nobody's plan, but must go."""
         key = key_ifname(interface)
-        for name, each in [(FROM_WORKLOAD, key), (TO_WORKLOAD, key), *sources]:
+        for name, each in [*((name, key) for name in DISPATCH), *sources]:
             self._ledger.unwant_element(name, each)
         if link is not None:
             self._ledger.release_routes_on(link.index)
@@ -291,11 +308,11 @@ class Engine:
         return [*changed, *(Problem(name, "") for name in sorted(told.keys() - now.keys()))]
 
     def _problems(self) -> dict[str, str]:
-        found = {f"profile {name}": text for name, text in self._managers.policy.problems.items()}
+        found = {**self._managers.policy.problems, **self._managers.hosts.problems}
         found |= {str(item): text for item, text in self._unreaped.items()}
         for chain, text in self._program.refused.items():
-            if name := self._managers.policy.profile_of(chain):
-                found[f"profile {name}"] = text
+            if owner := self._managers.policy.owner(chain):
+                found[owner] = text
         for dst, block in self._managers.blocks.items() if self._program.failed else ():
             if dst in self._program.failed:
                 found[f"block {block.cidr}"] = self._program.failed[dst]

@@ -175,9 +175,14 @@ class Ledger:
     def incompatible(self) -> bool:
         """Is there a set or base chain that nft cannot turn into the wanted one?"""
         return any(self.sets.there(name) for name in self.sets.updates()) or any(
-            (there := self.chains.there(name)) is not None and there.hook.split()[:1] != shape.hook.split()[:1]
+            (there := self.chains.there(name)) is not None and _place(there) != _place(shape)
             for name, shape in self.chains.updates().items()
         )
+
+
+def _place(shape: Shape) -> str:
+    """Hook and priority, which nobody can change."""
+    return shape.hook.rpartition(" ")[0]
 
 
 def element_key(element: Element) -> bytes:

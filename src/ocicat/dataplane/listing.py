@@ -15,7 +15,7 @@ from ocicat.model.base import Struct
 _FOREIGN = "?"
 _HEAD = re.compile(r"^\t(chain|set|map) (\S+) \{$", re.MULTILINE)
 _MARK = re.compile(r' comment "([0-9a-f]{10})(?: [^"]*)?"$')
-_HOOK = re.compile(r"^type \S+ hook (\S+) .*policy (\S+);$")
+_HOOK = re.compile(r"^type \S+ hook (\S+) .*priority (.+); policy (\S+);$")
 
 
 class Listing(Struct, frozen=True):
@@ -47,7 +47,7 @@ def _chain(lines: list[str]) -> Shape:
         if line.startswith('comment "'):
             continue
         if base := _HOOK.match(line):
-            hook = f"{base[1]} {base[2]}"
+            hook = " ".join(base.groups())
         else:
             marks.append(_mark(line))
     return Shape(hook, tuple(marks))

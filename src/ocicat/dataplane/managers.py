@@ -10,10 +10,12 @@ from typing import assert_never
 from ocicat.dataplane import skeleton
 from ocicat.dataplane.api import DataplaneConfig
 from ocicat.dataplane.ledger import Ledger
+from ocicat.dataplane.lists import Book
 from ocicat.dataplane.managers_endpoints import IPV6_PRIORITY, EndpointManager
-from ocicat.dataplane.managers_policy import PolicyManager, SetManager
+from ocicat.dataplane.managers_hosts import HostManager
+from ocicat.dataplane.managers_policy import PolicyManager
+from ocicat.dataplane.managers_sets import SetManager
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
-from ocicat.errors import Bug
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import (
     AddressSet,
@@ -62,7 +64,7 @@ class Managers:
     def __init__(self, config: DataplaneConfig, ledger: Ledger) -> None:
         self._ledger = ledger
         self._sets = SetManager(ledger)
-        self.policy = PolicyManager(ledger)
+        self.policy = PolicyManager(ledger, Book(config.mark, self._sets.name))
         self.endpoints = EndpointManager(ledger, self.policy)
         self.blocks: dict[Prefix, RemoteBlock | LocalBlock] = {}
         self.changed: set[str] = set()
@@ -70,19 +72,16 @@ class Managers:
         self.revision = 0
         for spec in skeleton.SETS:
             ledger.want_set(spec)
-        for chain in skeleton.chains(config):
-            ledger.want_chain(chain)
+        self.hosts = HostManager(config, ledger, self.policy)
 
     def apply(self, message: Message) -> None:
         match message:
-            case AddressSet():
-                self._sets.change(message)
-            case AddressSetGone():
-                self._sets.gone(message.set_id)
-            case ProfileRules():
-                self.policy.profile(message)
-            case ProfileGone():
-                self.policy.profile_gone(message.name)
+            case AddressSet() | AddressSetGone() | PortSet() | PortSetGone():
+                self._set(message)
+            case PolicyRules() | PolicyGone() | ProfileRules() | ProfileGone():
+                self._rules(message)
+            case HostSettings() | HostEndpoint() | HostEndpointGone():
+                self._host(message)
             case Endpoint():
                 self._endpoint(message)
             case EndpointGone():
@@ -96,16 +95,6 @@ class Managers:
                 self.in_sync = True
             case Revision():
                 self.revision = message.revision
-            case (
-                PortSet()
-                | PortSetGone()
-                | PolicyRules()
-                | PolicyGone()
-                | HostSettings()
-                | HostEndpoint()
-                | HostEndpointGone()
-            ):
-                raise Bug(f"the dataplane does not know {type(message).__name__} yet")
             case _:
                 assert_never(message)
 
@@ -113,6 +102,38 @@ class Managers:
         """In which the host has to forward: always IPv4, and IPv6 as long as an endpoint has such an address."""
         six = any(address.family == 6 for each in self.endpoints.endpoints.values() for address in each.addresses)
         return (4, 6) if six else (4,)
+
+    def _set(self, message: AddressSet | AddressSetGone | PortSet | PortSetGone) -> None:
+        match message:
+            case AddressSet():
+                if self._sets.change(message):
+                    self.policy.renamed(message.set_id)
+            case AddressSetGone():
+                self._sets.gone(message.set_id)
+            case PortSet():
+                self._sets.change_ports(message)
+            case PortSetGone():
+                self._sets.ports_gone(message.set_id)
+
+    def _rules(self, message: PolicyRules | PolicyGone | ProfileRules | ProfileGone) -> None:
+        match message:
+            case PolicyRules():
+                self.policy.policy(message)
+            case PolicyGone():
+                self.policy.policy_gone(message.policy_id)
+            case ProfileRules():
+                self.policy.profile(message)
+            case ProfileGone():
+                self.policy.profile_gone(message.name)
+
+    def _host(self, message: HostSettings | HostEndpoint | HostEndpointGone) -> None:
+        match message:
+            case HostSettings():
+                self.hosts.settings(message)
+            case HostEndpoint():
+                self.hosts.endpoint(message)
+            case HostEndpointGone():
+                self.hosts.gone(message.interface)
 
     def _endpoint(self, endpoint: Endpoint) -> None:
         if self.endpoints.endpoints.get(endpoint.key) != endpoint:

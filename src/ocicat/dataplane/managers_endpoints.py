@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ocicat.dataplane.ledger import Claims, Ledger, element_key
-from ocicat.dataplane.managers_policy import EGRESS, INGRESS, PolicyManager
+from ocicat.dataplane.lists import EGRESS, INGRESS, ListChain, Recipe, SourcesChain
+from ocicat.dataplane.managers_policy import PolicyManager
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
-from ocicat.dataplane.skeleton import FROM_WORKLOAD, SOURCES, TO_WORKLOAD
+from ocicat.dataplane.skeleton import FROM_WORKLOAD, MORE_SOURCES, SOURCES, TO_WORKLOAD
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
 from ocicat.model.wanted import Endpoint
@@ -34,12 +35,20 @@ class Placed(Struct, frozen=True):
 def placed(endpoint: Endpoint, index: int) -> Placed:
     """For an endpoint whose interface has that ifindex."""
     interface = key_ifname(endpoint.interface)
-    dispatch = (
-        (FROM_WORKLOAD, Element(interface, goto(EGRESS.list_chain(endpoint.profiles)))),
-        (TO_WORKLOAD, Element(interface, goto(INGRESS.list_chain(endpoint.profiles)))),
-    )
+    dispatch = tuple((name, Element(interface, goto(recipe.name))) for name, recipe in recipes(endpoint).items())
     sources = tuple((SOURCES[a.family], Element(concat(interface, a.pack()))) for a in endpoint.addresses)
     return Placed(dispatch + sources, tuple(host_route(address, index) for address in endpoint.addresses))
+
+
+def recipes(endpoint: Endpoint) -> dict[str, Recipe]:
+    """By verdict map, what it must lead to."""
+    found: dict[str, Recipe] = {
+        FROM_WORKLOAD: ListChain(EGRESS, endpoint.egress, endpoint.profiles),
+        TO_WORKLOAD: ListChain(INGRESS, endpoint.ingress, endpoint.profiles),
+    }
+    if endpoint.sources:
+        found[MORE_SOURCES] = SourcesChain(endpoint.sources)
+    return found
 
 
 def host_route(address: Addr, index: int) -> Route:
@@ -76,8 +85,9 @@ class EndpointManager:
         self.held: set[bytes] = set()
 
     def endpoint(self, endpoint: Endpoint) -> None:
-        # The new list is taken before the old one is let go: if they are the same it never goes away.
-        self._policy.acquire(endpoint.profiles)
+        # The new lists are taken before the old ones are let go: if they are the same they never go away.
+        for recipe in recipes(endpoint).values():
+            self._policy.acquire(recipe)
         before = self._remove(endpoint.key)
         self.endpoints[endpoint.key] = endpoint
         self._on_interface.setdefault(endpoint.interface, set()).add(endpoint.key)
@@ -112,7 +122,8 @@ class EndpointManager:
         if endpoint is None:
             return []
         freed = self._displace(key)
-        self._policy.release(endpoint.profiles)
+        for recipe in recipes(endpoint).values():
+            self._policy.release(recipe)
         keys = self._on_interface[endpoint.interface]
         keys.discard(key)
         if not keys:
@@ -142,14 +153,23 @@ class EndpointManager:
             return self.endpoints[bearer.key]
         return self.endpoints.get(min(keys) if keys else name)
 
+    def has_own_sources(self, name: str) -> bool:
+        """Does whoever is on this interface send from its own addresses only?"""
+        return not any(self.endpoints[key].sources for key in self.on_interface(name))
+
     def settled(self, key: str) -> bool:
         """Is everything that this endpoint needs in the kernel? Routes apart: they can fail for each destination."""
         wanted = self._placed.get(key)
+        late = self._ledger.chains.updates().keys()  # mostly none: then nobody need look at all the chains of the lists
         return (
             wanted is not None
-            and all(self._ledger.chains.settled(name) for name in self._policy.chains(self.endpoints[key].profiles))
+            and (not late or late.isdisjoint(self.chains(key)))
             and all(self._ledger.elements[name].settled(element_key(element)) for name, element in wanted.elements)
         )
+
+    def chains(self, key: str) -> set[str]:
+        """The names of all chains that decide for this endpoint."""
+        return {name for recipe in recipes(self.endpoints[key]).values() for name in self._policy.chains(recipe)}
 
     def destinations(self, key: str) -> list[Prefix]:
         wanted = self._placed.get(key)

@@ -1,167 +1,188 @@
-"""Profiles and lists of profiles as chains, selectors and nets as sets.
+"""The chains that lists of policies and profiles need: made once for all that use them, and made anew when what they say changes.
 
-    out-<list>  jumps to  po-<profile> ...  then drop        goto'd from the verdict map `from-workload`
-    in-<list>   jumps to  pi-<profile> ...  then drop        goto'd from the verdict map `to-workload`
-
-Endpoints with the same list of profiles share one pair of list chains.
-
-Invariants: 1. A profile that does not exist has no chain and its list chains do not name it, so it allows nothing.
-2. A list's chains are there as long as an endpoint uses the list, an interval set as long as a rule looks in it. Pure.
+Invariants: 1. A chain is there as long as something uses it: an endpoint its lists, a list its tiers and profiles, a tier its
+policies; an interval set as long as a rule looks in it. The chains of a profile are there as long as the profile.
+2. The chains depend on what is known and used, not on the order in which it came. Pure. What the chains say: `lists`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.objects import Chain, IntervalSet, Rule, SetSpec, digest
-from ocicat.dataplane.rules import Rendered, hosts_name, render
-from ocicat.dataplane.skeleton import EGRESS_ALLOWED
-from ocicat.model.base import Struct
-from ocicat.model.net import Addr
-from ocicat.model.wanted import AddressSet, ProfileRules, WantedRule
-from ocicat.netlink.nftset import Element
-
-Profiles = tuple[str, ...]
-
-
-class Direction(Struct, frozen=True):
-    """How the chains of one direction are called, and what Allow means in it."""
-
-    word: str
-    profile_prefix: str
-    list_prefix: str
-    allow: str
-
-    def profile_chain(self, name: str) -> str:
-        return self.profile_prefix + digest(name)
-
-    def list_chain(self, profiles: Profiles) -> str:
-        return self.list_prefix + digest(str(len(profiles)), *profiles)
+from ocicat.dataplane.lists import (
+    EGRESS,
+    INGRESS,
+    LOG_PREFIX,
+    Book,
+    Built,
+    Input,
+    PolicyChain,
+    ProfileChain,
+    Recipe,
+    TierChain,
+    build,
+    has_pass,
+)
+from ocicat.dataplane.objects import IntervalSet
+from ocicat.model.wanted import PolicyRules, ProfileRules
 
 
-INGRESS = Direction("ingress", "pi-", "in-", "accept")
-EGRESS = Direction("egress", "po-", "out-", f"goto {EGRESS_ALLOWED}")
-DIRECTIONS = (INGRESS, EGRESS)
-
-
-class SetManager:
-    """Members of selectors, in hash sets: one for each family."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def change(self, message: AddressSet) -> None:
-        names = {family: hosts_name(message.set_id, family) for family in (4, 6)}
-        for family, name in names.items():
-            self._ledger.want_set(SetSpec(name, f"ipv{family}_addr"))
-        for address in message.removed - message.added:
-            self._ledger.unwant_element(names[address.family], address.pack())
-        for address in message.added:
-            self._ledger.want_element(names[address.family], _member(address))
-
-    def gone(self, set_id: str) -> None:
-        for family in (4, 6):
-            self._ledger.unwant_set(hosts_name(set_id, family))
-
-
-def _member(address: Addr) -> Element:
-    return Element(address.pack())
+@dataclass(slots=True)
+class _Made:
+    built: Built
+    users: int = 0
 
 
 class PolicyManager:
-    """Profiles as calc sends them, lists as the endpoints use them. `problems`: by name of profile, what cannot be rendered."""
+    """`book` holds what is known; change it by these methods only."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, book: Book) -> None:
         self._ledger = ledger
-        self._profiles: set[str] = set()
-        self._lists: Counter[Profiles] = Counter()
-        self._looks_in: dict[str, frozenset[str]] = {}  # chain -> interval sets
+        self._book = book
+        self._made: dict[Recipe, _Made] = {}
+        self._recipes: dict[str, Recipe] = {}  # by name of chain
+        self._readers: defaultdict[Input, dict[Recipe, None]] = defaultdict(dict)
         self._looked_in: defaultdict[str, set[str]] = defaultdict(set)  # interval set -> chains
-        self.problems: dict[str, str] = {}
+        self._troubled: set[Recipe] = set()
+
+    def policy(self, message: PolicyRules) -> None:
+        before = self._book.policies.get(message.policy_id)
+        self._book.policies[message.policy_id] = message
+        # First those that jump to it: a policy that has got a Pass rule must have no chain of its own.
+        if before is None or _form(before) != _form(message):
+            self._touch(("form of policy", message.policy_id))
+        if before != message:
+            self._touch(("policy", message.policy_id))
+
+    def policy_gone(self, policy_id: str) -> None:
+        if self._book.policies.pop(policy_id, None):
+            self._touch(("form of policy", policy_id))
 
     def profile(self, message: ProfileRules) -> None:
-        parts = ((INGRESS, message.ingress), (EGRESS, message.egress))
-        problems = [text for direction, rules in parts for text in self._render(direction, message.name, rules)]
-        self.problems.pop(message.name, None)
-        if problems:
-            self.problems[message.name] = "; ".join(problems)
-        if message.name not in self._profiles:
-            self._profiles.add(message.name)
-            self._relist(message.name)
+        before = self._book.profiles.get(message.name)
+        self._book.profiles[message.name] = message
+        if before is None:
+            for recipe in _chains_of(message.name):
+                self.acquire(recipe)
+            self._touch(("presence of profile", message.name))
+        elif before != message:
+            self._touch(("profile", message.name))
 
     def profile_gone(self, name: str) -> None:
-        self._profiles.discard(name)
-        self.problems.pop(name, None)
-        self._relist(name)
-        for direction in DIRECTIONS:
-            chain = direction.profile_chain(name)
-            self._ledger.unwant_chain(chain)
-            self._use_sets(chain, ())
+        if self._book.profiles.pop(name, None):
+            self._touch(("presence of profile", name))
+            for recipe in _chains_of(name):
+                self.release(recipe)
 
-    def acquire(self, profiles: Profiles) -> None:
-        """One more endpoint has this list."""
-        self._lists[profiles] += 1
-        if self._lists[profiles] == 1:
-            self._want_list(profiles)
+    def log_prefix(self, prefix: str) -> None:
+        if prefix != self._book.log_prefix:
+            self._book.log_prefix = prefix
+            self._touch(LOG_PREFIX)
 
-    def release(self, profiles: Profiles) -> None:
-        self._lists[profiles] -= 1
-        if not self._lists[profiles]:
-            del self._lists[profiles]
-            for direction in DIRECTIONS:
-                self._ledger.unwant_chain(direction.list_chain(profiles))
+    def renamed(self, set_id: str) -> None:
+        """Rules must call that set by another name."""
+        self._touch(("set", set_id))
 
-    def chains(self, profiles: Profiles) -> list[str]:
-        """The names of all chains that decide for an endpoint with this list."""
-        known = [name for name in profiles if name in self._profiles]
-        names = [direction.list_chain(profiles) for direction in DIRECTIONS]
-        return names + [direction.profile_chain(name) for direction in DIRECTIONS for name in known]
+    def acquire(self, recipe: Recipe) -> None:
+        """One more needs this chain."""
+        made = self._made.get(recipe) or self._make(recipe)
+        made.users += 1
 
-    def profile_of(self, chain: str) -> str:
-        """The name of the profile that this chain renders; "" if it is gone."""
-        return next((n for n in self._profiles for d in DIRECTIONS if d.profile_chain(n) == chain), "")
+    def release(self, recipe: Recipe) -> None:
+        made = self._made[recipe]
+        made.users -= 1
+        if not made.users:
+            del self._made[recipe]
+            self._unmake(recipe, made.built)
 
-    def _render(self, direction: Direction, name: str, rules: tuple[WantedRule, ...]) -> list[str]:
-        """What could not be rendered, in words."""
-        rendered = [render(rule, {"Allow": direction.allow, "Deny": "drop"}) for rule in rules]
-        chain = direction.profile_chain(name)
-        self._use_sets(chain, [each for part in rendered for each in part.sets])
-        lines = tuple(line for part in rendered for line in part.rules)
-        self._ledger.want_chain(Chain(chain, lines, comment=f"{direction.word} of profile {name}", authored=True))
-        return _problems(direction, rendered)
+    def chains(self, recipe: Recipe) -> Iterator[str]:
+        """The names of this chain and of all that it leads to."""
+        built = self._made[recipe].built
+        yield built.chain.name
+        for use in built.uses:
+            yield from self.chains(use)
 
-    def _use_sets(self, chain: str, sets: Iterable[IntervalSet]) -> None:
-        for each in sets:
-            self._looked_in[each.spec.name].add(chain)
+    @property
+    def problems(self) -> dict[str, str]:
+        """By object ("profile NAME", "policy KEY"): what cannot be rendered."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for recipe in self._troubled:
+            for owner, text in self._made[recipe].built.problems:
+                found[owner].add(text)
+        return {owner: "; ".join(sorted(texts, reverse=True)) for owner, texts in found.items()}
+
+    def owner(self, chain: str) -> str:
+        """The object that this chain renders; "" if it is gone, or nobody's words."""
+        match self._recipes.get(chain):
+            case PolicyChain(policy_id=policy_id):
+                return f"policy {policy_id}"
+            case ProfileChain(profile=name):
+                return f"profile {name}"
+            case TierChain(tier=tier):
+                return f"tier {tier.name}"
+            case _:
+                return ""
+
+    def _touch(self, changed: Input) -> None:
+        for recipe in list(self._readers.get(changed, ())):
+            if recipe in self._made:  # an earlier one may have let it go
+                self._remake(recipe)
+
+    def _make(self, recipe: Recipe) -> _Made:
+        made = self._made[recipe] = _Made(build(recipe, self._book))
+        self._want(recipe, made.built)
+        return made
+
+    def _remake(self, recipe: Recipe) -> None:
+        made = self._made[recipe]
+        before, made.built = made.built, build(recipe, self._book)
+        if made.built != before:
+            self._want(recipe, made.built)
+            self._let_go(recipe, before, made.built)
+
+    def _unmake(self, recipe: Recipe, built: Built) -> None:
+        self._ledger.unwant_chain(built.chain.name)
+        self._recipes.pop(built.chain.name, None)
+        self._troubled.discard(recipe)
+        self._let_go(recipe, built, None)
+
+    def _want(self, recipe: Recipe, built: Built) -> None:
+        for use in built.uses:
+            self.acquire(use)
+        for each in built.sets:
+            self._looked_in[each.spec.name].add(built.chain.name)
             self._ledger.want_set(each.spec, each.elements)
-        names = frozenset(each.spec.name for each in sets)
-        for name in self._looks_in.pop(chain, frozenset()) - names:
-            self._looked_in[name].discard(chain)
+        for each_input in built.reads:
+            self._readers[each_input][recipe] = None
+        self._recipes[built.chain.name] = recipe
+        self._ledger.want_chain(built.chain)
+        (self._troubled.add if built.problems else self._troubled.discard)(recipe)
+
+    def _let_go(self, recipe: Recipe, before: Built, now: Built | None) -> None:
+        """What it was made of and is no more."""
+        for use in before.uses:
+            self.release(use)
+        for name in _names(before.sets) - _names(now.sets if now else ()):
+            self._looked_in[name].discard(before.chain.name)
             if not self._looked_in[name]:
                 del self._looked_in[name]
                 self._ledger.unwant_set(name)
-        if names:
-            self._looks_in[chain] = names
-
-    def _relist(self, name: str) -> None:
-        """A profile came or went: the lists that name it change."""
-        for profiles in self._lists:
-            if name in profiles:
-                self._want_list(profiles)
-
-    def _want_list(self, profiles: Profiles) -> None:
-        known = [name for name in profiles if name in self._profiles]
-        for direction in DIRECTIONS:
-            jumps = [Rule(f"jump {direction.profile_chain(name)}") for name in known]
-            chain = Chain(
-                direction.list_chain(profiles),
-                (*jumps, Rule("drop", "no profile allows it")),
-                comment=f"{direction.word} of endpoints with {', '.join(profiles) or 'no profile'}",
-            )
-            self._ledger.want_chain(chain)
+        for each in before.reads - (now.reads if now else frozenset()):
+            self._readers[each].pop(recipe, None)
+            if not self._readers[each]:
+                del self._readers[each]
 
 
-def _problems(direction: Direction, rendered: list[Rendered]) -> list[str]:
-    return [f"{direction.word} rule {i}: {part.problem}" for i, part in enumerate(rendered, 1) if part.problem]
+def _names(sets: Iterable[IntervalSet]) -> set[str]:
+    return {each.spec.name for each in sets}
+
+
+def _chains_of(profile: str) -> tuple[ProfileChain, ...]:
+    return tuple(ProfileChain(profile, way) for way in (INGRESS, EGRESS))
+
+
+def _form(policy: PolicyRules) -> tuple[bool, bool]:
+    return has_pass(policy.ingress), has_pass(policy.egress)

@@ -8,7 +8,7 @@ loading eight times slower), and no elements of interval sets. 5. Text from outs
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ocicat.dataplane.objects import Chain, SetChange, SetSpec, comment_text
 from ocicat.dataplane.ownership import TABLE
@@ -16,7 +16,8 @@ from ocicat.netlink import inet
 from ocicat.netlink.nftset import GOTO, IFNAME_BYTES, Element, Verdict
 
 _TABLE = f"inet {TABLE}"
-_FIELD_BYTES = {"ifname": IFNAME_BYTES, "ipv4_addr": 4, "ipv6_addr": 16}
+_FIELD_BYTES = {"ifname": IFNAME_BYTES, "ipv4_addr": 4, "ipv6_addr": 16, "inet_proto": 1, "inet_service": 2}
+_REGISTER_BYTES = 4  # each field of a concatenation fills whole ones
 _PLAIN_NAME = re.compile(rb"[A-Za-z0-9._-]+\0+")
 
 
@@ -30,7 +31,7 @@ def transaction(
 ) -> str:
     """Declares `sets` and `chains` where they are not there yet, and gives the chains their rules, in place of any they have.
 
-    `changes`: of elements that are `sayable`. `declared`: chains that keep the rules they have, if any.
+    `changes`: of elements that are `sayable`, and ranges to add. `declared`: chains that keep the rules they have, if any.
     `rebuild`: the table is first removed with all that is in it, in the same transaction.
     """
     parts = [table_removal()] if rebuild else []
@@ -42,7 +43,8 @@ def transaction(
 
 
 def sayable(spec: SetSpec, element: Element) -> bool:
-    """Can this element be written here? Not ranges, nor names and verdicts that we should never give."""
+    """Can this element be written here at no great cost? Not ranges, for which nft reads the whole set first; nor names and
+    verdicts that we should never give."""
     named = not spec.key.startswith("ifname") or _PLAIN_NAME.fullmatch(element.key[:IFNAME_BYTES]) is not None
     return (
         named
@@ -65,21 +67,36 @@ def removal(chains: Sequence[str], sets: Sequence[SetSpec]) -> str:
 
 
 def _changed(change: SetChange) -> list[str]:
+    said = _ranges if change.spec.interval else _elements
     return [
-        f"{verb} element {_TABLE} {change.spec.name} {{ {', '.join(_element(change.spec, each) for each in elements)} }}\n"
+        f"{verb} element {_TABLE} {change.spec.name} {{ {', '.join(said(change.spec, elements))} }}\n"
         for verb, elements in (("delete", change.delete), ("add", change.add))
         if elements
     ]
 
 
-def _element(spec: SetSpec, element: Element) -> str:
-    fields = []
-    rest = element.key
+def _elements(spec: SetSpec, elements: Iterable[Element]) -> Iterator[str]:
+    for element in elements:
+        data = f" : goto {element.data.chain}" if isinstance(element.data, Verdict) else ""
+        yield " . ".join(_fields(spec, element.key)) + data
+
+
+def _fields(spec: SetSpec, key: bytes) -> Iterator[str]:
     for field in spec.key.split(" . "):
-        raw, rest = rest[: _FIELD_BYTES[field]], rest[_FIELD_BYTES[field] :]
-        fields.append(f'"{raw.rstrip(bytes(1)).decode()}"' if field == "ifname" else inet.text(raw))
-    data = f" : goto {element.data.chain}" if isinstance(element.data, Verdict) else ""
-    return " . ".join(fields) + data
+        size = _FIELD_BYTES[field]
+        yield _said(field, key[:size])
+        key = key[-(-size // _REGISTER_BYTES) * _REGISTER_BYTES :]
+
+
+def _said(field: str, raw: bytes) -> str:
+    if field == "ifname":
+        return f'"{raw.rstrip(bytes(1)).decode()}"'
+    return inet.text(raw) if field in ("ipv4_addr", "ipv6_addr") else str(int.from_bytes(raw, "big"))
+
+
+def _ranges(spec: SetSpec, elements: Iterable[Element]) -> Iterator[str]:
+    for element in elements:
+        yield f"{_said(spec.key, element.key)}-{_said(spec.key, element.key_end)}"
 
 
 def _table(blocks: Sequence[str]) -> str:

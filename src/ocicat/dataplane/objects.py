@@ -46,14 +46,16 @@ class Rule(Struct, frozen=True):
 
 
 class Shape(Struct, frozen=True):
-    """What must be equal for a chain in the kernel to be the one that is wanted. `hook` is empty but for base chains."""
+    """What must be equal for a chain in the kernel to be the one that is wanted. `hook` is empty but for base chains, of which it
+    says hook, priority and, as the last word, policy ("forward filter - 1 accept")."""
 
     hook: str
     marks: tuple[str, ...]
 
 
 class Chain(Struct, frozen=True):
-    """A chain and all of its rules. A base chain has a `hook` ("forward") and a `priority` ("filter"), and policy accept.
+    """A chain and all of its rules. A base chain has a `hook` ("forward"), a `priority` as nft lists it ("filter - 1"),
+    and policy accept.
 
     `authored`: its rules say what an operator wrote, so nft may refuse them; all others are our own words.
     """
@@ -67,12 +69,16 @@ class Chain(Struct, frozen=True):
 
     @property
     def shape(self) -> Shape:
-        hook = f"{self.hook} accept" if self.hook else ""
+        hook = f"{self.hook} {self.priority} accept" if self.hook else ""
         return Shape(hook, tuple(rule.mark for rule in self.rules))
 
 
 class SetSpec(Struct, frozen=True):
-    """A set, or a verdict map. `key` is nft's type ("ipv4_addr", "ifname . ipv4_addr"); `interval`: its elements are ranges."""
+    """A set, or a verdict map. `key` is nft's type ("ipv4_addr", "ifname . ipv4_addr"); `interval`: its elements are ranges.
+
+    A range is one Element from `key` to `key_end`, both included. It comes and goes as a whole: the kernel holds beginning and end
+    apart, and takes half a range for an overlap.
+    """
 
     name: str
     key: str

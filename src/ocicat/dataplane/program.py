@@ -7,6 +7,9 @@
     5. routes                       last in for a new endpoint, so the first packet finds its policy
     6. what nothing uses any more   one nft transaction, only when there is time: nft waits 15 ms for the kernel to forget
 
+A set or base chain of ours that nft cannot turn into the wanted one asks for a new table: the old one goes and the new one comes,
+with all that is in it, in one nft transaction, once everything that belongs into it is known.
+
 A step without anything to do costs nothing. An endpoint whose chains are there needs 4 and 5 only, and these start no process.
 
 Invariants: 1. No packet meets a policy that is half changed, unless nft refuses a part of it. 2. A chain that nft refuses becomes a
@@ -25,6 +28,7 @@ from ocicat.dataplane.drivers.nft import NftRefused
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.listing import Listing
 from ocicat.dataplane.objects import Chain, Rule, SetChange, SetSpec
+from ocicat.dataplane.ownership import TABLE
 from ocicat.dataplane.skeleton import SOURCES
 from ocicat.errors import Unavailable
 from ocicat.netlink.inet import Prefix
@@ -48,7 +52,9 @@ class Program:
         self.lost: set[bytes] = set()
 
     def run(self, *, sweep: bool, tidy: bool) -> None:
-        """`tidy`: sweep unused chains and sets too. Unavailable."""
+        """`sweep`: the complete state is known; `tidy`: unused chains and sets go too. Unavailable."""
+        if self._ledger.incompatible():
+            self._rebuild(complete=sweep)
         self._grow()
         self._settle_chains()
         self._settle_elements(sweep=sweep)
@@ -71,13 +77,20 @@ class Program:
     def _due(self) -> list[Chain]:
         return [self._ledger.chain(name) for name in self._ledger.chains.updates()]
 
+    def _rebuild(self, *, complete: bool) -> None:
+        if not complete:
+            raise Unavailable(
+                f"table inet {TABLE} is another version's; it stays in force until the state is complete",
+                hint="nothing: it is replaced when the datastore has been read",
+            )
+        self._ledger.found_table(Listing(), {})
+        sets = list(self._ledger.sets.updates().values())
+        self._load(sets, self._due(), self._changes(sweep=False), rebuild=True)
+
     def _grow(self) -> None:
-        rebuild = self._ledger.incompatible()
-        if rebuild:
-            self._ledger.found_table(Listing(), {})
         sets = list(self._ledger.sets.updates().values())
         new = [chain for chain in self._due() if self._ledger.chains.there(chain.name) is None]
-        self._load(sets, new, rebuild=rebuild)
+        self._load(sets, new)
 
     def _settle_chains(self) -> None:
         """Those that are there and change, with the elements that change."""
@@ -166,15 +179,11 @@ class Program:
         return [change for change in changes if change.add or change.delete]
 
     def _change(self, spec: SetSpec, *, sweep: bool) -> SetChange:
-        """An element whose data differ goes and comes. Ranges in order: the kernel takes the end of one before its beginning
-        for an overlap."""
+        """An element whose data differs goes and comes."""
         delta = self._ledger.elements[spec.name]
         updates = delta.updates()
         out = [there for key in [*updates, *delta.deletes(sweep=sweep)] if (there := delta.there(key)) is not None]
-        new = updates.values()
-        return SetChange(
-            spec, tuple(out), tuple(sorted(new, key=lambda element: element.key) if spec.interval else new)
-        )
+        return SetChange(spec, tuple(out), tuple(updates.values()))
 
     def _commit(self, changes: Sequence[SetChange]) -> None:
         if changes:

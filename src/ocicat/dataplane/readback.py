@@ -14,5 +14,5 @@ from ocicat.dataplane.listing import parse
 def read(kernel: Kernel) -> Actual:
     """Unavailable."""
     listing = parse(kernel.nft.listing())
-    members = {name: elements.read(kernel.netfilter, name) for name in listing.sets}
+    members = {name: elements.read(kernel.netfilter, spec) for name, spec in listing.sets.items()}
     return Actual(listing, members, routes.read(kernel.route))

@@ -18,7 +18,7 @@ from ocicat.dataplane.objects import IntervalSet, Rule, SetSpec, digest
 from ocicat.model.base import Struct
 from ocicat.model.net import WIDTH, Cidr
 from ocicat.model.wanted import Icmp, Match, PortRange, WantedRule
-from ocicat.netlink.nftset import Element, interval
+from ocicat.netlink.nftset import Element
 
 Range = tuple[int, int]  # first and last, both included
 SetName = Callable[[str, int], str]
@@ -31,6 +31,7 @@ _WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
 _ADDRESS = {4: "ip", 6: "ip6"}
 _NFPROTO = {4: "ipv4", 6: "ipv6"}
 _ICMP = {4: "icmp", 6: "icmpv6"}
+_ICMP_NUMBER = {4: 1, 6: 58}
 _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _NAME_LENGTH = 40
 
@@ -109,7 +110,10 @@ def _speaks_of_ports(side: Match) -> bool:
 
 
 def _families(rule: WantedRule) -> tuple[int, ...]:
-    needs_family = rule.icmp or rule.not_icmp or any(map(_speaks_of_addresses, (rule.source, rule.destination)))
+    speaks_of_icmp = rule.icmp or rule.not_icmp
+    if speaks_of_icmp and rule.protocol is not None:
+        return tuple(family for family in rule.families if rule.protocol == _ICMP_NUMBER[family])
+    needs_family = speaks_of_icmp or any(map(_speaks_of_addresses, (rule.source, rule.destination)))
     return rule.families if needs_family or len(rule.families) == 1 else (BOTH,) if rule.families else ()
 
 
@@ -217,13 +221,13 @@ def _port_ranges(ranges: tuple[PortRange, ...], field: str) -> Condition:
 def _in_set(field: str, kind: str, key: str, ranges: Iterable[Range], size_bytes: int) -> Condition:
     joined = merged(ranges)
     name = f"{kind}-{digest(*(f'{first}-{last}' for first, last in joined))}"
-    elements = tuple(element for first, last in joined for element in range_elements(first, last, size_bytes))
+    elements = tuple(range_element(first, last, size_bytes) for first, last in joined)
     return Condition(f"{field} @{name}", (IntervalSet(SetSpec(name, key, interval=True), elements),))
 
 
-def range_elements(first: int, last: int, size_bytes: int) -> tuple[Element, ...]:
+def range_element(first: int, last: int, size_bytes: int) -> Element:
     """Of an interval set whose keys have that many bytes."""
-    return tuple(interval(first.to_bytes(size_bytes, "big"), last.to_bytes(size_bytes, "big")))
+    return Element(first.to_bytes(size_bytes, "big"), key_end=last.to_bytes(size_bytes, "big"))
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:

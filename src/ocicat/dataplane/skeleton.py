@@ -1,103 +1,266 @@
-"""The part of the ruleset that is always there: where packets enter, and how they reach the chains of their endpoints.
+"""The part of the ruleset that does not depend on policies: every stage of a packet's way is a base chain of its own, so that an
+Allow, which is an accept, ends that stage and no other.
 
-    prerouting   a workload's packet has the workload's own source address, or is dropped
-    forward      established passes; from a workload to its egress chain, which on Allow goes on to
-                 `egress-allowed`, and from there to the ingress chain of the workload it is for
-    input        a workload may talk to its host's Mesos agent and to nothing else on its host
+    prerouting             raw         a workload's packet has a source that the workload may use; host endpoints' untracked policy
+    pre-dnat               mangle      host endpoints' pre-DNAT policy
+    input-workload         filter - 1  from a workload to its host: the workload's egress policy
+    input                  filter      ... then what is set for all workloads; or host endpoints' ingress policy
+    forward-host-in        filter - 2  host endpoints' forward policy, ingress
+    forward-workload-out   filter - 1  from a workload: its egress policy
+    forward-workload-in    filter      to a workload: its ingress policy
+    forward-host-out       filter + 1  host endpoints' forward policy, egress
+    untracked-out          raw         (output) host endpoints' untracked policy
+    output                 filter      host endpoints' egress policy
+    postrouting            filter      the same where the host's own packet was translated: only here its interface is known
 
-Two verdict maps lead to the chains: interface -> `goto out-...` (`from-workload`) and interface -> `goto in-...` (`to-workload`).
-No mark bits are used, so none can collide with another program's.
+Verdict maps lead from an interface's name to the chain of its list. What no host endpoint has by name goes to the chain of the host
+endpoint for all interfaces ("*"), if there is one. The stages of host endpoints are empty on a host that has none.
 
-Invariants: 1. An interface under our prefix that is in no map is closed in both directions. 2. Our accept leaves
-every other table its say, as always in nftables: the host's own firewall stays in force, for workloads too.
-3. The host reaches its own workloads without policy (there is no output chain): health checks and executors
-depend on it, and root on the host could enter the container anyway. Pure.
+An Allow before routing stands for the host's ingress policy and the forward ingress policy too. One bit of the packet mark says so
+from there to here; it is taken off everything that comes in, and a host without untracked or pre-DNAT policy does not use it.
+
+Invariants: 1. An interface under our prefix that is in no map is closed in both directions. 2. Our accept leaves every other table
+its say, as always in nftables: the host's own firewall stays in force, for workloads too. 3. The host reaches its own workloads
+without policy: health checks and executors depend on it, and root on the host could enter the container anyway. 4. A workload
+reaches its own host's Mesos agent whatever policy says, or no executor could register. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.lists import Way
 from ocicat.dataplane.objects import Chain, Rule, SetSpec
+from ocicat.model.base import Struct
+from ocicat.model.wanted import HostSettings, OpenPort
 
 FROM_WORKLOAD = "from-workload"
 TO_WORKLOAD = "to-workload"
-EGRESS_ALLOWED = "egress-allowed"
 SOURCES = {4: "workload-addrs4", 6: "workload-addrs6"}
+MORE_SOURCES = "workload-sources"
+HOST_MAPS: Mapping[Way, str] = {
+    Way("ingress"): "host-in",
+    Way("egress"): "host-out",
+    Way("ingress", "forward"): "host-forward-in",
+    Way("egress", "forward"): "host-forward-out",
+    Way("ingress", "untracked"): "host-untracked-in",
+    Way("egress", "untracked"): "host-untracked-out",
+    Way("ingress", "pre-dnat"): "host-pre-dnat",
+}
+DISPATCH = (FROM_WORKLOAD, TO_WORKLOAD, MORE_SOURCES)
 
 SETS = (
     SetSpec(SOURCES[4], "ifname . ipv4_addr"),
     SetSpec(SOURCES[6], "ifname . ipv6_addr"),
-    SetSpec(FROM_WORKLOAD, "ifname", verdicts=True),
-    SetSpec(TO_WORKLOAD, "ifname", verdicts=True),
+    *(SetSpec(name, "ifname", verdicts=True) for name in (*DISPATCH, *HOST_MAPS.values())),
 )
 
+
+class Hosts(Struct, frozen=True):
+    """What there is of host endpoints: any at all, any with policy before routing; and the chains of the one for all interfaces."""
+
+    governed: bool = False
+    untracked: bool = False
+    pre_dnat: bool = False
+    every: Mapping[Way, str] = {}
+
+
 _ESTABLISHED = Rule("ct state established,related accept")
-# From the workload's own address only (prerouting): the kernel makes a neighbour entry for whoever solicits, and has room for few.
-_NEIGHBOURS = Rule("icmpv6 type 135-136 ip6 hoplimit 255 accept", "neighbour discovery")
+_INVALID = Rule("ct state invalid drop")
+_NEIGHBOURS = (
+    # From the workload's own address only (prerouting): the kernel makes a neighbour entry for whoever solicits; its room is small.
+    Rule("icmpv6 type 130-133 accept", "multicast listeners, router solicitation"),
+    Rule("icmpv6 type 135-136 ip6 hoplimit 255 accept", "neighbour discovery"),
+)
+_NO_ENDPOINT = Rule("drop", "no endpoint")
+_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
-def chains(config: DataplaneConfig) -> tuple[Chain, ...]:
+def chains(
+    config: DataplaneConfig, settings: HostSettings | None = None, hosts: Hosts | None = None
+) -> tuple[Chain, ...]:
     """In the order in which a packet meets them."""
-    ours = f'"{config.interface_prefix}*"'
+    return _Skeleton(config, settings or HostSettings(), hosts or Hosts()).chains()
+
+
+class _Skeleton:
+    def __init__(self, config: DataplaneConfig, settings: HostSettings, hosts: Hosts) -> None:
+        self._config = config
+        self._settings = settings
+        self._hosts = hosts
+        self._ours = f'"{config.interface_prefix}*"'
+        self._mark = f"{config.mark:#010x}"
+
+    def chains(self) -> tuple[Chain, ...]:
+        return (
+            Chain("prerouting", self._prerouting(), hook="prerouting", priority="raw"),
+            Chain("source-check", _source_check()),
+            Chain("pre-dnat", self._pre_dnat(), hook="prerouting", priority="mangle"),
+            Chain("input-workload", self._input_workload(), hook="input", priority="filter - 1"),
+            Chain("input", self._input(), hook="input", priority="filter"),
+            Chain("workload-to-host", self._workload_to_host(), "that the workload's policy has allowed"),
+            Chain("forward-host-in", self._forward_host_in(), hook="forward", priority="filter - 2"),
+            Chain("forward-workload-out", self._forward_workload_out(), hook="forward", priority="filter - 1"),
+            Chain("forward-workload-in", self._forward_workload_in(), hook="forward", priority="filter"),
+            Chain("forward-host-out", self._forward_host_out(), hook="forward", priority="filter + 1"),
+            Chain("untracked-out", self._untracked_out(), hook="output", priority="raw"),
+            Chain("output", self._output(), hook="output", priority="filter"),
+            Chain("postrouting", self._postrouting(), hook="postrouting", priority="filter"),
+            Chain("from-host", self._from_host()),
+            *self._failsafe(),
+        )
+
+    # --- workloads -----------------------------------------------------------------------------------------------------
+
+    def _input_workload(self) -> tuple[Rule, ...]:
+        return (
+            Rule(f"iifname != {self._ours} accept"),
+            _ESTABLISHED,
+            *_NEIGHBOURS,
+            *self._agent_access(),
+            *self._from_workload(),
+        )
+
+    def _workload_to_host(self) -> tuple[Rule, ...]:
+        """The host's firewall decides further where this is not a drop."""
+        dropped = self._settings.endpoint_to_host == "Drop"
+        last = Rule("drop", "from a workload to its own host") if dropped else Rule("accept")
+        return (_ESTABLISHED, *_NEIGHBOURS, *self._agent_access(), last)
+
+    def _agent_access(self) -> list[Rule]:
+        """Without addresses any of the host's: only what is addressed to the host comes through this hook."""
+        own, ports = self._config.host_addresses, self._config.agent_ports
+        to = [f"{'ip' if host.family == 4 else 'ip6'} daddr {host} " for host in own] or [""]
+        return [Rule(f"{host}tcp dport {port} accept", "own Mesos agent") for host, port in product(to, ports)]
+
+    def _forward_workload_out(self) -> tuple[Rule, ...]:
+        return (Rule(f"iifname != {self._ours} accept"), _ESTABLISHED, _INVALID, *self._from_workload())
+
+    def _forward_workload_in(self) -> tuple[Rule, ...]:
+        dispatch = (Rule(f"oifname vmap @{TO_WORKLOAD}"), _NO_ENDPOINT)
+        return (Rule(f"oifname != {self._ours} accept"), _ESTABLISHED, _INVALID, *dispatch)
+
+    def _from_workload(self) -> tuple[Rule, ...]:
+        """A workload that makes tunnel packets could speak for others' workloads on another host."""
+        vxlan = Rule(f"udp dport {self._settings.vxlan_port} drop", "VXLAN from a workload")
+        ipip = Rule("meta l4proto 4 drop", "IPIP from a workload")
+        return (
+            *(() if self._settings.vxlan_from_workloads else (vxlan,)),
+            *(() if self._settings.ipip_from_workloads else (ipip,)),
+            Rule(f"iifname vmap @{FROM_WORKLOAD}"),
+            _NO_ENDPOINT,
+        )
+
+    # --- host endpoints ------------------------------------------------------------------------------------------------
+
+    def _prerouting(self) -> tuple[Rule, ...]:
+        rules = (*self._unmarked(), Rule(f"iifname {self._ours} goto source-check"))
+        if not self._hosts.untracked:
+            return rules
+        safe = (Rule("jump failsafe-in"), Rule("jump failsafe-in-answers"))
+        return (*rules, *safe, *self._dispatch(Way("ingress", "untracked"), "iifname"))
+
+    def _pre_dnat(self) -> tuple[Rule, ...]:
+        if not self._hosts.pre_dnat:
+            return ()
+        before = (_ESTABLISHED, *self._allowed(), Rule("jump failsafe-in"))
+        return (*before, *self._dispatch(Way("ingress", "pre-dnat"), "iifname"))
+
+    def _input(self) -> tuple[Rule, ...]:
+        workload = Rule(f"iifname {self._ours} goto workload-to-host")
+        if not self._hosts.governed:
+            return (workload,)
+        return (
+            workload,
+            _ESTABLISHED,
+            *self._allowed(),
+            Rule("jump failsafe-in"),
+            *self._dispatch(Way("ingress"), "iifname"),
+        )
+
+    def _forward_host_in(self) -> tuple[Rule, ...]:
+        if not self._hosts.governed:
+            return ()
+        return (_ESTABLISHED, *self._allowed(), *self._dispatch(Way("ingress", "forward"), "iifname"))
+
+    def _forward_host_out(self) -> tuple[Rule, ...]:
+        return (_ESTABLISHED, *self._dispatch(Way("egress", "forward"), "oifname")) if self._hosts.governed else ()
+
+    def _untracked_out(self) -> tuple[Rule, ...]:
+        if not self._hosts.untracked:
+            return self._unmarked()
+        safe = (Rule("jump failsafe-out"), Rule("jump failsafe-out-answers"))
+        return (*self._unmarked(), *safe, *self._dispatch(Way("egress", "untracked"), "oifname"))
+
+    def _output(self) -> tuple[Rule, ...]:
+        return (Rule("ct status dnat accept"), Rule("goto from-host")) if self._hosts.governed else ()
+
+    def _postrouting(self) -> tuple[Rule, ...]:
+        return (Rule("iif 0 ct status dnat goto from-host"),) if self._hosts.governed else ()
+
+    def _from_host(self) -> tuple[Rule, ...]:
+        if not self._hosts.governed:
+            return ()
+        return (
+            Rule(f"oifname {self._ours} accept"),
+            _ESTABLISHED,
+            *self._allowed(),
+            Rule("jump failsafe-out"),
+            *self._dispatch(Way("egress"), "oifname"),
+        )
+
+    def _dispatch(self, way: Way, field: str) -> tuple[Rule, ...]:
+        every = self._hosts.every.get(way)
+        return (Rule(f"{field} vmap @{HOST_MAPS[way]}"), *((Rule(f"goto {every}"),) if every else ()))
+
+    # --- the mark, and failsafe ports ------------------------------------------------------------------------------------
+
+    @property
+    def _marks(self) -> bool:
+        return self._hosts.untracked or self._hosts.pre_dnat
+
+    def _allowed(self) -> tuple[Rule, ...]:
+        return (Rule(f"meta mark & {self._mark} != 0 accept", "allowed before routing"),) if self._marks else ()
+
+    def _unmarked(self) -> tuple[Rule, ...]:
+        others = f"{0xFFFFFFFF & ~self._config.mark:#010x}"
+        rule = Rule(f"meta mark & {self._mark} != 0 meta mark set meta mark & {others}", "nobody's but ours")
+        return (rule,) if self._marks else ()
+
+    def _failsafe(self) -> tuple[Chain, ...]:
+        """Without connection tracking the answers of these ports cannot be known but by their ports."""
+        inbound, outbound = self._settings.failsafe_inbound, self._settings.failsafe_outbound
+        return (
+            Chain("failsafe-in", _open(inbound, "dport", "saddr")),
+            Chain("failsafe-out", _open(outbound, "dport", "daddr")),
+            Chain("failsafe-in-answers", _open(outbound, "sport", "saddr")),
+            Chain("failsafe-out-answers", _open(inbound, "sport", "daddr")),
+        )
+
+
+def _source_check() -> tuple[Rule, ...]:
     return (
-        _prerouting(ours),
-        _input(ours, config),
-        _forward(ours),
-        _workload(ours),
-        _egress_allowed(ours),
-    )
-
-
-def _prerouting(ours: str) -> Chain:
-    rules = (
-        Rule(f"iifname != {ours} accept"),
         Rule(f"iifname . ip saddr @{SOURCES[4]} accept"),
         Rule(f"iifname . ip6 saddr @{SOURCES[6]} accept"),
+        Rule(f"iifname vmap @{MORE_SOURCES}"),
         Rule("drop", "source address is not the workload's own"),
     )
-    return Chain("prerouting", rules, hook="prerouting", priority="raw")
 
 
-def _input(ours: str, config: DataplaneConfig) -> Chain:
-    """The egress policy is not asked: a task must reach its agent whatever it says, and the rest ends in the same drop."""
-    rules = (
-        Rule(f"iifname != {ours} accept"),
-        _ESTABLISHED,
-        _NEIGHBOURS,
-        *_agent_access(config),
-        Rule("drop", "from a workload to its own host"),
-    )
-    return Chain("input", rules, hook="input", priority="filter")
+def _open(ports: Iterable[OpenPort], port: str, remote: str) -> tuple[Rule, ...]:
+    return tuple(Rule(f"{_from_or_to(each, remote)}{_port(each, port)} accept") for each in ports)
 
 
-def _agent_access(config: DataplaneConfig) -> list[Rule]:
-    """Without addresses any of the host's: only what is addressed to the host comes through this hook."""
-    to = [f"{'ip' if host.family == 4 else 'ip6'} daddr {host} " for host in config.host_addresses] or [""]
-    return [Rule(f"{host}tcp dport {port} accept", "own Mesos agent") for host, port in product(to, config.agent_ports)]
+def _from_or_to(each: OpenPort, remote: str) -> str:
+    if each.net is None:
+        return ""
+    if not each.net.length:
+        return f"meta nfproto ipv{each.net.family} "
+    return f"{'ip' if each.net.family == 4 else 'ip6'} {remote} {each.net} "
 
 
-def _forward(ours: str) -> Chain:
-    rules = (Rule(f"iifname {ours} goto workload"), Rule(f"oifname {ours} goto workload"))
-    return Chain("forward", rules, hook="forward", priority="filter")
-
-
-def _workload(ours: str) -> Chain:
-    rules = (
-        _ESTABLISHED,
-        Rule("ct state invalid drop"),
-        Rule(f"iifname vmap @{FROM_WORKLOAD}"),
-        Rule(f"iifname {ours} drop", "no endpoint"),
-        Rule(f"goto {EGRESS_ALLOWED}"),
-    )
-    return Chain("workload", rules, comment="to or from a workload")
-
-
-def _egress_allowed(ours: str) -> Chain:
-    rules = (
-        Rule(f"oifname vmap @{TO_WORKLOAD}"),
-        Rule(f"oifname {ours} drop", "no endpoint"),
-        Rule("accept"),
-    )
-    return Chain(EGRESS_ALLOWED, rules, comment="the sender's side has allowed it")
+def _port(each: OpenPort, field: str) -> str:
+    known = _PROTOCOLS.get(each.protocol)
+    return f"{known} {field} {each.port}" if known else f"meta l4proto {each.protocol} th {field} {each.port}"

@@ -59,6 +59,11 @@ def encode_json(value: object) -> bytes:
     return _ENCODER.encode(value)
 
 
+def plain_number(number: float) -> int | float:
+    """As Go writes it: 3, not 3.0, as long as it writes no exponent."""
+    return int(number) if number.is_integer() and abs(number) < 1e21 else number
+
+
 def pretty_json(value: object) -> str:
     """The same for people: indented, with a final newline."""
     return msgspec.json.format(encode_json(value), indent=2).decode() + "\n"

@@ -1,5 +1,7 @@
 """The v3 resources of a datastore: read, listed, and changed in one transaction under all rules, whoever else writes."""
 
+from typing import TYPE_CHECKING
+
 from ocicat.resources.change import (
     Apply,
     Change,
@@ -18,7 +20,19 @@ from ocicat.resources.change import (
 )
 from ocicat.resources.client import Listing, Seen, get, listing, watch
 from ocicat.resources.stored import Stored
-from ocicat.resources.write import Author, commit, commit_each, validate_only
+
+if TYPE_CHECKING:
+    from ocicat.resources.write import Author, commit, commit_each, validate_only
+else:
+
+    def __getattr__(name: str) -> object:
+        """Who only reads does not load what writing takes: it is most of this package."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from ocicat.resources import write
+
+        return getattr(write, name)
+
 
 __all__ = [
     "Apply",

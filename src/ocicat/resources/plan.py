@@ -82,7 +82,7 @@ class Plan:
 
 def plan(changes: Sequence[Change], origins: Sequence[Origin], view: View) -> Plan:
     """With any rejection there are no conditions and operations."""
-    made = Plan([], [*_twice(changes)])
+    made = Plan([], [*twice(changes)])
     for change, origin in zip(changes, origins, strict=True):
         _take(made, change, origin, view)
     upkeep = Upkeep(view)
@@ -97,7 +97,8 @@ def plan(changes: Sequence[Change], origins: Sequence[Origin], view: View) -> Pl
     return made
 
 
-def _twice(changes: Sequence[Change]) -> Iterator[Rejection]:
+def twice(changes: Sequence[Change]) -> Iterator[Rejection]:
+    """Of an object for which two changes are asked."""
     first: dict[tuple[str, str, str], Change] = {}
     for change in changes:
         other = first.setdefault(identity(change), change)
@@ -110,7 +111,7 @@ def _take(made: Plan, change: Change, origin: Origin, view: View) -> None:
     try:
         found = view.find(change.kind, change.name, change.namespace)
     except UserError as error:
-        made.rejections.append(rejection(change, Fault(error.message, error.hint)))
+        made.rejections.append(rejection(change, Fault(error.message, error.hint, field="metadata")))
         return
     result = take(change, found, origin)
     if isinstance(result, Step):

@@ -18,7 +18,7 @@ from ocicat.errors import UserError
 from ocicat.model.base import UNSET, Struct, replace
 from ocicat.model.codec import encode_json
 from ocicat.model.v3.defaults import with_defaults
-from ocicat.model.v3.document import Document, Json, fields_beside, merged, parse
+from ocicat.model.v3.document import Document, Json, Malformed, fields_beside, merged, parse
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.metadata import Metadata, Resource
 from ocicat.resources.change import (
@@ -39,6 +39,7 @@ from ocicat.resources.internal import WRITABLE
 from ocicat.resources.patching import apply_operations, merge
 from ocicat.resources.stored import Stored
 from ocicat.validate import Problem, validate, validate_update
+from ocicat.validate.world import DEFAULT_ALLOW_PROFILE
 
 R = TypeVar("R", bound=Resource)
 
@@ -105,6 +106,8 @@ def _unwritable(change: Change) -> Iterator[Fault]:
 
 def _whole(change: Create | Replace | Apply, found: Found | None, origin: Origin) -> Result:
     if found is None:
+        if not isinstance(change, Create) and _always_is(change.document):
+            return Step("unchanged")
         if isinstance(change, Replace):
             return (_missing(),)
         return _new(change.document, origin, may_have_version=isinstance(change, Apply))
@@ -114,6 +117,17 @@ def _whole(change: Create | Replace | Apply, found: Found | None, origin: Origin
     if found.stored is None:
         return _mended(change.document, found, origin, action)
     return _updated(change.document, found.stored, origin, action)
+
+
+def _always_is(document: Document) -> bool:
+    """The profile that is never stored, just as it is: Calico's tools list it among the others."""
+    said = document.resource
+    if (said.kind, said.metadata.name) != ("Profile", DEFAULT_ALLOW_PROFILE):
+        return False
+    from ocicat.policy.policies import DEFAULT_ALLOW  # all of policy comes with it
+
+    added = said.metadata.labels or said.metadata.annotations or document.unknown
+    return said.spec == DEFAULT_ALLOW.spec and not added
 
 
 def _new(document: Document, origin: Origin, *, may_have_version: bool) -> Result:
@@ -208,15 +222,24 @@ def _edit(change: Patch | Label, found: Found | None, origin: Origin) -> Result:
 def _patched(change: Patch, present: Stored, origin: Origin) -> Result:
     try:
         edited = _parsed(_patch(change, present.document.raw), present)
+    except Malformed as error:
+        return (Fault(error.fault, error.hint, field=error.field),)
     except UserError as error:
         return (Fault(error.message, error.hint),)
     version = edited.resource.metadata.resource_version
     faults = [*_outdated(present, version, ""), *_unknown(edited, _news(edited, present.document))]
     resource, problems = _checked(edited.resource)
     faults += map(_fault, (*problems, *validate_update(present.resource, resource)))
-    if resource.metadata.creation_timestamp != present.resource.metadata.creation_timestamp:
-        faults.append(_fault(Problem("metadata.creationTimestamp", "", "cannot be changed")))
+    faults += map(_fault, _identity_lost(resource.metadata, present.resource.metadata))
     return tuple(faults) or _step("patched", present, parse(merged(edited, _identified(resource, origin))))
+
+
+def _identity_lost(after: Metadata, before: Metadata) -> Iterator[Problem]:
+    """What the rules of an update let pass, because a file need not say it."""
+    if before.uid and not after.uid:
+        yield Problem("metadata.uid", "", "cannot be changed")
+    if after.creation_timestamp != before.creation_timestamp:
+        yield Problem("metadata.creationTimestamp", "", "cannot be changed")
 
 
 def _patch(change: Patch, raw: Json) -> object:

@@ -5,6 +5,7 @@
    prefix is found too, and stays where it is.
 3. The address manager's records, which have another form and other keys, are read as resources (`internal`).
 4. The key decides what an object is called, whatever stands in it.
+5. A number without a fraction is written without one, as Calico's own tools do: an order of 3, not 3.0.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 
 from ocicat.errors import UserError
 from ocicat.model.base import Struct
-from ocicat.model.codec import decode_json, encode_json
+from ocicat.model.codec import decode_json, encode_json, plain_number
 from ocicat.model.keys import name_of
 from ocicat.model.v3.document import Document, merge_metadata, parse
 from ocicat.model.v3.kinds import Kind
@@ -47,7 +48,7 @@ class Stored(Struct, frozen=True):
 def prefix(kind: Kind, namespace: str = "") -> str:
     """Under which all objects of the kind lie, or those of one namespace. Errors: UserError for one that the kind has not."""
     if namespace and not kind.namespaced:
-        raise UserError(f"a {kind.name} lies in no namespace: leave {namespace!r} out")
+        raise UserError(f"{kind.name} lies in no namespace: leave {namespace!r} out")
     return internal.PREFIXES[kind.name] if kind.internal else kind.prefix(namespace)
 
 
@@ -71,8 +72,10 @@ def lookup_keys(kind: Kind, name: str, namespace: str = "") -> tuple[str, ...]:
 
     Errors: UserError if a namespace is missing, or given for a kind that has none, or the name cannot be one.
     """
-    if not name or "/" in name:
-        raise UserError(f"{name!r} is no name of a {kind.name}")
+    if not name:
+        raise UserError("the name is empty")
+    if "/" in name:
+        raise UserError(f"{name!r}: a name holds no '/'")
     if kind.internal:
         return internal.lookup_keys(kind, name)
     return tuple(kind.key(stored, namespace) for stored in kind.stored_names(name))
@@ -95,9 +98,21 @@ def value(kind: Kind, key: str, raw: Mapping[str, object]) -> bytes:
     """What to write at `key` for an object in the form of `read`."""
     if kind.internal:
         return internal.value(kind, raw)
-    return encode_json(merge_metadata(raw, name=name_of(key), resourceVersion=None))
+    return encode_json(_with_plain_numbers(merge_metadata(raw, name=name_of(key), resourceVersion=None)))
+
+
+def _with_plain_numbers(value: object) -> object:
+    match value:
+        case dict():
+            return {name: _with_plain_numbers(inner) for name, inner in value.items()}
+        case list():
+            return [_with_plain_numbers(inner) for inner in value]
+        case float():
+            return plain_number(value)
+        case _:
+            return value
 
 
 def title(kind: Kind, namespace: str, name: str) -> str:
     """`Tier sec`, `NetworkPolicy shop/web`: how every message names an object."""
-    return f"{kind.name} {namespace}/{name}" if namespace else f"{kind.name} {name}"
+    return f"{kind.name} {namespace}/{name}" if namespace else f"{kind.name} {name}".rstrip()

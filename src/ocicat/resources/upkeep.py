@@ -93,7 +93,8 @@ class Upkeep:
         here, elsewhere = self._endpoints(name)
         if here and not force:
             more = " ..." if len(here) > 1 else ""
-            message = f"has {len(here)} workload endpoints ({here[0].namespace}/{here[0].name}{more})"
+            plural = "s" if len(here) > 1 else ""
+            message = f"has {len(here)} workload endpoint{plural} ({here[0].namespace}/{here[0].name}{more})"
             yield Fault(message, f"stop the agent and its containers first, {_FORCE}", REFUSED)
             return
         kept = set(_addresses(_networks(elsewhere)))  # an address that went on to another endpoint is not this node's

@@ -19,7 +19,7 @@ from ocicat.clock import Clock, SystemClock
 from ocicat.errors import Conflict
 from ocicat.model.v3.document import Document
 from ocicat.resources.change import Apply, Change, Delete, Outcome, Rejected, Rejection, identity, rejection
-from ocicat.resources.plan import Plan, plan
+from ocicat.resources.plan import Plan, plan, twice
 from ocicat.resources.step import Origin, check
 from ocicat.resources.view import View, look
 from ocicat.store.base import Datastore
@@ -64,7 +64,8 @@ async def commit_each(
 def validate_only(documents: Sequence[tuple[Document, str]]) -> tuple[Rejection, ...]:
     """What is wrong with documents, whatever the datastore holds; each with its `where` ("file:line")."""
     changes = [Apply(document=document, where=where) for document, where in documents]
-    return tuple(rejection(change, fault) for change in changes for fault in check(change.document))
+    faults = (rejection(change, fault) for change in changes for fault in check(change.document))
+    return (*faults, *twice(changes))
 
 
 @dataclass(frozen=True, slots=True)

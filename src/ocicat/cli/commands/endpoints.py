@@ -10,6 +10,7 @@ from ocicat.cli.columns import Columns
 from ocicat.cli.opening import store_option, with_store
 from ocicat.cli.output import Format, format_option
 from ocicat.cli.printing import Group, print_groups
+from ocicat.cli.talk import say
 from ocicat.model.v3.endpoints import WorkloadEndpoint
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.metadata import Resource
@@ -46,6 +47,7 @@ def command(host: str, store: str, style: Format) -> None:
     documents = tuple(
         item.document for item in listed.items if host in ("", cast("WorkloadEndpoint", item.resource).spec.node)
     )
-    print_groups(style, [Group(_KIND, documents, listed.revision, () if style == "wide" else _COLUMNS)])
+    columns = () if style == "wide" else _COLUMNS
+    print_groups(style, [Group(_KIND, documents, listed.revision, columns)], namespaces=style == "wide")
     for problem in listed.problems:
-        click.echo(f"ocicat: left out: {problem}", err=True)
+        say(f"left out: {problem}")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ocicat.cli.changing import refuse
 from ocicat.cli.files import file_options, read_files
 from ocicat.cli.naming import Asked, asked, namespace_option
 from ocicat.cli.opening import store_option, with_store
 from ocicat.cli.output import Format, format_option
 from ocicat.cli.printing import Group, print_groups
+from ocicat.cli.talk import say
 from ocicat.errors import NotFound, UserError
 from ocicat.model.base import Struct
 from ocicat.model.v3.kinds import KINDS, Kind
@@ -79,6 +79,8 @@ def _wanted(
         return asked(words, namespace, everywhere=everywhere)
     found = read_files(files, recursive=recursive, namespace=namespace)
     if found.errors:
+        from ocicat.cli.problems import refuse
+
         refuse(found.errors, whole=False)
     resources = [one.document.resource for one in found.given]
     return tuple(Asked(KINDS[one.kind], one.metadata.namespace, one.metadata.name) for one in resources)
@@ -87,9 +89,9 @@ def _wanted(
 def _tell_problems(found: Found) -> None:
     """What was found is printed by then."""
     for problem in found.problems:
-        click.echo(f"ocicat: left out: {problem}", err=True)
+        say(f"left out: {problem}")
     for line in found.missing[:-1]:
-        click.echo(f"ocicat: {line}", err=True)
+        say(line)
     if found.missing:
         raise NotFound(found.missing[-1])
 

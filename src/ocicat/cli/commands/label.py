@@ -10,6 +10,7 @@ from ocicat.cli.changing import OutcomeFormat, Way, make, outcome_options
 from ocicat.cli.naming import asked_one, namespace_option
 from ocicat.cli.opening import store_option
 from ocicat.errors import UserError
+from ocicat.model.manifest.place import HALF_PAIR
 from ocicat.resources import Label
 
 
@@ -53,6 +54,8 @@ def _labels(words: Sequence[str], *, remove: bool) -> tuple[dict[str, str], tupl
     put: dict[str, str] = {}
     taken: list[str] = []
     for word in words:
+        if HALF_PAIR.search(word):
+            raise UserError(f"the label {word!r} is not UTF-8")
         key, equals, value = word.partition("=")
         if key in put:
             raise UserError(f"the label {key!r} stands twice")

@@ -9,6 +9,7 @@ from ocicat.cli.columns import Columns
 from ocicat.cli.opening import store_option, with_store
 from ocicat.cli.output import Format, format_option
 from ocicat.cli.printing import Group, print_groups
+from ocicat.cli.talk import say
 from ocicat.model.v3.document import Json, parse
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.metadata import API_VERSION
@@ -42,7 +43,7 @@ def list_pools(store: str, style: Format) -> None:
     documents = tuple(item.document for item in listed.items)
     print_groups(style, [Group(_KIND, documents, listed.revision, () if style == "wide" else _COLUMNS)])
     for problem in listed.problems:
-        click.echo(f"ocicat: left out: {problem}", err=True)
+        say(f"left out: {problem}")
 
 
 @command.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ocicat.agent.presence import Presence
-from ocicat.cli.commands.store_init import init
+from ocicat.cli.commands.store_init import init, new_information
 from ocicat.cli.commands.store_status import connected, hosts_of, status
 from ocicat.cli.commands.store_transfer import copy, export, import_
 from ocicat.cli.opening import store_option, with_store
@@ -35,7 +35,7 @@ def lock(store: str) -> None:
     """
 
     async def locked(opened: Datastore) -> tuple[bool, list[Presence]]:
-        return await set_ready(opened, ready=False), await connected(opened)
+        return await set_ready(opened, ready=False, new=new_information()), await connected(opened)
 
     changed, agents = with_store(store, locked)
     click.echo(f"the datastore {'is locked' if changed else 'was locked already'}", err=True)

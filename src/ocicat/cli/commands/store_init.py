@@ -12,7 +12,7 @@ from ocicat.errors import Conflict, NotFound, Unavailable, UserError
 from ocicat.model import keys
 from ocicat.model.codec import decode_json, encode_json, with_field
 from ocicat.model.resources import API_VERSION, ClusterInformation, ClusterInformationSpec, IPPool, Metadata
-from ocicat.model.v3.defaults import FIXED_TIERS
+from ocicat.model.v3.defaults import FIXED_TIERS, with_defaults
 from ocicat.model.v3.document import Document, parse
 from ocicat.resources import Author, Create, Outcome, commit
 from ocicat.store.base import Compare, Datastore, Put
@@ -75,11 +75,11 @@ def _refuse_other_cidrs(changes: list[Create], outcomes: tuple[Outcome, ...]) ->
     """To find a pool of that name is fine; to find another network in it is not what was asked for."""
     for change, outcome in zip(changes, outcomes, strict=True):
         asked, found = change.document.resource, outcome.before.resource if outcome.before else None
-        if isinstance(asked, IPPool) and isinstance(found, IPPool) and asked.spec.cidr != found.spec.cidr:
-            raise Conflict(
-                f"pool {change.name} holds {found.spec.cidr} already, not {asked.spec.cidr}",
-                hint="give it another name",
-            )
+        if not (isinstance(asked, IPPool) and isinstance(found, IPPool)):
+            continue
+        have, want = (with_defaults(pool).spec.cidr for pool in (found, asked))  # both in one spelling
+        if have != want:
+            raise Conflict(f"pool {change.name} holds {have} already, not {want}", hint="give it another name")
 
 
 def _line(one: Outcome) -> str:
@@ -91,7 +91,7 @@ async def _complete_information(store: Datastore, *, dry_run: bool) -> str:
     key = keys.CLUSTER_INFORMATION
     for _ in range(_TRIES):
         found = await store.get(key)
-        value = _completed(found.value) if found else _new_information()
+        value = _completed(found.value) if found else new_information()
         if found and value == found.value:
             return f"{_INFORMATION} was there"
         try:
@@ -102,8 +102,8 @@ async def _complete_information(store: Datastore, *, dry_run: bool) -> str:
     raise Unavailable("the cluster information is being changed by somebody else", hint="try again")
 
 
-def _new_information() -> bytes:
-    """Without a Calico version: calicoctl refuses to work with a cluster whose version is not its own."""
+def new_information() -> bytes:
+    """For a cluster that has none. Without a Calico version: calicoctl refuses to work with one that is not its own."""
     origin = Author().origin()
     metadata = Metadata(name="default", uid=origin.uid, creation_timestamp=origin.created)
     spec = ClusterInformationSpec(cluster_guid=_guid(), cluster_type=_CLUSTER_TYPE, datastore_ready=True)
@@ -111,17 +111,18 @@ def _new_information() -> bytes:
 
 
 def _completed(value: bytes) -> bytes:
-    """Its identity, type and lock, where it does not say them. Other tools fail on one without."""
-    spec = decode_json(ClusterInformation, value, what=_INFORMATION).spec
-    missing: list[tuple[str, object]] = []
-    if not spec.cluster_guid:
-        missing.append(("clusterGUID", _guid()))
-    if not spec.cluster_type:
-        missing.append(("clusterType", _CLUSTER_TYPE))
-    if spec.datastore_ready is None:
-        missing.append(("datastoreReady", True))
-    for name, content in missing:
-        value = with_field(value, ("spec", name), content, what=_INFORMATION)
+    """Its identity, origin, type and lock, where it does not say them. Other tools fail on one without."""
+    found, origin = decode_json(ClusterInformation, value, what=_INFORMATION), Author().origin()
+    fields: tuple[tuple[bool, str, str, object], ...] = (
+        (not found.metadata.uid, "metadata", "uid", origin.uid),
+        (not found.metadata.creation_timestamp, "metadata", "creationTimestamp", origin.created),
+        (not found.spec.cluster_guid, "spec", "clusterGUID", _guid()),
+        (not found.spec.cluster_type, "spec", "clusterType", _CLUSTER_TYPE),
+        (found.spec.datastore_ready is None, "spec", "datastoreReady", True),
+    )
+    for missing, part, name, content in fields:
+        if missing:
+            value = with_field(value, (part, name), content, what=_INFORMATION)
     return value
 
 

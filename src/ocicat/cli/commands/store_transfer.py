@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -27,6 +29,9 @@ from ocicat.store.transfer.sources import ExportSource, Source, StoreSource
 
 _STREAM = "-"
 _SQLITE = "sqlite://"
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -65,11 +70,11 @@ def export(file: str, prefixes: tuple[str, ...], store: str) -> None:
 
 @click.command("import")
 @click.argument("file")
-@click.option("--replace", "mode", flag_value="replace", help="The datastore may hold something; the rest is deleted.")
-@click.option("--merge", "mode", flag_value="merge", help="The datastore may hold something; the rest stays.")
+@click.option("--replace", is_flag=True, help="The datastore may hold something; the rest is deleted.")
+@click.option("--merge", is_flag=True, help="The datastore may hold something; the rest stays.")
 @click.option("--dry-run", is_flag=True, help="Check the file, and tell what would be written.")
 @store_option
-def import_(file: str, mode: Mode | None, dry_run: bool, store: str) -> None:
+def import_(file: str, replace: bool, merge: bool, dry_run: bool, store: str) -> None:
     """Put what `ocicat store export` wrote into FILE (- is standard input) into an empty datastore.
 
     The whole file is checked before anything is written. The datastore is locked meanwhile; at the end its lock is that of the
@@ -80,8 +85,11 @@ def import_(file: str, mode: Mode | None, dry_run: bool, store: str) -> None:
     Example:
       ocicat store import /var/backups/ocicat.jsonl.gz --store etcd://etcd.example.com:2379
     """
+    if replace and merge:
+        raise UserError("--replace and --merge: give one of them")
+    how: Mode = "replace" if replace else "merge" if merge else "import"
     found = read_stream(sys.stdin.buffer, what="standard input") if file == _STREAM else read_file(Path(file))
-    source, how = ExportSource(found), mode or "import"
+    source = ExportSource(found)
 
     async def run() -> Plan:
         async with _destination(store, dry_run=dry_run) as opened:
@@ -93,7 +101,7 @@ def import_(file: str, mode: Mode | None, dry_run: bool, store: str) -> None:
                 await _tell_unfinished(source, opened)
                 raise
 
-    done = asyncio.run(run())
+    done = _stoppable(run)
     _tell(done, f"{file}, which was exported from {found.header.source}", store, dry_run=dry_run)
 
 
@@ -131,10 +139,26 @@ def copy(source: str, destination: str, keep_source_locked: bool, dry_run: bool)
                 raise
             return done, await connected(opened)
 
-    done, agents = asyncio.run(run())
+    done, agents = _stoppable(run)
     _tell(done, source, destination, dry_run=dry_run)
     if not dry_run and not done.nothing:
         _tell_next(agents, source, destination, locked=keep_source_locked)
+
+
+def _stoppable(work: Callable[[], Awaitable[T]]) -> T:
+    """Who ends the process, or closes its terminal, interrupts it as ^C does: a source must not stay locked for that."""
+
+    async def run() -> T:
+        task = asyncio.current_task()
+        for number in _ENDINGS:
+            if task and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores one of them, and means it
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await work()
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 @asynccontextmanager

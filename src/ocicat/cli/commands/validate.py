@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ocicat.cli.changing import Problem, refuse, validated
+from ocicat.cli.changing import validated
 from ocicat.cli.files import file_options, read_files
 from ocicat.cli.naming import namespace_option
 from ocicat.cli.printing import name_of, print_lines
+from ocicat.cli.problems import Problem, refuse
 
 
 @click.command()

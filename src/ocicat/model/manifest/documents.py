@@ -9,7 +9,7 @@ from ocicat.errors import UserError
 from ocicat.model.base import Struct
 from ocicat.model.manifest.fit import Unclear, fitted
 from ocicat.model.manifest.json_read import read_json
-from ocicat.model.manifest.place import Place, Read, wrong
+from ocicat.model.manifest.place import HALF_PAIR, Place, Read, wrong
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.shape import record
 
@@ -49,6 +49,8 @@ def read(data: bytes, *, source: str) -> tuple[Manifest, ...]:
 
 def read_value(text: str, *, source: str) -> object:
     """The one value that a text in YAML or JSON holds, whatever it is. Errors: UserError, also if there is none, or another."""
+    if HALF_PAIR.search(text):
+        raise UserError(f"{source}: is not UTF-8")
     found = _values(text, source)
     if len(found) != 1:
         raise UserError(f"{source}: must be one value in JSON or YAML")

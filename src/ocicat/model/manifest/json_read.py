@@ -103,9 +103,11 @@ class _Reader:
     def _plain(self) -> bool | int | float | None:
         found = _NUMBER.match(self.text, self.at)
         if found:
-            number = float(found[0]) if found[1] or found[2] else int(found[0])
+            number = float(found[0])
             if not math.isfinite(number):
-                self._wrong(f"{found[0]}: the number is too large")
+                self._wrong(f"{found[0][:20]}: the number is too large")
+            if not (found[1] or found[2]):
+                number = int(found[0])
             self.at = found.end()
             return number
         word = _WORD.match(self.text, self.at)

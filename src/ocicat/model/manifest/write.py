@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from ocicat.model.base import Struct
+from ocicat.model.codec import plain_number
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.shape import Listing, Record, Shape, record
 
@@ -49,7 +50,7 @@ def _ordered(shape: Shape | None, value: object) -> object:
             return {name: _ordered(None, value[name]) for name in sorted(value)}
         case _, list():
             return [_ordered(None, item) for item in value]
-        case _, float() if value.is_integer():
-            return int(value)  # as others write it: 10, not 10.0
+        case _, float():
+            return plain_number(value)
         case _:
             return value

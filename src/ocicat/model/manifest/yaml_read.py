@@ -96,12 +96,12 @@ def is_spelling(text: str, value: Scalar) -> bool:
             return False
 
 
-def _integer(text: str, sign: str, digits: str) -> int | str:
+def _integer(text: str, sign: str, digits: str) -> int | float | str:
     octal = len(digits) > 1 and digits.isdecimal() and digits[0] == "0"
     try:
         return int(sign + (f"0o{digits}" if octal else digits), 0)
-    except ValueError:  # a prefix and underscores only
-        return text
+    except ValueError:  # a prefix and underscores only, or more digits than Python reads
+        return math.inf if len(digits) > 2 else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ class _Documents:
         if tag is not None and type(value) not in _TYPES.get(tag.removeprefix(_TAG), ()):
             self._wrong(event, f"the tag {tag.replace(_TAG, '!!')} does not fit {text!r} or is not supported")
         if isinstance(value, float) and not math.isfinite(value):
-            self._wrong(event, f"{text}: a number must be finite", hint=_QUOTE)
+            self._wrong(event, f"{text[:20]}: a number must be finite", hint=_QUOTE)
         return value if isinstance(value, str) or is_spelling(text, value) else Odd(value, text)
 
     def _known_tag(self, event: yaml.CollectionStartEvent, name: str) -> None:

@@ -13,7 +13,7 @@ An element of a list keeps its unknown fields if an equal element was there befo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import NoReturn, TypeVar, cast
 
 from ocicat.errors import UserError
 from ocicat.model.base import Struct, replace
@@ -24,6 +24,7 @@ from ocicat.model.v3.metadata import API_VERSION, Resource
 from ocicat.model.v3.shape import Leaf, Listing, Record, Shape, record
 
 Json = dict[str, object]
+T = TypeVar("T")
 
 
 class Document(Struct, frozen=True):
@@ -35,25 +36,53 @@ class Document(Struct, frozen=True):
     unknown: tuple[str, ...] = ()
 
 
+class Malformed(UserError):
+    """An object that is no resource. `field`: the path of what is wrong, if it is a field; `fault` begins with it."""
+
+    def __init__(self, title: str, fault: str, *, hint: str = "") -> None:
+        super().__init__(f"{title}: {fault}", hint=hint)
+        self.fault = fault
+        self.field = fault.partition(": ")[0] if ": " in fault else ""
+
+
 def parse(data: bytes | str | Mapping[str, object], *, what: str = "the resource") -> Document:
     """One resource of any kind. `what` names it in errors until its own name is known.
 
-    Errors: UserError (no JSON object, no such kind, another API version, a value of the wrong type).
+    Errors: UserError (no JSON object), Malformed (no such kind, another API version, a value of the wrong type).
     """
     raw = dict(data) if isinstance(data, Mapping) else decode_json(Json, data, what=what)
-    kind = _kind(raw, what)
+    title = _title(raw, what)
+    kind = _kind(raw, title)
     shape = record(cast("type[Struct]", kind.type))
     unknown: list[str] = []
-    known = _known(shape, raw, "", unknown)
-    if kind.type is WorkloadEndpoint and _metadata(raw).get("name") is None:
+    try:
+        known = _known(shape, raw, "", unknown)
+    except UserError as error:
+        raise Malformed(title, error.message) from error
+    if kind.type is WorkloadEndpoint and _is_nameless(raw):
         return _with_derived_name(kind, raw, known, unknown)
-    return Document(kind, convert(kind.type, known, what=_title(kind, raw)), raw, tuple(unknown))
+    return Document(kind, _decoded(kind.type, known, title), raw, tuple(unknown))
+
+
+def _decoded(wanted: type[T], known: object, title: str) -> T:
+    try:
+        return convert(wanted, known, what=title)
+    except UserError as error:
+        raise Malformed(title, error.message.removeprefix(f"{title}: ")) from error
+
+
+def _is_nameless(raw: Json) -> bool:
+    metadata = raw.get("metadata") or {}
+    return isinstance(metadata, dict) and metadata.get("name") is None
 
 
 def _with_derived_name(kind: Kind, raw: Json, known: object, unknown: list[str]) -> Document:
     nameless = merge_metadata(cast("Json", known), name="")
-    endpoint = convert(WorkloadEndpoint, nameless, what=kind.name)
-    name = endpoint.spec.ids.name()
+    endpoint = _decoded(WorkloadEndpoint, nameless, kind.name)
+    try:
+        name = endpoint.spec.ids.name()
+    except UserError as error:
+        raise Malformed(kind.name, f"metadata.name: cannot be made from the fields: {error.message}") from error
     named = replace(endpoint, metadata=replace(endpoint.metadata, name=name))
     return Document(kind, named, merge_metadata(raw, name=name), tuple(unknown))
 
@@ -86,17 +115,31 @@ def merged(document: Document, changed: Resource) -> bytes:
     return encode_json(_merge(shape, document.raw, document.resource, changed, written))
 
 
-def _kind(raw: Mapping[str, object], what: str) -> Kind:
-    name = raw.get("kind")
+def _kind(raw: Mapping[str, object], title: str) -> Kind:
+    name, version = raw.get("kind"), raw.get("apiVersion")
+    if version != API_VERSION:
+        fault = "is missing" if version is None else f"{version!r} must be {API_VERSION!r}"
+        raise Malformed(title, f"apiVersion: {fault}", hint="" if version else f"write apiVersion: {API_VERSION}")
     if not isinstance(name, str):
-        raise UserError(f"{what}: kind: is missing", hint=f"one of {', '.join(KINDS)}")
-    if raw.get("apiVersion") != API_VERSION:
-        raise UserError(f"{what}: apiVersion: {raw.get('apiVersion')!r} must be {API_VERSION!r}")
-    return KINDS.get(name) or kind_named(name)
+        fault = "is missing" if name is None else f"{name!r} must be text"
+        raise Malformed(title, f"kind: {fault}", hint="`ocicat kinds` lists them")
+    return KINDS.get(name) or _kind_meant(name, title)
 
 
-def _title(kind: Kind, raw: Mapping[str, object]) -> str:
-    return f"{kind.name} {_metadata(raw).get('name', '')}".rstrip()
+def _kind_meant(name: str, title: str) -> NoReturn:
+    """In a resource a kind is spelled in one way only, as it is for Calico."""
+    try:
+        meant = kind_named(name)
+    except UserError as error:
+        raise Malformed(title, f"kind: {error.message}", hint=error.hint) from error
+    raise Malformed(title, f"kind: {name!r} must be {meant.name!r}")
+
+
+def _title(raw: Mapping[str, object], what: str) -> str:
+    """What it says itself that it is."""
+    kind, metadata = raw.get("kind"), _metadata(raw)
+    words = (word for field in ("namespace", "name") if isinstance(word := metadata.get(field), str) and word)
+    return f"{kind} {'/'.join(words)}".rstrip() if isinstance(kind, str) else what
 
 
 def _metadata(raw: Mapping[str, object]) -> Json:
@@ -106,15 +149,15 @@ def _metadata(raw: Mapping[str, object]) -> Json:
 
 def _known(shape: Shape, value: object, path: str, unknown: list[str]) -> object:
     """`value` without the fields that `shape` does not know, and without nulls."""
-    match shape, value:
-        case Record(), dict():
-            return _known_fields(shape, value, path, unknown)
-        case Listing(_, element), list():
-            return [_known(element, item, f"{path}[{place}]", unknown) for place, item in enumerate(value)]
-        case Leaf(_, values), str() if values and value not in values:
-            raise UserError(f"{path}: {value!r} must be one of {', '.join(map(str, values))}")
-        case _:
-            return value
+    if isinstance(shape, Leaf):  # most are, and every object that is listed comes through here
+        if shape.values and isinstance(value, str) and value not in shape.values:
+            raise UserError(f"{path}: {value!r} must be one of {', '.join(map(str, shape.values))}")
+        return value
+    if isinstance(shape, Record):
+        return _known_fields(shape, value, path, unknown) if isinstance(value, dict) else value
+    if not isinstance(value, list):
+        return value
+    return [_known(shape.element, item, f"{path}[{place}]", unknown) for place, item in enumerate(value)]
 
 
 def _known_fields(shape: Record, value: Json, path: str, unknown: list[str]) -> Json:

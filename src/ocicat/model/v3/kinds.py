@@ -188,6 +188,6 @@ def kind_named(text: str) -> Kind:
     found = _BY_WORD.get(text.lower())
     if found is None:
         close = get_close_matches(text.lower(), _BY_WORD, n=1)
-        hint = f"did you mean {_BY_WORD[close[0]].name}?" if close else f"there are: {', '.join(KINDS)}"
+        hint = f"did you mean {_BY_WORD[close[0]].name}?" if close else "`ocicat kinds` lists them"
         raise UserError(f"{text!r} is no kind of resource", hint=hint)
     return found

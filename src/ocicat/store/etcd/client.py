@@ -12,27 +12,40 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
 
 import grpc
-from grpc.aio import AioRpcError, Channel, StreamStreamCall, StreamStreamMultiCallable, UnaryUnaryMultiCallable
+from grpc.aio import (
+    AioRpcError,
+    Channel,
+    Metadata,
+    StreamStreamCall,
+    StreamStreamMultiCallable,
+    UnaryUnaryMultiCallable,
+)
 
 from ocicat.errors import Unavailable
 from ocicat.store.etcd import failures
 from ocicat.store.etcd.address import Address
 from ocicat.store.etcd.wire import AUTHENTICATE, STATUS, STATUS_REQUEST, Method, Reply, authenticate_request
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 _PAUSE_S = 0.05  # between two rounds, while a leader is being elected
 _OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.minimal_stack", 1),  # no retries but ours (rule 2), no compression, no tracing
     ("grpc.enable_http_proxy", 0),  # what the environment says of the web is not meant for the store
     ("grpc.use_local_subchannel_pool", 1),  # two stores in one process share no fate
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.keepalive_time_ms", 10_000),  # a watch hears of a dead peer; etcd refuses less than 5 s
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # what a newer gRPC waits for the answer instead; a minute unless told
     ("grpc.http2.max_pings_without_data", 0),
 ]
 _LEADER = ("hasleader", "true")  # have a member without a leader say so, rather than let us wait
@@ -44,15 +57,19 @@ class Member:
     def __init__(self, endpoint: str, channel: Channel) -> None:
         self.endpoint = endpoint
         self.channel = channel
+        self._stubs: dict[object, UnaryUnaryMultiCallable[bytes, object]] = {}  # by method
 
     @property
     def is_connected(self) -> bool:
         return self.channel.get_state() is grpc.ChannelConnectivity.READY
 
-    async def call(self, method: Method[Reply], request: bytes, timeout_s: float, *metadata: tuple[str, str]) -> Reply:
-        stub: UnaryUnaryMultiCallable[bytes, Reply]
-        stub = self.channel.unary_unary(method.path, response_deserializer=method.reply)
-        return await stub(request, timeout=timeout_s, metadata=metadata)
+    async def call(
+        self, method: Method[Reply], request: bytes, timeout_s: float, metadata: Metadata | None = None
+    ) -> Reply:
+        stub = self._stubs.get(method)
+        if not stub:
+            stub = self._stubs[method] = self.channel.unary_unary(method.path, response_deserializer=method.reply)
+        return cast("Reply", await stub(request, timeout=timeout_s, metadata=metadata))
 
     async def problem(self, timeout_s: float) -> str:
         """Connects. Why it is of no use now; empty when it is."""
@@ -76,11 +93,13 @@ class Client:
         self._members = [Member(endpoint, _channel(address, endpoint)) for endpoint in address.endpoints]
         self._at = random.randrange(len(self._members))  # a thousand hosts must not all lean on the first
         self._token = ""
+        self._metadata = Metadata(_LEADER)  # made once for each token: gRPC would make it from tuples for each call
         self._login = asyncio.Lock()
+        self.closing = _Closing(self)
 
     async def connect(self) -> None:
         """Finds a member and logs in. Raises Unavailable (none answers), Refused (not as this user)."""
-        with self.closing():
+        with self.closing:
             await self._member()
             if self._address.user:
                 await self._renew("")
@@ -88,7 +107,7 @@ class Client:
     async def call(self, method: Method[Reply], request: bytes, *, repeatable: bool) -> Reply:
         """Raises Unavailable, Refused, Compacted. `repeatable`: doing it twice is doing it once."""
         deadline = asyncio.get_running_loop().time() + self.timeout_s
-        with self.closing():
+        with self.closing:
             while True:
                 try:
                     return await self._once(method, request, repeatable=repeatable)
@@ -99,18 +118,18 @@ class Client:
 
     async def stream(self, method: Method[Reply]) -> tuple[Member, StreamStreamCall[bytes, Reply]]:
         """A stream to the member in use. Raises Unavailable when there is none."""
-        with self.closing():
+        with self.closing:
             member = await self._member()
             stub: StreamStreamMultiCallable[bytes, Reply]
             stub = member.channel.stream_stream(method.path, response_deserializer=method.reply)
-            return member, stub(metadata=self._metadata())
+            return member, stub(metadata=self._metadata)
 
     @asynccontextmanager
     async def visit(self, endpoint: str) -> AsyncGenerator[Member, None]:
         """The member there; one that is not of the address, for as long as the block runs."""
         known = next((member for member in self._members if member.endpoint == endpoint), None)
         member = known or Member(endpoint, _channel(self._address, endpoint))
-        with self.closing():
+        with self.closing:
             try:
                 yield member
             finally:
@@ -119,7 +138,7 @@ class Client:
 
     async def log_in_again(self) -> bool:
         """Where a refusal may be due to a token that has expired. False: there is no user."""
-        with self.closing():
+        with self.closing:
             if self._address.user:
                 await self._renew(self._token)
         return bool(self._address.user)
@@ -136,13 +155,15 @@ class Client:
 
     async def _once(self, method: Method[Reply], request: bytes, *, repeatable: bool) -> Reply:
         """One try. Raises `_Undone` where another one is safe."""
-        try:
-            member = await self._member()
-        except Unavailable as error:
-            raise _Undone(error) from error
+        member = self._members[self._at]
+        if not member.is_connected:
+            try:
+                member = await self._member()
+            except Unavailable as error:
+                raise _Undone(error) from error
         token = self._token
         try:
-            return await self._send(member, method, request)
+            return await member.call(method, request, self.timeout_s, self._metadata)
         except AioRpcError as error:
             if not (self._address.user and failures.is_stale(error)):
                 raise self._meaning(member, error, repeatable=repeatable) from error
@@ -152,9 +173,6 @@ class Client:
         except Unavailable as error:
             raise _Undone(error) from error
         raise _Undone(stale)
-
-    async def _send(self, member: Member, method: Method[Reply], request: bytes) -> Reply:
-        return await member.call(method, request, self.timeout_s, *self._metadata())
 
     def _meaning(self, member: Member, error: AioRpcError, *, repeatable: bool) -> Exception:
         if not failures.is_lost(error):
@@ -190,6 +208,7 @@ class Client:
                 member = await self._member()
                 try:
                     self._token = await self._authenticate(member)
+                    self._metadata = Metadata(_LEADER, *self.login())
                     return
                 except AioRpcError as error:
                     if not failures.is_lost(error):
@@ -208,28 +227,29 @@ class Client:
                 return ""
             raise
 
-    def login(self) -> tuple[tuple[str, str], ...]:
+    def login(self) -> Metadata:
         """What shows a member who we are."""
-        return (("token", self._token),) if self._token else ()
+        return Metadata(("token", self._token)) if self._token else Metadata()
 
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (_LEADER, *self.login())
 
-    @contextmanager
-    def closing(self) -> Iterator[None]:
-        """Closing the store cancels what is under way: whoever waits for it, and was not cancelled, is told why."""
-        self._check_open()
-        try:
-            yield
-        except (asyncio.CancelledError, grpc.aio.UsageError) as error:
+class _Closing:
+    """Closing the store cancels what is under way: whoever waits for it, and was not cancelled, is told why.
+
+    Stateless, so that one serves all calls at once.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def __enter__(self) -> None:
+        if self._client.is_closed:
+            raise failures.closed(self._client.name)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: TracebackType | None) -> None:
+        if isinstance(error, (asyncio.CancelledError, grpc.aio.UsageError)) and self._client.is_closed:
             task = asyncio.current_task()
-            if self.is_closed and not (task and task.cancelling()):
-                raise failures.closed(self.name) from error
-            raise
-
-    def _check_open(self) -> None:
-        if self.is_closed:
-            raise failures.closed(self.name)
+            if not (task and task.cancelling()):
+                raise failures.closed(self._client.name) from error
 
 
 class _Undone(Exception):

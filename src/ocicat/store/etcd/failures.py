@@ -50,6 +50,9 @@ _CONNECTION = (
     ("Connection refused", "connection refused"),
     ("No route to host", "no route to host"),
     ("Deadline Exceeded", "no answer"),
+    ("Socket closed", "it closed the connection"),
+    ("GOAWAY", "it closed the connection"),
+    ("Connection reset", "it broke the connection off"),
 )
 
 

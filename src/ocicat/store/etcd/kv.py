@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, islice
 
 from ocicat.errors import Bug, Compacted, NotFound, Refused, Unavailable
 from ocicat.store.base import Condition, Events, KeyValue, Lease, Operation, Put, Snapshot, Status
@@ -35,10 +35,12 @@ from ocicat.store.etcd.client import Client
 from ocicat.store.etcd.members import ask_members
 from ocicat.store.etcd.watch import compacted_revision, follow
 
-# etcd goes through the rest of the range for each page, so that small ones take twice as long; what bounds them is memory.
+# etcd goes through the rest of the range for each page, so that many small ones take longer; what bounds them is memory: a page
+# on its way lies there four times.
 _PAGE = 20_000  # keys
 _FIRST_PAGE = 5000  # keys: when nothing is known of their size
-_PAGE_BYTES = 8 << 20
+_PAGE_BYTES = 4 << 20
+_AT_ONCE = 500  # keys: a millisecond
 _TRIES = 5
 _ROOT = "/"
 _OURS = wire.span(_ROOT)
@@ -79,26 +81,26 @@ class EtcdStore:
     async def pages(self, prefix: str) -> AsyncGenerator[Snapshot, None]:
         check_prefix(prefix)
         start, end = wire.span(prefix)
-        page = await self._read(wire.page_request((start, end), limit=min(_FIRST_PAGE, _PAGE), revision=0))
-        revision = page.revision
+        page = await self._page((start, end), limit=min(_FIRST_PAGE, _PAGE), revision=0)
+        revision = page.revision  # later pages are of this one, too, but tell the present one
         while page.more:
-            start = wire.just_after(page.items[-1].key)
-            request = wire.page_request((start, end), limit=_limit(page.items), revision=revision)
-            following = asyncio.create_task(self._read(request), name="next page")
+            reading = self._page((page.rest, end), limit=_limit(page), revision=revision)
+            following = asyncio.create_task(reading, name="next page")
             try:
-                yield Snapshot(revision, page.items)  # etcd reads on while this one is used
+                yield Snapshot(revision, await _items(page))  # etcd reads on while this one is made and used
                 page = await following
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
-        yield Snapshot(revision, page.items)
+        yield Snapshot(revision, await _items(page))
 
     async def commit(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int:
         check_commit(conditions, operations)
         if not conditions and not operations:
             return await self._revision()
-        if not conditions and len(operations) == 1 and isinstance(operations[0], Put):
-            return await self._put(operations[0])
+        if not conditions and len(operations) == 1 and isinstance(put := operations[0], Put):
+            # As a transaction it is a third dearer for etcd.
+            return await self._client.call(wire.PUT, wire.put_request(put), repeatable=False)
         request = wire.txn_request(conditions, operations)
         reply = await self._client.call(wire.TXN, request, repeatable=not operations)
         if reply.succeeded:
@@ -144,12 +146,12 @@ class EtcdStore:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _put(self, put: Put) -> int:
-        """A transaction of one put is a third dearer for etcd."""
-        return await self._client.call(wire.PUT, wire.put_request(put), repeatable=False)
-
     async def _read(self, request: bytes) -> wire.RangeReply:
         return await self._client.call(wire.RANGE, request, repeatable=True)
+
+    async def _page(self, within: wire.Span, *, limit: int, revision: int) -> wire.Page:
+        request = wire.page_request(within, limit=limit, revision=revision)
+        return await self._client.call(wire.PAGE, request, repeatable=True)
 
     async def _revision(self) -> int:
         return (await self._read(wire.get_request(_ROOT))).revision
@@ -162,7 +164,16 @@ class EtcdStore:
         return 0
 
 
-def _limit(items: Sequence[KeyValue]) -> int:
-    """For the page after these, as if they were as large."""
-    size_bytes = sum(len(item.key) + len(item.value) for item in items)
-    return min(max(1, _PAGE_BYTES * len(items) // size_bytes), _PAGE)
+async def _items(page: wire.Page) -> tuple[KeyValue, ...]:
+    """The loop, and with it the next page, gets its turn now and then: many keys take long."""
+    items, rest = list[KeyValue](), page.take()
+    while len(items) < page.count:
+        items += islice(rest, _AT_ONCE)
+        if len(items) < page.count:
+            await asyncio.sleep(0)
+    return tuple(items)
+
+
+def _limit(page: wire.Page) -> int:
+    """For the page after this one, as if its keys and values were as large."""
+    return min(max(1, _PAGE_BYTES * page.count // page.size_bytes), _PAGE)

@@ -50,7 +50,7 @@ async def _ask(client: Client, endpoint: str) -> _Answer:
 
 async def _status(client: Client, member: Member) -> StatusReply:
     """Not as other calls: a member without a leader would refuse those."""
-    return await member.call(STATUS, STATUS_REQUEST, client.timeout_s, *client.login())
+    return await member.call(STATUS, STATUS_REQUEST, client.timeout_s, client.login())
 
 
 def _told(endpoint: str, answer: StatusReply | str, latency_ms: float, listed: Sequence[ListedMember]) -> MemberStatus:

@@ -139,7 +139,7 @@ class _Stream:
 
     async def _create(self, within: Span, start: int) -> int:
         """Returns when etcd has answered. The revision in its answer says nothing about what was delivered."""
-        with suppress(AioRpcError, asyncio.InvalidStateError), self._client.closing():
+        with suppress(AioRpcError, asyncio.InvalidStateError), self._client.closing:
             await self._call.write(watch_request(within, start))  # what fails here, reading explains
         reply = await self._read()
         if reply.cancelled:
@@ -148,7 +148,7 @@ class _Stream:
 
     async def _read(self) -> WatchReply:
         try:
-            with self._client.closing():
+            with self._client.closing:
                 reply = await self._call.read()
         except AioRpcError as error:
             if not failures.is_lost(error):

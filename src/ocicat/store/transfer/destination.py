@@ -126,8 +126,7 @@ def check_same(record: Record, source: Source, mode: Mode) -> None:
 async def _take_over(store: Datastore, source: Source, mode: Mode, note: KeyValue) -> Destination:
     former = read_record(note.value)
     check_same(former, source, mode)
-    verified = former.verified and await source.is_released(former.information)
-    record = replace(former, worker=uuid4().hex, verified=verified)
+    record = replace(former, worker=uuid4().hex)
     at = await store.commit([Compare(RECORD, note.modified)], [Put(RECORD, encode_json(record))])
     present, _ = await information_of(store)
     return Destination(store, record, at, present)

@@ -1,11 +1,12 @@
 """A transfer from its beginning, or from wherever a former run was cut off, to its end.
 
 1. The destination is marked and locked, the source is locked. Then, until there is nothing left to do: read both, write what
-   differs. So the last round has read back every key and value of the destination, found it equal to the source, and wrote nothing.
+   differs. So the last round has read back every key and value of the destination, found it equal to the source, and wrote nothing;
+   and nothing was put into the source since, or there is another round.
 2. What a former run wrote is compared, not written again.
 3. The locks are given back at the end: the source's cluster information is what it was, byte for byte, and the destination's is
    the same. A run that fails gives the source's lock back at once, as far as it can; one that is killed leaves it, and the next
-   run gives it back.
+   run gives it back. One that was cut off after that locks it again: much may have changed in the source since.
 4. Revisions are the destination's own. Nothing that is stored depends on them.
 """
 
@@ -87,9 +88,6 @@ async def transfer(
     if planned.nothing:
         return planned
     destination = await begin(store, source, mode, started=started)
-    if destination.record.verified:
-        await destination.finish()
-        return replace(planned, written=0, deleted=0)
     run = _Run(source, destination, progress, keep_locked=keep_locked)
     return replace(await run.to_the_end(), resumed=planned.resumed)
 
@@ -110,7 +108,7 @@ class _Run:
             content = await self._settle()
         except BaseException:
             with suppress(OcicatError):  # what went wrong first is what its reader must know
-                await self._source.release(self._destination.record.information)
+                await self._source.give_up(self._destination.record.information)
             raise
         await self._destination.finish()
         information = self._destination.record.information
@@ -124,7 +122,7 @@ class _Run:
         )
 
     async def _settle(self) -> Content:
-        """Rounds until one finds no difference, and nobody touched the lock meanwhile."""
+        """Rounds until one finds no difference, and nobody wrote into the source meanwhile."""
         for _ in range(_ROUNDS):
             content = await self._round()
             if content is not None:
@@ -140,7 +138,9 @@ class _Run:
         have = await read_content(self._destination.store, self._source.scope)
         operations = differences(have, content, deleting=self._destination.record.mode != "merge")
         if not operations:
-            return content if await self._given_back() else None
+            information = self._destination.record.information
+            is_whole = await self._source.release(information, content.revision, keep_locked=self._keep_locked)
+            return content if is_whole else None
         self._changing = operations[0].key
         await self._write(operations)
         return None
@@ -148,7 +148,7 @@ class _Run:
     async def _locked_content(self) -> Content:
         record = self._destination.record
         information = await self._source.information(None, record)
-        await self._destination.update(replace(record, information=information, verified=False))
+        await self._destination.update(replace(record, information=information))
         await self._source.lock(information)
         return await self._source.read()
 
@@ -160,12 +160,6 @@ class _Run:
             self._deleted += sum(isinstance(one, Delete) for one in batch)
             self._progress(done, len(operations))
         self._written += sum(isinstance(one, Put) for one in operations)
-
-    async def _given_back(self) -> bool:
-        """First it is noted that everything is verified: a run that goes on after this one was cut off must not lock again."""
-        record = self._destination.record
-        await self._destination.update(replace(record, verified=True))
-        return self._keep_locked or await self._source.release(record.information)
 
 
 def _same(have: bytes | None, want: bytes | None, mode: Mode) -> bool:

@@ -34,8 +34,8 @@ def with_ready(information: bytes | None, *, ready: bool) -> bytes:
     return with_field(information, ("spec", "datastoreReady"), ready, what=_WHAT)
 
 
-async def set_ready(store: Datastore, *, ready: bool) -> bool:
-    """Locks or unlocks. False: it was so already, and nothing was written.
+async def set_ready(store: Datastore, *, ready: bool, new: bytes | None = None) -> bool:
+    """Locks or unlocks. False: it was so already, and nothing was written. `new`: what to begin with where there is none.
 
     Raises Refused when a transfer into the store is not finished (its lock is not to be lifted by hand), Unavailable.
     """
@@ -45,7 +45,7 @@ async def set_ready(store: Datastore, *, ready: bool) -> bool:
             raise unfinished(record.value)
         if is_locked(found.value if found else None) is not ready:
             return False
-        changed = with_ready(found.value if found else None, ready=ready)
+        changed = with_ready(found.value if found else new, ready=ready)
         conditions = [Compare(keys.CLUSTER_INFORMATION, found.modified if found else 0)]
         try:
             await store.commit(

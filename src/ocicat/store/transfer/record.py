@@ -22,7 +22,7 @@ Mode = Literal["copy", "import", "replace", "merge"]
 class Record(Struct, frozen=True, kw_only=True):
     """`information`: what the cluster information (with the lock in it) shall be at the end, None for none at all.
 
-    `worker` tells processes apart. `verified`: every key was compared; only the locks are still to be given back.
+    `worker` tells processes apart.
     """
 
     source: str
@@ -30,7 +30,6 @@ class Record(Struct, frozen=True, kw_only=True):
     worker: str
     started: str  # RFC 3339
     information: bytes | None = None
-    verified: bool = False
 
 
 def read_record(value: bytes) -> Record:

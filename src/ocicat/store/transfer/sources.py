@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ocicat.errors import Conflict
 from ocicat.model import keys
-from ocicat.store.base import Compare, Datastore, Delete, Operation, Put
+from ocicat.store.base import Compare, Condition, Datastore, Delete, Operation, Put, Unchanged
 from ocicat.store.transfer.content import ROOTS, Content, read_content
 from ocicat.store.transfer.export import Export
 from ocicat.store.transfer.lock import is_locked, with_ready
@@ -34,12 +34,12 @@ class Source(Protocol):
 
     async def read(self) -> Content: ...
 
-    async def release(self, information: bytes | None) -> bool:
-        """Gives the lock back. False: somebody changed the cluster information after `lock`."""
+    async def release(self, information: bytes | None, revision: int, *, keep_locked: bool) -> bool:
+        """Gives the lock back, unless it is to be kept. False: something was written after `lock`, or after `revision`."""
         ...
 
-    async def is_released(self, information: bytes | None) -> bool:
-        """Was the lock given back by a run that was cut off after that?"""
+    async def give_up(self, information: bytes | None) -> None:
+        """Gives the lock back, whatever became of the transfer."""
         ...
 
 
@@ -51,28 +51,26 @@ class StoreSource:
     def __init__(self, store: Datastore, name: str) -> None:
         self.name = name
         self._store = store
-        self._locked_at = 0  # the revision of the lock; 0: not locked by us
-
-    @property
-    def is_held(self) -> bool:
-        """Is it locked by this transfer?"""
-        return self._locked_at > 0
+        self._locked_at = 0  # the revision of the lock
+        self.is_held = False  # is it locked by this transfer? True also while nobody knows
 
     async def information(self, found: bytes | None, former: Record | None) -> bytes | None:
         """What the source has; or had, if all that changed is that the former run locked it."""
         record = await self._store.get(RECORD)
         if record is not None:
             raise unfinished(record.value)
-        value = await self._value()
+        present = await self._store.get(keys.CLUSTER_INFORMATION)
+        value = present.value if present else None
         return former.information if former and value == with_ready(former.information, ready=False) else value
 
     async def lock(self, information: bytes | None) -> None:
         present = await self._store.get(keys.CLUSTER_INFORMATION)
         locked = with_ready(information, ready=False)
         if present is not None and present.value == locked:
-            self._locked_at = 0 if is_locked(information) else present.modified
+            self._locked_at, self.is_held = present.modified, not is_locked(information)
         elif (present.value if present else None) == information:
             condition = Compare(keys.CLUSTER_INFORMATION, present.modified if present else 0)
+            self.is_held = True
             self._locked_at = await self._store.commit([condition], [Put(keys.CLUSTER_INFORMATION, locked)])
         else:
             raise Conflict(f"{self.name}: the cluster information was changed by somebody else")
@@ -80,22 +78,23 @@ class StoreSource:
     async def read(self) -> Content:
         return await read_content(self._store)
 
-    async def release(self, information: bytes | None) -> bool:
-        if not self.is_held:
-            return True
+    async def release(self, information: bytes | None, revision: int, *, keep_locked: bool) -> bool:
+        unchanged: list[Condition] = [Compare(keys.CLUSTER_INFORMATION, self._locked_at)]
+        unchanged += (Unchanged(prefix, revision) for prefix in ROOTS)
+        giving_back = self.is_held and not keep_locked
         try:
-            await self._store.commit([Compare(keys.CLUSTER_INFORMATION, self._locked_at)], [restoring(information)])
+            await self._store.commit(unchanged, [restoring(information)] if giving_back else [])
         except Conflict:
             return False
-        self._locked_at = 0
+        self.is_held = self.is_held and keep_locked
         return True
 
-    async def is_released(self, information: bytes | None) -> bool:
-        return await self._value() != with_ready(information, ready=False)
-
-    async def _value(self) -> bytes | None:
-        found = await self._store.get(keys.CLUSTER_INFORMATION)
-        return found.value if found else None
+    async def give_up(self, information: bytes | None) -> None:
+        """The answer to `lock` may have been lost: what counts is what is there."""
+        present = await self._store.get(keys.CLUSTER_INFORMATION)
+        if self.is_held and present is not None and present.value == with_ready(information, ready=False):
+            await self._store.commit([Compare(keys.CLUSTER_INFORMATION, present.modified)], [restoring(information)])
+        self.is_held = False
 
 
 class ExportSource:
@@ -119,11 +118,11 @@ class ExportSource:
     async def read(self) -> Content:
         return self._export.content
 
-    async def release(self, information: bytes | None) -> bool:
+    async def release(self, information: bytes | None, revision: int, *, keep_locked: bool) -> bool:
         return True
 
-    async def is_released(self, information: bytes | None) -> bool:
-        return False
+    async def give_up(self, information: bytes | None) -> None:
+        """Nothing was locked."""
 
 
 def restoring(information: bytes | None) -> Operation:

@@ -1,0 +1,310 @@
+"""Policies, tiers and lists as chains: what they say, who shares them, and when they are made anew."""
+
+import random
+
+import pytest
+
+from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.ledger import Ledger
+from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.skeleton import MORE_SOURCES, SETS
+from ocicat.model.net import Addr, Cidr
+from ocicat.model.wanted import (
+    AddressSet,
+    Endpoint,
+    EndpointGone,
+    HostEndpoint,
+    HostEndpointGone,
+    HostSettings,
+    Match,
+    PolicyGone,
+    PolicyRules,
+    ProfileGone,
+    ProfileRules,
+    Tier,
+    WantedRule,
+)
+from ocicat.netlink.nftset import key_ifname
+
+A = Addr.parse("10.65.0.2")
+ALLOW, DENY, PASS, LOG = (WantedRule(action) for action in ("Allow", "Deny", "Pass", "Log"))
+FROM_X = WantedRule("Allow", source=Match(sets=("s:x",)))
+KEY = "/calico/resources/v3/projectcalico.org/networkpolicies/prod/"
+WORLD = "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/"
+
+
+def policy(name, *rules, egress=()):
+    return PolicyRules(KEY + name, rules, tuple(egress))
+
+
+def tier(name, *policies, ends="Deny"):
+    return Tier(name, ends, tuple(KEY + each for each in policies))
+
+
+def endpoint(name, *tiers, profiles=("p",), egress=(), sources=()):
+    return Endpoint(f"/{name}", f"oci{name}", (A,), tuple(profiles), tiers, tuple(egress), tuple(sources))
+
+
+@pytest.fixture
+def ledger():
+    return Ledger()
+
+
+@pytest.fixture
+def managers(ledger):
+    return Managers(DataplaneConfig(), ledger)
+
+
+def apply(managers, *messages):
+    for message in messages:
+        managers.apply(message)
+
+
+def names(ledger, prefix):
+    return [name for name in ledger.chains.updates() if name.startswith(prefix)]
+
+
+def rules(ledger, name):
+    return [rule.text for rule in ledger.chain(name).rules]
+
+
+def ways(ledger, prefix):
+    """Every way through the only chain with that prefix, jumps followed: the texts of the rules."""
+    (name,) = names(ledger, prefix)
+    return followed(ledger, name)
+
+
+def followed(ledger, name):
+    texts = rules(ledger, name)
+    return [followed(ledger, text.removeprefix("jump ")) if text.startswith("jump ") else text for text in texts]
+
+
+def test_a_list_asks_its_tiers_then_its_profiles(managers, ledger):
+    apply(managers, policy("a", ALLOW), policy("b", DENY), ProfileRules("p", (ALLOW,), ()))
+    apply(managers, endpoint("a", tier("t", "a", "b"), tier("u", "b", ends="Pass")))
+    assert ways(ledger, "in-") == [[["accept"], ["drop"], "drop"], [["drop"]], ["accept"], "drop"]
+
+
+def test_a_policy_is_one_chain_for_all_tiers_and_endpoints_that_name_it(managers, ledger):
+    apply(managers, policy("a", ALLOW), policy("b", ALLOW))
+    apply(managers, endpoint("a", tier("t", "a")), endpoint("b", tier("t", "a", "b")), endpoint("c", tier("t", "a")))
+    assert [len(names(ledger, prefix)) for prefix in ("pi-", "ti-", "in-")] == [2, 2, 2]
+    apply(managers, EndpointGone("/b"), EndpointGone("/a"))
+    assert [len(names(ledger, prefix)) for prefix in ("pi-", "ti-", "in-")] == [1, 1, 1]
+    apply(managers, EndpointGone("/c"))
+    assert [len(names(ledger, prefix)) for prefix in ("pi-", "ti-", "in-")] == [0, 0, 0]
+
+
+def test_a_policy_with_pass_stands_in_its_tier(managers, ledger):
+    apply(managers, policy("a", FROM_X, PASS), policy("b", DENY), endpoint("a", tier("t", "a", "b"), profiles=()))
+    inlined = [["ip saddr @s4-x accept", "ip6 saddr @s6-x accept", "return", ["drop"], "drop"], "drop"]
+    assert ways(ledger, "in-") == inlined
+    apply(managers, policy("a", FROM_X))
+    jumped = [["ip saddr @s4-x accept", "ip6 saddr @s6-x accept"], ["drop"], "drop"]
+    assert ways(ledger, "in-") == [jumped, "drop"]
+    apply(managers, policy("a", FROM_X, PASS))
+    assert ways(ledger, "in-") == inlined
+    assert len(names(ledger, "pi-")) == 1
+
+
+def test_pass_in_one_direction_leaves_the_other_alone(managers, ledger):
+    apply(managers, policy("a", PASS, egress=[ALLOW]))
+    apply(managers, endpoint("a", tier("t", "a"), egress=[tier("t", "a")], profiles=()))
+    assert ways(ledger, "in-") == [["return", "drop"], "drop"]
+    assert ways(ledger, "out-") == [[["accept"], "drop"], "drop"]
+
+
+def test_a_policy_that_is_not_known_denies_until_it_is(managers, ledger):
+    apply(managers, endpoint("a", tier("t", "a"), profiles=()))
+    assert ways(ledger, "in-") == [["drop", "drop"], "drop"]
+    apply(managers, policy("a", ALLOW))
+    assert ways(ledger, "in-") == [[["accept"], "drop"], "drop"]
+    apply(managers, PolicyGone(KEY + "a"))
+    assert ways(ledger, "in-") == [["drop", "drop"], "drop"]
+
+
+def test_pass_in_a_profile_goes_on_to_the_next_one(managers, ledger):
+    apply(managers, ProfileRules("p", (PASS, DENY), ()), ProfileRules("q", (ALLOW,), ()))
+    apply(managers, endpoint("a", profiles=["p", "q"]))
+    assert ways(ledger, "in-") == [["return", "drop"], ["accept"], "drop"]
+
+
+def test_every_rule_says_whose_it_is(managers, ledger):
+    apply(managers, policy("a", DENY, FROM_X), endpoint("a", tier("t", "a")))
+    (name,) = names(ledger, "pi-")
+    assert [rule.note for rule in ledger.chain(name).rules] == [
+        "networkpolicies/prod/a 0",
+        "networkpolicies/prod/a 1",
+        "networkpolicies/prod/a 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "said"),
+    [
+        ("calico-packet", "calico-packet"),
+        ("%t/%k %n %p%% %x", "t/np a prod/a%% %x"),
+        ('"; $drop\n', "?; ?drop?"),
+    ],
+)
+def test_what_a_log_rule_writes(managers, ledger, prefix, said):
+    apply(managers, policy("a", LOG, ALLOW), endpoint("a", tier("t", "a")), HostSettings(log_prefix=prefix))
+    assert ways(ledger, "ti-")[0] == [f'log prefix "{said}" level notice', "accept"]
+
+
+def test_a_log_rule_of_a_global_policy_and_of_a_profile(managers, ledger):
+    apply(managers, HostSettings(log_prefix="%t,%k,%n,%p"), ProfileRules("p", (LOG,), ()))
+    apply(managers, PolicyRules(WORLD + "a", (LOG,), ()), endpoint("a", Tier("t", "Deny", (WORLD + "a",))))
+    assert followed(ledger, names(ledger, "pri-")[0]) == ['log prefix ",pro,p,p" level notice']
+    assert ways(ledger, "pi-") == ['log prefix "t,gnp,a,a" level notice']
+
+
+def test_what_a_policy_cannot_do_is_its_problem(managers):
+    ports = WantedRule("Allow", destination=Match(ports=((1, 2),)))
+    apply(managers, policy("a", ALLOW, ports, egress=[ports]))
+    assert managers.policy.problems == {}
+    apply(managers, endpoint("a", tier("t", "a"), egress=[tier("t", "a")]))
+    text = "ports need a protocol that has them, not None"
+    assert managers.policy.problems == {f"policy {KEY}a": f"ingress rule 2: {text}; egress rule 1: {text}"}
+    apply(managers, policy("a", PASS, ports))
+    assert managers.policy.problems == {f"policy {KEY}a": f"ingress rule 2: {text}"}
+    apply(managers, policy("a", ALLOW))
+    assert managers.policy.problems == {}
+
+
+def test_the_owner_of_a_chain_is_named(managers, ledger):
+    apply(managers, policy("a", ALLOW), ProfileRules("p", (), ()), endpoint("a", tier("t", "a")))
+    owners = {managers.policy.owner(name) for name in ledger.chains.updates()}
+    assert owners == {"", f"policy {KEY}a", "profile p", "tier t"}
+
+
+def test_rules_follow_a_set_to_its_other_name(managers, ledger):
+    apply(managers, AddressSet("s:x", frozenset([A])), policy("a", FROM_X), endpoint("a", tier("t", "a")))
+    assert ways(ledger, "pi-") == ["ip saddr @s4-x accept", "ip6 saddr @s6-x accept"]
+    net = frozenset([Cidr.parse("10.0.0.0/8")])
+    apply(managers, AddressSet("s:x", nets_added=net))
+    assert ways(ledger, "pi-") == ["ip saddr @r4-x accept", "ip6 saddr @s6-x accept"]
+    apply(managers, AddressSet("s:x", nets_removed=net))
+    assert ways(ledger, "pi-") == ["ip saddr @s4-x accept", "ip6 saddr @s6-x accept"]
+
+
+def test_an_endpoint_may_send_from_more_than_its_addresses(managers, ledger):
+    managers.endpoints.link_there("ocia", 1)
+    nets = [Cidr.parse("10.9.0.0/16"), Cidr.parse("::/0"), Cidr.parse("fd09::/64")]
+    apply(managers, endpoint("a", sources=nets))
+    (name,) = names(ledger, "src-")
+    assert rules(ledger, name) == [
+        "ip saddr 10.9.0.0/16 accept",
+        "meta nfproto ipv6 accept",
+        "ip6 saddr fd09::/64 accept",
+        "drop",
+    ]
+    assert ledger.elements[MORE_SOURCES].updates()[key_ifname("ocia")].data.chain == name
+    apply(managers, endpoint("a"))
+    assert names(ledger, "src-") == []
+    assert not ledger.elements[MORE_SOURCES].updates()
+
+
+def test_a_tunnel_from_a_workload_is_dropped_unless_it_is_allowed(managers, ledger):
+    tunnels = {"udp dport 4789 drop", "meta l4proto 4 drop"}
+    for name in ("forward-workload-out", "input-workload"):
+        assert tunnels <= set(rules(ledger, name))
+    apply(managers, HostSettings(vxlan_from_workloads=True, vxlan_port=8472))
+    assert "meta l4proto 4 drop" in rules(ledger, "input-workload")
+    assert not any("udp dport" in text for text in rules(ledger, "input-workload"))
+    apply(managers, HostSettings(ipip_from_workloads=True, vxlan_port=8472))
+    assert "udp dport 8472 drop" in rules(ledger, "input-workload")
+    assert "meta l4proto 4 drop" not in rules(ledger, "input-workload")
+
+
+POOL = [
+    policy("a", FROM_X, PASS, LOG),
+    policy("b", ALLOW, WantedRule("Deny", protocol=6, destination=Match(ports=((1, 2), (4, 5))))),
+    policy("a", FROM_X),
+    PolicyGone(KEY + "a"),
+    PolicyGone(KEY + "b"),
+    ProfileRules("p", (ALLOW,), (PASS,)),
+    ProfileRules("p", (FROM_X,), ()),
+    ProfileGone("p"),
+    AddressSet("s:x", frozenset([A])),
+    AddressSet("s:x", nets_added=frozenset([Cidr.parse("10.0.0.0/8")])),
+    AddressSet("s:x", removed=frozenset([A]), nets_removed=frozenset([Cidr.parse("10.0.0.0/8")])),
+    HostSettings(log_prefix="a"),
+    HostSettings(log_prefix="b"),
+    endpoint("a", tier("t", "a", "b"), tier("u", "b", ends="Pass")),
+    endpoint("a", egress=[tier("t", "b")], profiles=["q", "p"]),
+    endpoint("b", tier("t", "a", "b")),
+    EndpointGone("/a"),
+    EndpointGone("/b"),
+    HostEndpoint("/h", "up0", ("p",), (tier("t", "a"),), forward_ingress=(tier("t", "b"),)),
+    HostEndpoint("/h", "up0", untracked_ingress=(tier("t", "b", ends="Pass"),)),
+    HostEndpoint("/every", "*", ("q",), pre_dnat=(tier("t", "a", ends="Pass"),)),
+    HostEndpointGone("up0"),
+    HostEndpointGone("*"),
+]
+
+
+def last_of_each(messages):
+    """The messages that say the state there is after all of them; address sets apart, which are kept whole."""
+    keep = {}
+    for number, message in enumerate(messages):
+        match message:
+            case AddressSet():
+                keep["set", number] = message
+            case PolicyRules(policy_id=key) | PolicyGone(policy_id=key):
+                keep["policy", key] = message
+            case ProfileRules(name=key) | ProfileGone(name=key):
+                keep["profile", key] = message
+            case Endpoint(key=key) | EndpointGone(key=key):
+                keep["endpoint", key] = message
+            case HostEndpoint(interface=key) | HostEndpointGone(interface=key):
+                keep["host endpoint", key] = message
+            case HostSettings():
+                keep["settings"] = message
+    return list(keep.values())
+
+
+def chains_after(messages):
+    ledger = Ledger()
+    managers = Managers(DataplaneConfig(), ledger)
+    apply(managers, AddressSet("s:x"), *messages)
+    chains = {name: ledger.chain(name) for name in ledger.chains.updates()}
+    live = {name: delta.updates() for name, delta in ledger.elements.items() if delta.updates()}
+    elements = {name: found for name, found in live.items() if name in ledger.sets.updates()}
+    return chains, ledger.sets.updates(), elements, managers.policy.problems
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_only_the_present_state_counts(seed):
+    messages = random.Random(seed).choices(POOL, k=30)
+    shuffled = last_of_each(messages)
+    sets = [message for message in shuffled if isinstance(message, AddressSet)]
+    others = [message for message in shuffled if not isinstance(message, AddressSet)]
+    assert chains_after(messages) == chains_after([*sets, *random.Random(seed).sample(others, len(others))])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_when_everything_is_gone_the_skeleton_is_left(seed):
+    messages = random.Random(seed).choices(POOL, k=30)
+    gone = [
+        *map(EndpointGone, ("/a", "/b")),
+        *map(HostEndpointGone, ("up0", "*")),
+        ProfileGone("p"),
+        *(PolicyGone(KEY + name) for name in "ab"),
+    ]
+    chains, sets, elements, _ = chains_after([*messages, *gone, HostSettings()])
+    assert chains == chains_after([])[0]
+    assert {name for name in sets if name[:3] not in ("s4-", "s6-", "r4-")} == {spec.name for spec in SETS}
+    assert set(elements) <= {"s4-x", "r4-x"}
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_no_chain_names_one_that_is_not_there(seed):
+    chains, sets, elements, _ = chains_after(random.Random(seed).choices(POOL, k=30))
+    for chain in chains.values():
+        for rule in chain.rules:
+            words = rule.text.split()
+            assert all(words[at + 1] in chains for at, word in enumerate(words) if word in ("jump", "goto"))
+            assert all(word[1:] in sets for word in words if word.startswith("@"))
+    ways = [element.data.chain for found in elements.values() for element in found.values() if element.data]
+    assert set(ways) <= chains.keys()
