@@ -118,7 +118,7 @@ def test_what_cannot_be_read_says_where(change, message):
 def test_a_nameless_endpoint_whose_metadata_are_none_is_refused():
     spec = {"orchestrator": "mesos", "workload": "a", "node": "h1", "endpoint": "eth0"}
     endpoint = {"apiVersion": "projectcalico.org/v3", "kind": "WorkloadEndpoint", "metadata": 3, "spec": spec}
-    with pytest.raises(Malformed, match="^WorkloadEndpoint: metadata: expected"):
+    with pytest.raises(Malformed, match=r"^WorkloadEndpoint: metadata: expected"):
         parse(endpoint)
     assert parse(endpoint | {"metadata": None}).resource.metadata.name == "h1-mesos-a-eth0"
 

@@ -25,7 +25,8 @@ store_option = click.option(
 def with_store(url: str, action: Callable[[Datastore], Awaitable[T]], *, create: bool = False) -> T:
     """Runs `action` on the open store and closes it. NotFound when there is none; `create` makes it instead."""
 
-    results: list[T] = []  # a task's own result is put into words when the loop ends: seconds, for all endpoints of a cluster
+    # What a task itself returns, asyncio puts into words at the end: seconds, for all endpoints of a cluster.
+    results: list[T] = []
 
     async def opened() -> None:
         store = await open_store(url, create=create)
