@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
 from random import Random
@@ -66,25 +66,37 @@ def seconds_wanted(default_s: float) -> float:
 
 
 def run(
-    models: Mapping[str, Model], *, seed: int, seconds: float, stop_at: int = 1, packets_each: int = PACKETS_EACH
+    models: Mapping[str, Model],
+    *,
+    seed: int,
+    seconds: float,
+    stop_at: int = 1,
+    packets_each: int = PACKETS_EACH,
+    asks: Callable[[Packet], bool] | None = None,
 ) -> Run:
-    """Clusters of `seed`, `seed + 1` and so on, until `seconds` are over or `stop_at` clusters have shown disagreement."""
+    """Clusters of `seed`, `seed + 1` and so on, until `seconds` are over or `stop_at` clusters have shown disagreement.
+
+    `asks`: which packets to ask about; None: all.
+    """
     done = Run(seed)
     end = time.monotonic() + seconds
     for one in count(seed):
         if len(done.found) >= stop_at or time.monotonic() >= end:
             return done
-        disagreement = next(_disagreements(models, one, packets_each, done), None)
+        cluster = generated(one)
+        asked = islice(filter(asks or (lambda packet: True), packets(cluster, Random(one))), packets_each)
+        disagreement = next(_disagreements(models, one, cluster, asked, done), None)
         done.clusters += 1
         if disagreement is not None:
             done.found.append(disagreement)
     raise AssertionError("count() does not end")
 
 
-def _disagreements(models: Mapping[str, Model], seed: int, packets_each: int, done: Run) -> Iterator[Disagreement]:
-    cluster = generated(seed)
+def _disagreements(
+    models: Mapping[str, Model], seed: int, cluster: Cluster, asked: Iterable[Packet], done: Run
+) -> Iterator[Disagreement]:
     ask = asking(models, cluster)
-    for packet in islice(packets(cluster, Random(seed)), packets_each):
+    for packet in asked:
         answers = ask(packet)
         done.packets += 1
         first = next(iter(answers.values()))

@@ -110,7 +110,7 @@ class Dataplane:
         while not self._stopping.is_set():
             error = self._round(jobs, fresh=failures > 0 or self._doubt_s() == 0)
             failures = failures + 1 if error else 0
-            jobs = self._take(self._delay_s(failures))
+            jobs = self._take(0 if self._stopping.is_set() else self._delay_s(failures))
         self._engine.close()
         self._ended.set()
         self._turn_away([*jobs, *self._take(0)])
