@@ -37,7 +37,6 @@ from ocicat.netlink.wire import Request
 if TYPE_CHECKING:
     from cluster import Hop, Packet
 
-
 _HOST_MAC, _GATEWAY_MAC = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 _GATEWAY = {INET: (DEFAULT_V4, packed("169.254.0.1")), INET6: (DEFAULT_V6, packed("fe80::1"))}
 _TO_HOST = 100
@@ -163,7 +162,7 @@ class HostBed:
             _do(sock, *(self._pair(name) for name in new))
             _do(world, *(link.change(f"{self.name}.{name}", up=True) for name in new))
             indexes = {each.name: each.index for each in sock.dump(link.dump())}
-            own = [(indexes[name], packed(text)) for name in new for text in addresses.get(name, ())]
+            own = [(indexes[name], packed(given)) for name in new for given in addresses.get(name, ())]
             _do(sock, *(address.add(Address(index, each, 8 * len(each), nodad=True)) for index, each in own))
             for name in new:
                 self._tables[name] = len(self._tables) + 1

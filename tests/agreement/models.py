@@ -1,4 +1,7 @@
-"""The models that must agree, by name. The oracle is the one that is asked for shares and reasons."""
+"""The models that must agree, by name. The oracle is the one that is asked for shares and reasons.
+
+The kernel is one more, but must be laid out and torn down: `kernel`.
+"""
 
 from __future__ import annotations
 

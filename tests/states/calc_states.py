@@ -254,7 +254,10 @@ POLICY_INHERITED = State(
 TIER_MISSING = State(
     "policy whose tier is missing",
     dict([A_WEB, policy("t.web", WEB, allow("app == 'db'"), tier="t")]),
+    members={DB: set()},
+    policies={"default/t.web"},
     endpoints={"a1": ()},
+    lists={"a1 ingress": "t=default/t.web!"},
     problems={key_of("default/t.web")},
 )
 TIER_CHANGED = State(

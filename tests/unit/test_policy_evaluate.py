@@ -124,6 +124,12 @@ def test_profiles_decide_in_their_order(names, profiles, expected):
         ),
         # end of tier, Pass into the next one, default action Pass
         ([tier("t", 1), ingress("t.a", tier="t"), ingress("b", ALLOW)], "Deny workload-ingress end-of-tier t"),
+        # a tier that nobody made comes last, after one without an order and of a later name; it denies, as any tier
+        ([ingress("gone.a", tier="gone")], "Deny workload-ingress end-of-tier gone"),
+        (
+            [tier("z"), ingress("z.a", ALLOW, tier="z"), ingress("gone.a", tier="gone")],
+            "Allow workload-ingress rule z.a[0]",
+        ),
         ([tier("t", 1), ingress("t.a", PASS, tier="t"), ingress("b", ALLOW)], "Allow workload-ingress rule b[0]"),
         ([tier("t", 1), ingress("t.a", PASS, tier="t")], "Allow workload-ingress profile-rule open[0]"),
         ([tier("t", 1, "Pass"), ingress("t.a", tier="t"), ingress("b", ALLOW)], "Allow workload-ingress rule b[0]"),
@@ -141,8 +147,8 @@ def test_profiles_decide_in_their_order(names, profiles, expected):
         ([ingress("a", ALLOW, tier="kube-admin"), ingress("b", DENY)], "Allow workload-ingress rule a[0]"),
         ([ingress("a", DENY, tier="kube-baseline"), ingress("b", ALLOW)], "Allow workload-ingress rule b[0]"),
         ([ingress("a", DENY, tier="kube-baseline"), ingress("b", PASS)], "Deny workload-ingress rule a[0]"),
-        # a policy of a tier that does not exist is not in force
-        ([ingress("t.a", DENY, tier="t")], "Allow workload-ingress profile-rule open[0]"),
+        # a policy of a tier that does not exist is in force
+        ([ingress("t.a", DENY, tier="t")], "Deny workload-ingress rule t.a[0]"),
         # untracked, pre-DNAT policies are for host endpoints only, and so is applyOnForward
         ([ingress("a", DENY, doNotTrack=True, applyOnForward=True)], "Allow workload-ingress profile-rule open[0]"),
         ([ingress("a", DENY, preDNAT=True, applyOnForward=True)], "Allow workload-ingress profile-rule open[0]"),

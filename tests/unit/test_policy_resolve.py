@@ -185,7 +185,7 @@ def test_the_index_finds_what_the_selector_matches(selector):
 @pytest.mark.parametrize(
     ("one", "subject", "text"),
     [
-        (policy("p", tier="gone"), "GlobalNetworkPolicy/p", "not in force: there is no tier gone"),
+        (policy("p", tier="gone"), "GlobalNetworkPolicy/p", "there is no tier gone: it comes after all others"),
         (policy("p", selector="=="), "GlobalNetworkPolicy/p", "not in force: selector '=='"),
         (
             policy("p", ingress=[ALLOW, {"action": "Deny", "source": {"services": {"name": "s", "namespace": "n"}}}]),

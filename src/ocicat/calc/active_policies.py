@@ -1,8 +1,8 @@
 """Which policies and profiles this host needs: those that its own endpoints match or name.
 
-Promise: downstream sees exactly the policies that are in force *and* whose selector matches a local endpoint, and the profiles that
-exist *and* are named by one, each with its newest rules. A profile that is named and does not exist is not there: the dataplane
-denies what would have asked it. `take` tells once what has changed, however often it did.
+Promise: downstream sees exactly the policies whose selector matches a local endpoint, and the profiles that exist *and* are named
+by one, each with its newest rules. A profile that is named and does not exist is not there: the dataplane denies what would have
+asked it. A tier that does not exist comes after all others, and denies. `take` tells once what has changed, however often it did.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ocicat.calc.policy_order import Applied
 from ocicat.calc.problems import Problem
 from ocicat.model.v3.policy import Profile, Tier
 from ocicat.policy.model import ResolvedPolicy, ResolvedProfile, ResolvedTier
-from ocicat.policy.policies import DEFAULT_ALLOW, resolve_profile, resolve_tiers
+from ocicat.policy.policies import DEFAULT_ALLOW, NO_TIER, missing_tier, resolve_profile, resolve_tiers
 
 
 class ActivePolicies:
-    """Policies are called by their datastore keys, and so are local endpoints. A policy is in force if its tier exists."""
+    """Policies are called by their datastore keys, and so are local endpoints."""
 
     __slots__ = ("_endpoints", "_in_tier", "_labels", "_matching", "_policies", "_selecting", "_tiers", "_touched")
 
@@ -52,7 +52,6 @@ class ActivePolicies:
         else:
             self._tiers[name] = found
         for key in self._in_tier.get(name, ()):
-            self._touched.add(key)
             self._endpoints.update(self._matching.get(self._policies[key].selector.uid, ()))
 
     def set_endpoint(self, key: str, labels: Mapping[str, str], profiles: tuple[str, ...]) -> None:
@@ -71,9 +70,7 @@ class ActivePolicies:
         for uid in self._labels.matches(endpoint):
             for key in self._selecting[uid]:
                 policy = self._policies[key]
-                tier = self._tiers.get(policy.tier)
-                if tier is not None:
-                    yield Applied(key, policy, tier)
+                yield Applied(key, policy, self._tiers.get(policy.tier) or missing_tier(policy.tier))
 
     def take(self) -> tuple[dict[str, ResolvedPolicy | None], frozenset[str]]:
         """(policies that changed, None for those that are not needed here; local endpoints whose list of policies changed)."""
@@ -86,11 +83,11 @@ class ActivePolicies:
     def problems(self) -> Iterator[Problem]:
         for tier in self._in_tier.keys() - self._tiers.keys():
             for key in self._in_tier[tier]:
-                yield Problem(key, f"not in force: there is no tier {tier}")
+                yield Problem(key, NO_TIER.format(tier))
 
     def _active(self, key: str) -> ResolvedPolicy | None:
         policy = self._policies.get(key)
-        if policy is None or policy.tier not in self._tiers or policy.selector.uid not in self._matching:
+        if policy is None or policy.selector.uid not in self._matching:
             return None
         return policy
 

@@ -26,7 +26,7 @@ class Applied(Struct, frozen=True):
 
 
 def in_order(policies: Iterable[Applied]) -> list[Applied]:
-    return sorted(policies, key=lambda one: (one.tier.order, one.tier.name, one.policy.position))
+    return sorted(policies, key=lambda one: (one.tier.position, one.policy.position))
 
 
 def tiers(policies: Sequence[Applied], hook: Hook, direction: Direction) -> tuple[Tier, ...]:

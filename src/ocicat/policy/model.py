@@ -142,9 +142,17 @@ class ResolvedPolicy(Struct, frozen=True, kw_only=True):
 
 
 class ResolvedTier(Struct, frozen=True):
+    """`exists` False: policies name it, and there is no such object."""
+
     name: str
     order: float
     default_action: Literal["Deny", "Pass"]
+    exists: bool = True
+
+    @property
+    def position(self) -> tuple[bool, float, str]:
+        """Where it stands among the tiers: those that do not exist come last."""
+        return not self.exists, self.order, self.name
 
 
 class ResolvedProfile(Struct, frozen=True):

@@ -81,6 +81,14 @@ def resolve_tiers(tiers: Iterable[Tier]) -> tuple[ResolvedTier, ...]:
     return tuple(found.values())
 
 
+def missing_tier(name: str) -> ResolvedTier:
+    """In place of a tier that policies name and nobody made: what they do not decide is denied, as in any tier."""
+    return ResolvedTier(name, math.inf, "Deny", exists=False)
+
+
+NO_TIER = "there is no tier {}: it comes after all others, and denies what its policies do not decide"
+
+
 def _tier(tier: Tier) -> ResolvedTier:
     return ResolvedTier(tier.metadata.name, _order(tier.spec.order), _default_action(tier.spec.default_action))
 

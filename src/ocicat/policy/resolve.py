@@ -7,7 +7,7 @@ denies whatever reaches it, and `Cluster.problems` tells of both.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -33,7 +33,9 @@ from ocicat.policy.model import (
 )
 from ocicat.policy.peers import PeerIndex
 from ocicat.policy.policies import (
+    NO_TIER,
     StagedPolicy,
+    missing_tier,
     resolve_policy,
     resolve_profiles,
     resolve_tiers,
@@ -180,20 +182,18 @@ class _Resolver:
         staged: tuple[StagedPolicy, ...] = (*self._all(StagedNetworkPolicy), *self._all(StagedGlobalNetworkPolicy))
         for one in self._all(StagedKubernetesNetworkPolicy):
             self._tell(one, "not evaluated: Mesos has no Kubernetes pods")
-        known = self._policies(enforced, tiers)
-        table = PolicyTable.of(tiers, known)
-        if not staged:
-            return table, None
-        return table, PolicyTable.of(tiers, self._policies(with_staged(enforced, staged), tiers))
+        table = self._table(enforced, tiers)
+        return table, self._table(with_staged(enforced, staged), tiers) if staged else None
 
-    def _policies(self, policies: Iterable[Policy], tiers: Iterable[ResolvedTier]) -> list[ResolvedPolicy]:
-        names = {tier.name for tier in tiers}
-        return [found for policy in policies if (found := self._policy(policy, names))]
+    def _table(self, policies: Iterable[Policy], tiers: Iterable[ResolvedTier]) -> PolicyTable:
+        known = {tier.name: tier for tier in tiers}
+        found = [one for policy in policies if (one := self._policy(policy, known))]
+        missing = {one.tier: missing_tier(one.tier) for one in found if one.tier not in known}
+        return PolicyTable.of((known | missing).values(), found)
 
-    def _policy(self, policy: Policy, tiers: set[str]) -> ResolvedPolicy | None:
+    def _policy(self, policy: Policy, tiers: Collection[str]) -> ResolvedPolicy | None:
         if policy.spec.tier not in tiers:
-            self._tell(policy, f"not in force: there is no tier {policy.spec.tier}")
-            return None
+            self._tell(policy, NO_TIER.format(policy.spec.tier))
         try:
             found = resolve_policy(policy)
         except UserError as error:

@@ -1,7 +1,7 @@
 """The policies in the order in which they decide, and those of them that apply to an endpoint. Pure.
 
-Tiers stand by order, then name; policies within a tier as `ResolvedPolicy.position` says. A tier in which no policy applies to an
-endpoint in a direction is not there for it, its default action neither.
+Tiers stand by order, then name, and last those that do not exist; policies within a tier as `ResolvedPolicy.position` says. A tier
+in which no policy applies to an endpoint in a direction is not there for it, its default action neither.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PolicyTable:
     @classmethod
     def of(cls, tiers: Iterable[ResolvedTier], policies: Iterable[ResolvedPolicy]) -> PolicyTable:
         """Policies whose tier is not among `tiers` must have been sorted out."""
-        ordered = tuple(sorted(tiers, key=lambda tier: (tier.order, tier.name)))
+        ordered = tuple(sorted(tiers, key=lambda tier: tier.position))
         rank = {tier.name: place for place, tier in enumerate(ordered)}
         in_order = tuple(sorted(policies, key=lambda policy: (rank[policy.tier], policy.position)))
         index: dict[_Hint, list[int]] = defaultdict(list)
