@@ -313,8 +313,8 @@ def test_stopped_politely_the_adds_are_finished_by_the_next(bed):
     bed.start()
     for process in running:
         with process:
-            process.stdout.read()
-        assert process.returncode == 0
+            said = process.stdout.read()
+        assert process.returncode == 0, said
     for name in containers:
         bed.delete(name)
 

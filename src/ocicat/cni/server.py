@@ -71,6 +71,7 @@ class Server:
     _server: asyncio.Server | None = None
     _turns: Turns = field(default_factory=Turns)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _closing: bool = False
 
     async def start(self) -> None:
         """Takes the socket over from an agent that died; one that lives was refused before (see agent.daemon). Refused."""
@@ -85,6 +86,7 @@ class Server:
         """Promise 4: what is in hand is broken off."""
         if self._server is None:
             return
+        self._closing = True
         self._server.close()
         self.path.unlink(missing_ok=True)
         for task in self._running:
@@ -97,8 +99,10 @@ class Server:
         self._running.add(task)
         try:
             with suppress(ConnectionError):
-                writer.write(await self._reply(reader, writer.get_extra_info("socket")))
-                await writer.drain()
+                reply = await self._reply(reader, writer.get_extra_info("socket"))
+                if not self._closing:  # a request accepted just before `close`: no answer sends it to the next agent
+                    writer.write(reply)
+                    await writer.drain()
         finally:
             self._running.discard(task)
             writer.close()
