@@ -47,7 +47,7 @@ P = TypeVar("P", NetworkPolicy, GlobalNetworkPolicy)
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _RULE_PATH = re.compile(r"spec\.(?P<direction>ingress|egress)\[(?P<index>\d+)\]\.(?P<field>.*)", re.DOTALL)
 _HOST_AFFINITY = "host:"
-_EVERY_WORKLOADS = frozenset((Cidr.parse("fe80::/64"), Cidr.parse("::/128")))
+_EVERY_WORKLOADS = frozenset(endpoints.LINK_LOCAL)
 _NAMESPACE_PROFILE = "kns."
 
 

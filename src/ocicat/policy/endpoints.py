@@ -20,7 +20,7 @@ from ocicat.policy.settings import Settings
 ProfileLabels = Mapping[str, Mapping[str, str]]
 """What each profile gives to its members."""
 
-_LINK_LOCAL = (Cidr.parse("fe80::/64"), Addr(6, 0).cidr())
+LINK_LOCAL = (Cidr.parse("fe80::/64"), Addr(6, 0).cidr())
 """A workload's neighbour discovery; the second is the source of a probe for a duplicate address (RFC 4862)."""
 
 _NAMESPACE_PROFILE = "kns."
@@ -54,7 +54,7 @@ def workload(endpoint: WorkloadEndpoint, profiles: ProfileLabels, settings: Sett
         addresses=addresses,
         profiles=spec.profiles,
         peer=Peer(_inherited(labels, spec.profiles, profiles), _named_ports(spec.ports)),
-        sources=(*(one.cidr() for one in own), *map(_net, spec.allow_spoofed_source_prefixes), *_LINK_LOCAL),
+        sources=(*(one.cidr() for one in own), *map(_net, spec.allow_spoofed_source_prefixes), *LINK_LOCAL),
     )
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from ocicat.model.v3.defaults import FIXED_TIERS, Policy, policy_types
+from ocicat.model.v3.defaults import DEFAULT_ALLOW_PROFILE, FIXED_TIERS, Policy, policy_types
 from ocicat.model.v3.metadata import Metadata
 from ocicat.model.v3.policy import GlobalNetworkPolicySpec, NetworkPolicySpec, Profile, ProfileSpec, Rule, Tier
 from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedNetworkPolicy
@@ -26,7 +26,7 @@ from ocicat.policy.model import (
 from ocicat.policy.rules import resolve_rules
 
 DEFAULT_ALLOW = Profile(
-    metadata=Metadata(name="projectcalico-default-allow"),
+    metadata=Metadata(name=DEFAULT_ALLOW_PROFILE),
     spec=ProfileSpec(ingress=(Rule(action="Allow"),), egress=(Rule(action="Allow"),)),
 )
 """The profile that always is, and is never stored (libcalico-go/lib/resources/profiles.go)."""

@@ -17,7 +17,7 @@ from typing import TypeVar, cast
 from ocicat.errors import UserError
 from ocicat.model.base import UNSET, Struct, replace
 from ocicat.model.codec import encode_json
-from ocicat.model.v3.defaults import with_defaults
+from ocicat.model.v3.defaults import DEFAULT_ALLOW_PROFILE, with_defaults
 from ocicat.model.v3.document import Document, Json, Malformed, fields_beside, merged, parse
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.metadata import Metadata, Resource
@@ -39,7 +39,6 @@ from ocicat.resources.internal import WRITABLE
 from ocicat.resources.patching import apply_operations, merge
 from ocicat.resources.stored import Stored
 from ocicat.validate import Problem, validate, validate_update
-from ocicat.validate.world import DEFAULT_ALLOW_PROFILE
 
 R = TypeVar("R", bound=Resource)
 

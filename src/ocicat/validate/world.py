@@ -10,14 +10,12 @@ from typing import Protocol
 
 from ocicat.model.net import Cidr
 from ocicat.model.v3.addressing import IPPool
-from ocicat.model.v3.defaults import FIXED_TIERS
+from ocicat.model.v3.defaults import DEFAULT_ALLOW_PROFILE, FIXED_TIERS
 from ocicat.model.v3.metadata import Resource
 from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, Tier
 from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedNetworkPolicy
 from ocicat.validate.forms import network
 from ocicat.validate.problem import Problem, problem
-
-DEFAULT_ALLOW_PROFILE = "projectcalico-default-allow"
 
 
 class World(Protocol):

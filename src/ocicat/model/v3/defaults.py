@@ -26,6 +26,7 @@ R = TypeVar("R", bound=Resource)
 S = TypeVar("S", NetworkPolicySpec, ProfileSpec)
 
 DEFAULT_TIER = "default"
+DEFAULT_ALLOW_PROFILE = "projectcalico-default-allow"
 LABEL_NAMESPACE = "projectcalico.org/namespace"
 LABEL_ORCHESTRATOR = "projectcalico.org/orchestrator"
 FIXED_TIERS = {
