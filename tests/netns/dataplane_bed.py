@@ -152,13 +152,13 @@ def endpoint(name, *addresses, profiles=("p",)):
     return Endpoint(f"/{name}", f"oci{name}", tuple(map(addr, addresses)), tuple(profiles))
 
 
-def reaches(fd, target, port=80, *, source=None, source_port=0):
+def reaches(fd, target, port=80, *, source=None, source_port=0, within_s=BLOCKED_S):
     """Does TCP get an answer? A refusal is one: then nobody listens there, but the packet went both ways."""
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
     with namespace.inside(fd):
         sock = socket.socket(family, socket.SOCK_STREAM)
     with sock:
-        sock.settimeout(BLOCKED_S)
+        sock.settimeout(within_s)
         if source or source_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((source or "", source_port))

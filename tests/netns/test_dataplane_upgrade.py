@@ -58,6 +58,9 @@ def left(bed, table):
     return before
 
 
+BEFORE_RESENT_S = 0.9  # a SYN that was dropped is sent again after one second
+
+
 @contextmanager
 def connecting(fd, target):
     """New connections, one after the other; `.failed` afterwards."""
@@ -66,7 +69,7 @@ def connecting(fd, target):
     def connect():
         while not ended.is_set():
             result.tried += 1
-            result.failed += not reaches(fd, target)
+            result.failed += not reaches(fd, target, within_s=BEFORE_RESENT_S)
             time.sleep(0.0005)
 
     thread = threading.Thread(target=connect)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 
 from ocicat.errors import NotFound, Refused, UserError
@@ -97,6 +98,7 @@ def make_directory(path: Path) -> None:
 
 
 def _write_beside(state: State) -> Path:
-    fresh = state.spec.root / f"state.json.{os.getpid()}"  # of our own: another `up` may be at the same point
+    name = f"state.json.{os.getpid()}.{threading.get_ident()}"  # of our own: another `up` may be at the same point
+    fresh = state.spec.root / name
     fresh.write_text(pretty_json(state))
     return fresh
