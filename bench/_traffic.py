@@ -1,0 +1,74 @@
+"""What runs between two containers, in slots of a fraction of a second: `_traffic.c`, compiled here, and iperf3."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ocicat.errors import Unavailable
+
+SENDER_PORT, IPERF_PORT = 5001, 5201
+_PATIENCE_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Paths of two containers' namespaces, and the server's address."""
+
+    client: str
+    server: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """`processor_us`: of the processor, for each time."""
+
+    rate_per_s: float
+    processor_us: float
+    p50_us: float
+    p99_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    program: Path
+
+    @classmethod
+    def compiled(cls, folder: Path) -> Sender:
+        program = folder / "traffic"
+        source = Path(__file__).with_name("_traffic.c")
+        subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source], check=True)
+        return cls(program)
+
+    def slot(self, what: Literal["connect", "request"], pair: Pair, ms: int) -> Slot:
+        """Unavailable: they cannot talk."""
+        command = [self.program, what, pair.client, pair.server, pair.address, str(SENDER_PORT), str(ms)]
+        count, seconds, processor_s, p50, p99 = map(float, _output([*map(str, command)]).split())
+        return Slot(count / seconds, processor_s / count * 1e6, p50, p99)
+
+
+def throughput_gbit_s(pair: Pair, seconds: int) -> float:
+    """One stream, cubic, the server on the one processor and the client on the other."""
+    at = ["-p", str(IPERF_PORT)]
+    server = ["nsenter", f"--net={pair.server}", "iperf3", "-s", "-1", "-A", "1", *at]
+    client = ["nsenter", f"--net={pair.client}", "iperf3", "-J", "-C", "cubic", "-A", "0", "-t", str(seconds), *at]
+    with subprocess.Popen([*server, "--forceflush"], stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        try:
+            next(line for line in serving.stdout if "listening" in line)
+            found = json.loads(_output([*client, "-c", pair.address]))
+            serving.communicate(timeout=_PATIENCE_S)
+        finally:
+            serving.kill()
+    return float(found["end"]["sum_received"]["bits_per_second"]) / 1e9
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
+    if done.returncode != 0:
+        raise Unavailable(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout

@@ -1,0 +1,234 @@
+"""What policy costs a connection: `python bench/policy.py [--sizes 1,10,100,1000,10000] [--rounds N]`, as root.
+
+Two containers of one host, wired and policed by the real graph and dataplane, talk to each other: under no policy, and under up to
+10,000 policies that all apply to both, of which the last one allows it, in several shapes (`_shapes.py`). Beside them the same
+wiring without our ruleset: plain routing with connection tracking, and 1,000 linear iptables rules.
+
+Every variant has a host of its own, ready before the first slot. A round is one short slot of each, in an order of its own, so
+what drifts hits all alike. Ratios are made within a round; the median of the rounds is what counts, beside the range from the 10th
+to the 90th percentile. New connections come from one thread that plays both ends, requests from two (`_traffic.c`). Compare figures
+of one run only, and levels only on a machine that does nothing else. Nothing is left behind, also not after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+
+from _shapes import CLIENT, HOST, SERVER, SHAPES, cluster, endpoint_key, no_policy
+from _traffic import Pair, Sender, Slot, throughput_gbit_s
+from _wiring import Host, Update, wanted
+from ocicat.errors import OcicatError
+from ocicat.netlink import namespace
+
+ROUTED, IPTABLES, NONE = "routed, conntrack", "1,000 iptables rules", "no policy"
+CONNECT_MS, REQUEST_MS, STREAM_S = 150, 80, 1
+CONNECT_AIM, STREAM_AIM = 0.95, 0.97
+QUIET_LOAD = 0.5
+_TRACKED = (
+    "table inet bench { chain forward { type filter hook forward priority 0; ct state established,related accept; }; }"
+)
+_FORGET_SOON = "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1"  # the table stays small, however long it takes
+
+
+@dataclass(slots=True)
+class Variant:
+    name: str
+    host: Host
+    pair: Pair
+    load_s: float
+    connects: list[Slot] = field(default_factory=list)
+    requests: list[Slot] = field(default_factory=list)
+    streams: list[float] = field(default_factory=list)
+
+    def inside(self, *command: str, text: str = "") -> None:
+        with namespace.inside(self.host.fd):
+            subprocess.run(command, input=text, text=True, check=True, stdout=subprocess.DEVNULL)
+
+
+def policed(shape: str, policies: int) -> str:
+    return f"{shape}, {policies:,}"
+
+
+def make(stack: ExitStack, name: str, updates: Iterable[Update]) -> Variant:
+    """The rules first, then the containers, as on a host that is in use."""
+    batch = wanted(HOST, updates)
+    host = Host()
+    stack.callback(host.close)
+    load_s = host.enforce(batch, 1)
+    client = host.attach(endpoint_key("client"), "ociclient", CLIENT)
+    server = host.attach(endpoint_key("server"), "ociserver", SERVER)
+    host.plane.in_force(map(endpoint_key, ("client", "server")))
+    host.stop()
+    made = Variant(name, host, Pair(client, server, SERVER), load_s)
+    made.inside("sysctl", "-q", _FORGET_SOON)
+    return made
+
+
+def bare(stack: ExitStack, name: str, *command: str, text: str) -> Variant:
+    """The wiring stays; our ruleset makes place for another."""
+    made = make(stack, name, no_policy())
+    made.inside("nft", "delete", "table", "inet", "ocicat")
+    made.inside(*command, text=text)
+    return made
+
+
+def linear_rules(count: int) -> str:
+    """Each for a peer of its own, on one port; the last one allows."""
+    head = ["*filter", ":INPUT ACCEPT", ":FORWARD DROP", ":OUTPUT ACCEPT"]
+    first = "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+    peers = (f"10.66.{number >> 8}.{number & 255}" for number in range(count - 1))
+    rules = [f"-A FORWARD -s {peer}/32 -d {SERVER}/32 -p tcp --dport 5001 -j ACCEPT" for peer in peers]
+    return "\n".join([*head, first, *rules, f"-A FORWARD -s {CLIENT}/32 -d {SERVER}/32 -p tcp -j ACCEPT", "COMMIT", ""])
+
+
+def variants(stack: ExitStack, shapes: list[str], sizes: list[int]) -> list[Variant]:
+    makers: list[tuple[str, Callable[[str], Variant]]] = [
+        (ROUTED, lambda name: bare(stack, name, "nft", "-f", "-", text=_TRACKED)),
+        (IPTABLES, lambda name: bare(stack, name, "iptables-legacy-restore", text=linear_rules(1000))),
+        (NONE, lambda name: make(stack, name, no_policy())),
+        *(
+            (policed(shape, size), lambda name, shape=shape, size=size: make(stack, name, cluster(shape, size)))
+            for shape in shapes
+            for size in sizes
+        ),
+    ]
+    made: list[Variant] = []
+    for name, maker in makers:
+        made.append(maker(name))
+        print(f"{name:22} in the kernel after {made[-1].load_s:6.2f} s", flush=True)
+    return made
+
+
+# --- the rounds ------------------------------------------------------------------------------------------------------------
+
+
+def measure(made: list[Variant], sender: Sender, rounds: int) -> None:
+    """One round more, to warm up, which does not count."""
+    for number in range(rounds + 1):
+        for variant in random.Random(number).sample(made, len(made)):
+            connect = sender.slot("connect", variant.pair, CONNECT_MS)
+            request = sender.slot("request", variant.pair, REQUEST_MS)
+            if number:
+                variant.connects.append(connect)
+                variant.requests.append(request)
+
+
+def measure_streams(made: list[Variant], rounds: int) -> None:
+    for number in range(rounds + 1):
+        for variant in random.Random(number).sample(made, len(made)):
+            found = throughput_gbit_s(variant.pair, STREAM_S)
+            if number:
+                variant.streams.append(found)
+
+
+# --- what is printed -------------------------------------------------------------------------------------------------------
+
+
+def spread(values: list[float]) -> str:
+    """The median, and from the 10th to the 90th percentile."""
+    deciles = quantiles(values, n=10, method="inclusive") if len(values) > 1 else [values[0]] * 9
+    return f"{median(values):5.2f} [{deciles[0]:.2f}..{deciles[-1]:.2f}]"
+
+
+def rates(variant: Variant) -> list[float]:
+    return [slot.rate_per_s for slot in variant.connects]
+
+
+def ratios(values: list[float], others: list[float]) -> list[float]:
+    return [one / other for one, other in zip(values, others, strict=True)]
+
+
+def verdict(found: float, aim: float) -> str:
+    return f"aim {aim:.2f}: {'met' if found >= aim else 'MISSED'}"
+
+
+def report_connects(made: list[Variant]) -> None:
+    by_name = {variant.name: variant for variant in made}
+    print(
+        f"{'':22} {'conn/s':>7} {'µs cpu':>7}  {'rate to routed':20} {'rate to 1 policy':20} {'cpu to 1 policy':20}"
+        f" {'request p50':>11} {'p99 µs':>7}"
+    )
+    for variant in made:
+        one = by_name.get(policed(variant.name.rpartition(", ")[0], 1))
+        routed = spread(ratios(rates(variant), rates(by_name[ROUTED])))
+        used = [slot.processor_us for slot in variant.connects]
+        to_one = spread(ratios(rates(variant), rates(one))) if one else ""
+        cheaper = spread(ratios([slot.processor_us for slot in one.connects], used)) if one else ""
+        print(
+            f"{variant.name:22} {median(rates(variant)):7.0f} {median(used):7.1f}  {routed:20} {to_one:20} {cheaper:20}"
+            f" {median(slot.p50_us for slot in variant.requests):11.1f}"
+            f" {median(slot.p99_us for slot in variant.requests):7.1f}"
+        )
+
+
+def report_aims(made: list[Variant], shapes: list[str], most: int) -> None:
+    by_name = {variant.name: variant for variant in made}
+    for shape in shapes:
+        one, many = (by_name.get(policed(shape, size)) for size in (1, most))
+        if one and many:
+            found = ratios(rates(many), rates(one))
+            print(f"new connections, {many.name} to 1: {spread(found)}  {verdict(median(found), CONNECT_AIM)}")
+
+
+def report_streams(made: list[Variant]) -> None:
+    routed = next(variant for variant in made if variant.name == ROUTED)
+    for variant in made:
+        found = ratios(variant.streams, routed.streams)
+        aim = "" if variant.name in (ROUTED, IPTABLES) else verdict(median(found), STREAM_AIM)
+        print(f"{variant.name:22} {median(variant.streams):6.1f} Gbit/s  to routed {spread(found)}  {aim}")
+
+
+def quiet() -> None:
+    load = os.getloadavg()[0]
+    print(f"load of the last minute {load:.2f}: {'quiet' if load < QUIET_LOAD else 'LOADED, figures are not final'}")
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    sizes = [int(size) for size in arguments.sizes.split(",")]
+    shapes = arguments.shapes.split(",")
+    with ExitStack() as stack:
+        sender = Sender.compiled(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oct-bench-"))))
+        made = variants(stack, shapes, sizes)
+        quiet()
+        measure(made, sender, arguments.rounds)
+        print(f"{arguments.rounds} rounds of {CONNECT_MS} ms of new connections and {REQUEST_MS} ms of requests each")
+        report_connects(made)
+        report_aims(made, shapes, max(sizes))
+        names = {ROUTED, IPTABLES, NONE, *(policed(shapes[-1], size) for size in (1, max(sizes)))}
+        streamed = [variant for variant in made if variant.name in names]
+        measure_streams(streamed, arguments.streams)
+        print(f"{arguments.streams} rounds of {STREAM_S} s of iperf3 each, one stream, cubic")
+        report_streams(streamed)
+        quiet()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sizes", default="1,10,100,1000,10000", help="how many policies [%(default)s]")
+    parser.add_argument("--shapes", default=",".join(SHAPES), help="[%(default)s]")
+    parser.add_argument("--rounds", type=int, default=24, help="of connections and requests [%(default)s]")
+    parser.add_argument("--streams", type=int, default=8, help="rounds of iperf3 [%(default)s]")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        print("this needs root", file=sys.stderr)
+        return 2
+    try:
+        bench(arguments)
+    except OcicatError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

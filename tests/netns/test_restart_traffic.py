@@ -1,0 +1,223 @@
+"""The agent is stopped, or killed, and started again while its containers talk: no packet is lost, and none slips through."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from cni_bed import POOL, WAIT_S, Bed, wait_for
+
+from ocicat.netlink import namespace
+
+pytestmark = pytest.mark.netns
+
+OPEN, CLOSED = 7000, 7100
+EVERY_S = 0.0005
+ENOUGH = 200  # datagrams, connections, or pieces of the stream: on each side of the restart
+PIECE = bytes(10_000)
+BYTES_S = 20_000_000
+SO_RCVBUFFORCE, SO_MAX_PACING_RATE = 33, 47  # the socket module does not name them
+POLICY = """
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {{name: {name}}}
+spec:
+  order: {order}
+  selector: all()
+  types: [Ingress, Egress]
+  ingress:
+  - {{action: Allow, protocol: TCP, destination: {{ports: ["{ports}"]}}}}
+  - {{action: Allow, protocol: UDP, destination: {{ports: ["{ports}"]}}}}
+  egress:
+  - {{action: Allow}}
+"""
+
+
+class Repeated:
+    """Work that a thread does again and again until `stop`, or until it fails. `done`: how often it did."""
+
+    def __init__(self, work):
+        self.done = 0
+        self.failure = None
+        self._work = work
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            while not self._stopping.wait(EVERY_S):
+                self._work()
+                self.done += 1
+        except Exception as error:  # it is the test's thread that has to fail
+            self.failure = error
+
+    def goes_on(self):
+        """Until it was done many times more."""
+        aim = self.done + ENOUGH
+        wait_for(lambda: self.failure or self.done >= aim, "traffic")
+        assert self.failure is None
+
+    def stop(self):
+        self._stopping.set()
+        self._thread.join(WAIT_S)
+        assert not self._thread.is_alive()
+        assert self.failure is None
+
+
+class Numbered(Repeated):
+    """Datagrams that bear their numbers, in one direction. Nothing ever answers, so policy sees each as it saw the first."""
+
+    def __init__(self, stack, sender, receiver, to):
+        self._to = to
+        self._receiver = stack.enter_context(opened(receiver, socket.SOCK_DGRAM, to))
+        self._receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+        self._sender = stack.enter_context(opened(sender, socket.SOCK_DGRAM))
+        super().__init__(self._send)
+
+    def _send(self):
+        self._sender.sendto(struct.pack("!I", self.done), self._to)
+
+    def lost(self):
+        """The numbers that did not arrive. After `stop`."""
+        missing = set(range(self.done))
+        self._receiver.settimeout(0.5)  # the last ones may still be on their way
+        while missing:
+            try:
+                missing.remove(struct.unpack("!I", self._receiver.recv(4))[0])
+            except TimeoutError:
+                break
+        return missing
+
+
+def stream(stack, client, server, to):
+    """One TCP connection that is always busy, at a pace that a busy machine can keep."""
+    with opened(server, socket.SOCK_STREAM, to) as listener:
+        listener.listen()
+        sender = stack.enter_context(opened(client, socket.SOCK_STREAM))
+        sender.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, BYTES_S)
+        sender.connect(to)
+        receiver = stack.enter_context(listener.accept()[0])
+    receiver.settimeout(WAIT_S)
+
+    def piece():
+        sender.sendall(PIECE)
+        left = len(PIECE)
+        while left:
+            got = len(receiver.recv(left))
+            assert got, "the stream has ended"
+            left -= got
+
+    return Repeated(piece)
+
+
+def connections(stack, client, server, to):
+    """A new TCP connection each time, over which a byte goes."""
+    listener = stack.enter_context(opened(server, socket.SOCK_STREAM, to))
+    listener.listen()
+
+    def connect():
+        with opened(client, socket.SOCK_STREAM) as near:
+            near.connect(to)
+            with listener.accept()[0] as far:
+                far.send(b"!")
+                assert near.recv(1) == b"!"
+
+    return Repeated(connect)
+
+
+def opened(netns, kind, bound=None):
+    with namespace.inside(netns):
+        made = socket.socket(socket.AF_INET, kind)
+    made.settimeout(WAIT_S)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if bound:
+        made.bind(bound)
+    return made
+
+
+def sent_again(netns):
+    """TCP segments of that namespace, those that open a connection included."""
+    with namespace.inside(netns):
+        lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(values[names.index("RetransSegs")])
+
+
+def container(bed, name):
+    """Its namespace and address."""
+    netns = bed.namespace()
+    found = bed.add(name, f"/proc/{os.getpid()}/fd/{netns}", cniVersion="1.0.0")
+    with namespace.inside(netns):  # no tail loss probes: on a busy machine they are sent where nothing was lost
+        Path("/proc/sys/net/ipv4/tcp_early_retrans").write_text("0")
+    return netns, found["ips"][0]["address"].partition("/")[0]
+
+
+@contextmanager
+def talking(bed):
+    """Traffic of every kind is there before, during and after; all that policy allows has arrived, and nothing else."""
+    one, _ = container(bed, "c1")
+    two, address = container(bed, "c2")
+    with ExitStack() as stack:
+        numbered = [
+            Numbered(stack, sender, two, (address, OPEN + n)) for n, sender in enumerate((one, bed.outside, bed.host))
+        ]
+        refused = [Numbered(stack, sender, two, (address, CLOSED + n)) for n, sender in enumerate((one, bed.outside))]
+        tcp = [make(stack, one, two, (address, OPEN + n)) for n, make in enumerate((stream, connections))]
+        everything = (*numbered, *refused, *tcp)
+        for each in everything:
+            each.goes_on()
+        yield
+        for each in everything:
+            each.goes_on()
+        for each in everything:
+            each.stop()
+        assert [each.lost() for each in numbered] == [set(), set(), set()]
+        assert [len(each.lost()) for each in refused] == [each.done for each in refused]
+    assert (sent_again(one), sent_again(two)) == (0, 0)
+
+
+def allow(bed, name, order, ports):
+    path = bed.directory / "policy.yaml"
+    path.write_text(POLICY.format(name=name, order=order, ports=ports))
+    bed.cli("apply", "-f", str(path))
+
+
+def end(bed, number):
+    bed.agent.send_signal(number)
+    assert bed.agent.wait(WAIT_S) == (0 if number == signal.SIGTERM else -number)
+
+
+@pytest.fixture
+def bed():
+    bed = Bed()
+    try:
+        bed.cli("pool", "add", "default", POOL)
+        allow(bed, "talk", 10, f"{OPEN}:{OPEN + 9}")
+        bed.start()
+        yield bed
+    finally:
+        bed.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_lost_and_nothing_slips_through_when_the_agent_is_started_again(bed, number):
+    with talking(bed):
+        end(bed, number)
+        bed.start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nor_where_policy_has_changed_meanwhile(bed, number):
+    with talking(bed):
+        end(bed, number)
+        allow(bed, "more", 5, "9")
+        bed.start()
+    with namespace.inside(bed.host):
+        rules = subprocess.run(["nft", "list", "table", "inet", "ocicat"], check=True, capture_output=True, text=True)
+    assert "more" in rules.stdout
