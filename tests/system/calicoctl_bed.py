@@ -21,15 +21,29 @@ sys.path[:0] = [str(TESTS / "contract"), str(TESTS / "unit")]
 from agent_bed import agent  # noqa: E402
 from etcd_server import EtcdProcess, wait_until_up  # noqa: E402
 
+from ocicat.model.v3.document import parse  # noqa: E402
+from ocicat.resources.unsupported import refusals  # noqa: E402
 from ocicat.store.base import Delete  # noqa: E402
 from ocicat.store.open import open_store  # noqa: E402
 
-__all__ = ["Bed", "Calicoctl", "Failed", "agent", "needed", "settled"]
+__all__ = ["Bed", "Calicoctl", "Failed", "agent", "needed", "settled", "supported"]
 
 GOLDEN = TESTS / "golden" / "calicoctl"
 MANIFESTS = GOLDEN / "manifests.yaml"
 RECORDED = "v3.28.5"
 BOUND_S = 60.0
+
+
+def supported(manifest: dict) -> dict:
+    """Without what ocicat does not write."""
+    found = json.loads(json.dumps(manifest))
+    for one in list(refusals(parse(found).resource)):
+        place = found
+        *path, last = one.problem.field.replace("[", ".[").split(".")
+        for part in path:
+            place = place[int(part[1:-1])] if part.startswith("[") else place[part]
+        del place[last]
+    return found
 
 
 def binary() -> str:

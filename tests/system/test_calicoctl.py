@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from calicoctl_bed import MANIFESTS, RECORDED, Bed, Failed, needed, settled
+from calicoctl_bed import MANIFESTS, RECORDED, Bed, Failed, needed, settled, supported
 
 from ocicat.model.v3.document import parse
 from ocicat.model.v3.kinds import KINDS
@@ -16,6 +16,7 @@ from ocicat.store.base import Put
 from ocicat.validate import validate
 
 DOCUMENTS = list(yaml.safe_load_all(MANIFESTS.read_text()))
+OURS = [supported(one) for one in DOCUMENTS]  # those that we write too
 SHOWN = sorted({one["kind"] for one in DOCUMENTS})  # every kind that the tool knows but ClusterInformation
 
 
@@ -126,6 +127,18 @@ def test_what_we_do_not_know_survives_our_changes(bed, calicoctl):
     }
 
 
+def test_what_it_stored_and_we_do_not_support_is_told_and_stays(bed, calicoctl):
+    calicoctl("create", "-f", str(MANIFESTS))
+    (theirs,) = calicoctl.get("NetworkPolicy", "web")
+    assert theirs["spec"]["ingress"][0]["http"]
+    change(bed, Patch(kind=KINDS["NetworkPolicy"], name="web", namespace="default", patch={"spec": {"order": 77}}))
+    (after,) = calicoctl.get("NetworkPolicy", "web")
+    assert after["spec"] == theirs["spec"] | {"order": 77}
+    theirs["metadata"] = {"name": "other", "namespace": "default"}
+    with pytest.raises(Rejected, match="http: is not supported"):
+        create(bed, theirs)
+
+
 def test_our_change_is_seen_by_it(bed, calicoctl):
     calicoctl("create", "-f", str(MANIFESTS))
     kind = KINDS["NetworkPolicy"]
@@ -140,10 +153,10 @@ def test_our_change_is_seen_by_it(bed, calicoctl):
 
 
 def test_it_shows_the_same_whoever_created_it(bed, calicoctl):
-    calicoctl("create", "-f", str(MANIFESTS))
+    calicoctl("create", "-f", "-", stdin=yaml.safe_dump_all(OURS))
     theirs = {kind: shown(calicoctl, kind) for kind in SHOWN}
     bed.empty()
-    create(bed, *DOCUMENTS)
+    create(bed, *OURS)
     for kind in SHOWN:
         assert shown(calicoctl, kind) == theirs[kind]
 
@@ -168,7 +181,7 @@ def without_origin(item: dict) -> dict:
 @pytest.mark.parametrize("kind", SHOWN)
 def test_it_changes_what_we_created(bed, calicoctl, kind):
     """label, apply, replace and delete of each kind."""
-    document = next(one for one in DOCUMENTS if one["kind"] == kind)
+    document = next(one for one in OURS if one["kind"] == kind)
     name, namespace = document["metadata"]["name"], document["metadata"].get("namespace", "")
     namespace = namespace or ("default" if KINDS[kind].namespaced else "")
     if kind == "BGPPeer":
@@ -218,7 +231,7 @@ def test_what_it_prints_is_what_we_apply(bed, calicoctl):
 
 
 def test_what_we_print_is_what_it_applies(bed, calicoctl):
-    bed.ocicat("create", "-f", str(MANIFESTS))
+    bed.ocicat("create", "-f", "-", stdin=yaml.safe_dump_all(OURS))
     for kind in SHOWN:
         before = shown(calicoctl, kind)
         printed = bed.ocicat("get", kind, *everywhere(calicoctl, kind), "-o", "yaml")

@@ -231,6 +231,38 @@ def test_validate_needs_no_store(shell, written, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["f.yaml"]
 
 
+FELIX = "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\nspec:\n  logPrefix: x\n"
+
+
+def test_what_has_no_effect_is_told_with_its_line_and_done(shell, written):
+    file = written("f.yaml", FELIX + "  bpfEnabled: true\n")
+    line = "ocicat: f.yaml:6: FelixConfiguration default: spec.bpfEnabled = true: has no effect: "
+    for command, out in (
+        ("validate", "valid"),
+        ("create", "created"),
+        ("apply", "unchanged"),
+        ("replace", "unchanged"),
+    ):
+        ended = shell.ok(command, "-f", file)
+        assert ended.out == f"felixconfiguration/default {out}\n"
+        assert ended.err.startswith(line)
+        assert ended.err.count("\n") == 1
+
+
+def test_what_is_not_supported_is_refused_with_its_line(shell, written):
+    file = written("f.yaml", FELIX + "  bpfEnabled: true\n  wireguardEnabled: true\n")
+    for command in ("validate", "create", "apply"):
+        ended = shell(command, "-f", file)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err == (
+            "ocicat: f.yaml:7: FelixConfiguration default: spec.wireguardEnabled = true: is not supported: "
+            "traffic between hosts is not encrypted here (leave it out)\n"
+        )
+    patch = ("patch", "felixconfig", "default", "-p", '{"spec": {"wireguardEnabled": true}}')
+    shell.ok("create", "-f", written("g.yaml", FELIX))
+    assert shell(*patch).err.startswith("ocicat: FelixConfiguration default: spec.wireguardEnabled = true: is not")
+
+
 # --- files ------------------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,9 @@ from policy_bed import (
     workload,
 )
 
-from ocicat.policy.model import ResolvedPolicy, ResolvedTier
+from ocicat.model.v3.document import parse as parse_document
+from ocicat.model.v3.metadata import API_VERSION
+from ocicat.policy.model import Problem, ResolvedPolicy, ResolvedTier
 from ocicat.policy.tiers import PolicyTable
 from ocicat.selector import parse
 
@@ -243,7 +245,17 @@ def test_the_index_finds_what_the_selector_matches(selector):
         (
             resource("FelixConfiguration", "default", {"failsafeInboundHostPorts": [{"port": 1, "protocol": "x"}]}),
             "FelixConfiguration/default",
-            "Calico's defaults are used: failsafe port 1: 'x' is no protocol",
+            "failsafeInboundHostPorts is passed over: 'x' of port 1 is no protocol",
+        ),
+        (
+            resource("FelixConfiguration", "default", {"defaultEndpointToHostAction": "Reject"}),
+            "FelixConfiguration/default",
+            "defaultEndpointToHostAction is passed over: 'Reject' is no action",
+        ),
+        (
+            workload("w9", "10.0.0.0/24"),
+            "WorkloadEndpoint/ns/w9",
+            "it is treated as missing: spec.ipNetworks: 10.0.0.0/24 is not one address",
         ),
     ],
 )
@@ -252,6 +264,53 @@ def test_what_is_not_enforced_as_written_is_told(one, subject, text):
     assert [problem.subject for problem in problems] == [subject]
     assert problems[0].text.startswith(text)
     assert "\n" not in str(problems[0])
+
+
+UNKNOWN = {"action": "Allow", "source": {"colour": "red"}}
+
+
+def unknown(kind, name, spec, **metadata):
+    """A document with a field that this version has no word for."""
+    raw = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
+    document = parse_document(raw)
+    assert document.unknown
+    return document
+
+
+def test_a_rule_with_an_unknown_field_denies_whatever_reaches_it():
+    rules = [UNKNOWN, ALLOW]
+    policies = unknown("GlobalNetworkPolicy", "p", {"ingress": rules}), policy("q", ingress=[ALLOW])
+    found = cluster(*PAIR, *policies)
+    assert found.problems == (
+        Problem(
+            "GlobalNetworkPolicy/p",
+            "spec.ingress[0] denies whatever reaches it: source.colour: this version does not know it",
+        ),
+    )
+    assert told(w1_to_w2(*policies)) == "Deny workload-ingress unenforceable p[0]"
+    of_later = unknown("GlobalNetworkPolicy", "p", {"ingress": rules[::-1]})
+    assert told(w1_to_w2(of_later)) == "Allow workload-ingress rule p[0]"
+
+
+def test_a_staged_rule_with_an_unknown_field_denies_too():
+    verdict = w1_to_w2(unknown("StagedGlobalNetworkPolicy", "p", {"ingress": [UNKNOWN]}))
+    assert (verdict.action, verdict.staged.action) == ("Allow", "Deny")
+
+
+def test_what_says_nothing_about_packets_may_be_unknown():
+    rule = {"action": "Allow", "metadata": {"colour": "red"}}
+    one = unknown("GlobalNetworkPolicy", "p", {"ingress": [rule], "colour": "red"}, colour="red")
+    assert told(w1_to_w2(one)) == "Allow workload-ingress rule p[0]"
+
+
+def test_a_profile_with_an_unknown_field_in_a_rule_is_missing():
+    one = unknown("Profile", "open", {"ingress": [ALLOW, UNKNOWN], "egress": [ALLOW], "labelsToApply": {"a": "b"}})
+    found = cluster(*(each for each in PAIR if each.kind != "Profile"), one)
+    assert [problem.text for problem in found.problems] == [
+        "it is treated as missing: spec.ingress[1].source.colour: this version does not know it"
+    ]
+    assert "open" not in found.profiles
+    assert not any("a" in endpoint.peer.labels for endpoint in found.workloads.values())
 
 
 def test_a_good_cluster_has_no_problems():

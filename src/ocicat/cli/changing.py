@@ -1,7 +1,7 @@
 """What every command that changes resources does: reads the files, makes the changes, says what became of each object.
 
-On standard output a line for each object, or the objects as YAML or JSON; on standard error every problem, one line each, with its
-file and line, and how many there were of what. All or nothing, unless `--each`.
+On standard output a line for each object, or the objects as YAML or JSON; on standard error every problem, and what has no effect,
+one line each, with its file and line, and how many there were of what. All or nothing, unless `--each`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ocicat.cli.files import Given, Input, read_files
 from ocicat.cli.naming import label
 from ocicat.cli.opening import with_store
 from ocicat.cli.printing import Group, list_of, print_lines, print_raw
-from ocicat.cli.problems import Problem, refuse
+from ocicat.cli.problems import Problem, note, refuse
 from ocicat.errors import NotFound
 from ocicat.model.base import Struct
 from ocicat.model.manifest import ordered, yaml_text
@@ -97,7 +97,9 @@ def make(changes: Sequence[Change], way: Way, found: Input | None = None) -> Non
     except Rejected as error:
         refuse(error.rejections, found.given)
     rejections: list[Problem] = [*found.errors, *(result for result in results if isinstance(result, Rejection))]
-    _tell([result for result in results if isinstance(result, Outcome)], way)
+    outcomes = [result for result in results if isinstance(result, Outcome)]
+    _tell(outcomes, way)
+    note([remark for outcome in outcomes for remark in outcome.remarks], found.given)
     if rejections:
         refuse(rejections, found.given, whole=False)
 
@@ -111,15 +113,19 @@ def _written(changes: Sequence[Change], way: Way, write: Write) -> Results:
             raise
     if way.dry_run:
         return with_store(MEMORY, write)
-    documents = [(one.document, one.where) for one in changes if isinstance(one, Create | Apply)]
-    wrong = validate_only(documents)
+    wrong = validate_only([(one.document, one.where) for one in changes if isinstance(one, Create | Apply)])
     if wrong and not way.each:
         raise Rejected(wrong)
     return with_store(way.store, write, create=True)
 
 
 def validated(given: Sequence[Given]) -> tuple[Rejection, ...]:
-    return validate_only([(one.document, one.manifest.where) for one in given])
+    return validate_only(documents(given))
+
+
+def documents(given: Sequence[Given]) -> list[tuple[Document, str]]:
+    """Each with its file and line."""
+    return [(one.document, one.manifest.where) for one in given]
 
 
 def _tell(outcomes: Sequence[Outcome], way: Way) -> None:

@@ -10,8 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ocicat.errors import UserError
-from ocicat.model.net import Addr, Cidr, parse_interface
-from ocicat.model.v3.endpoints import EndpointPort, HostEndpoint, NetworkSet, WorkloadEndpoint, WorkloadEndpointPort
+from ocicat.model.net import WIDTH, Addr, Cidr, parse_interface
+from ocicat.model.v3.endpoints import (
+    IPNAT,
+    EndpointPort,
+    HostEndpoint,
+    NetworkSet,
+    WorkloadEndpoint,
+    WorkloadEndpointPort,
+    WorkloadEndpointSpec,
+)
 from ocicat.model.v3.numbers import protocol_number
 from ocicat.policy.model import NamedPort, Peer, ResolvedEndpoint
 from ocicat.policy.selectors import NAMESPACE, NAMESPACE_PREFIX, ORCHESTRATOR, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX
@@ -34,11 +42,10 @@ def workload(endpoint: WorkloadEndpoint, profiles: ProfileLabels, settings: Sett
     spec, namespace = endpoint.spec, endpoint.metadata.namespace
     if spec.allow_spoofed_source_prefixes and not settings.source_spoofing:
         raise UserError("allowSpoofedSourcePrefixes needs workloadSourceSpoofing Any in FelixConfiguration")
-    addresses = tuple(parse_interface(text)[0] for text in spec.ip_networks)
+    addresses = tuple(map(_single_address, spec.ip_networks))
     if not addresses or not spec.interface_name:
         raise UserError("it has no address, or no interface")
-    floating = spec.ip_nats if settings.floating_addresses or spec.orchestrator == "openstack" else ()
-    own = (*addresses, *(Addr.parse(nat.external_ip) for nat in floating))
+    own = (*addresses, *(Addr.parse(nat.external_ip) for nat in floating(spec, settings)))
     labels = {
         **{label: value for label, value in endpoint.metadata.labels.items() if not _is_inherited(label)},
         NAMESPACE: namespace,
@@ -56,6 +63,11 @@ def workload(endpoint: WorkloadEndpoint, profiles: ProfileLabels, settings: Sett
         peer=Peer(_inherited(labels, spec.profiles, profiles), _named_ports(spec.ports)),
         sources=(*(one.cidr() for one in own), *map(_net, spec.allow_spoofed_source_prefixes), *LINK_LOCAL),
     )
+
+
+def floating(spec: WorkloadEndpointSpec, settings: Settings) -> tuple[IPNAT, ...]:
+    """Its floating addresses, where they count."""
+    return spec.ip_nats if settings.floating_addresses or spec.orchestrator == "openstack" else ()
 
 
 def host_endpoint(endpoint: HostEndpoint, profiles: ProfileLabels) -> ResolvedEndpoint:
@@ -93,6 +105,13 @@ def network_set(resource: NetworkSet, profiles: ProfileLabels) -> Peer:
 
 def nets(texts: Iterable[str]) -> tuple[Cidr, ...]:
     return tuple(map(_net, texts))
+
+
+def _single_address(text: str) -> Addr:
+    address, cidr = parse_interface(text)
+    if cidr.length != WIDTH[cidr.family]:
+        raise UserError(f"spec.ipNetworks: {text} is not one address", hint=f"write {address.cidr()}")
+    return address
 
 
 def _net(text: str) -> Cidr:

@@ -126,6 +126,11 @@ class ResolvedPolicy(Struct, frozen=True, kw_only=True):
     on_forward: bool = False
 
     @property
+    def staged(self) -> bool:
+        """It is not in force yet."""
+        return self.kind.startswith("Staged")
+
+    @property
     def position(self) -> tuple[float, str]:
         """Where it stands in its tier: by order, then by this text, as Felix breaks ties."""
         return self.order, f"{self.name}/{self.namespace}/{self.kind}"

@@ -6,9 +6,11 @@ Source: libcalico-go updateprocessors, felix/calc/{policy_sorter,event_sequencer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
+from ocicat.model.base import replace
 from ocicat.model.v3.defaults import DEFAULT_ALLOW_PROFILE, FIXED_TIERS, Policy, policy_types
 from ocicat.model.v3.metadata import Metadata
 from ocicat.model.v3.policy import GlobalNetworkPolicySpec, NetworkPolicySpec, Profile, ProfileSpec, Rule, Tier
@@ -19,6 +21,7 @@ from ocicat.policy.model import (
     Problem,
     ResolvedPolicy,
     ResolvedProfile,
+    ResolvedRule,
     ResolvedTier,
     Rules,
     object_name,
@@ -35,6 +38,8 @@ PolicyKey = tuple[str, str, str]
 """Kind without "Staged", namespace, name: what a staged policy takes the place of."""
 
 StagedPolicy = StagedNetworkPolicy | StagedGlobalNetworkPolicy
+
+_RULE_PATH = re.compile(r"spec\.(?P<direction>ingress|egress)\[(?P<index>\d+)\]\.(?P<field>.*)", re.DOTALL)
 
 
 def resolve_policy(policy: Policy) -> ResolvedPolicy:
@@ -53,6 +58,39 @@ def resolve_policy(policy: Policy) -> ResolvedPolicy:
         egress=resolve_rules(spec.egress, namespace) if "Egress" in types else None,
         hook=_hook(spec),
         on_forward=anywhere is None or anywhere.apply_on_forward,
+    )
+
+
+def denying_unknown(policy: ResolvedPolicy, unknown: Iterable[str]) -> ResolvedPolicy:
+    """`unknown`: paths of fields that this version has no word for. A rule with one denies what reaches it: without the whole
+    policy, others might allow it."""
+    faults = {(match["direction"], int(match["index"])): match["field"] for match in _in_rules(unknown)}
+    return replace(
+        policy,
+        ingress=_denying(policy.ingress, "ingress", faults),
+        egress=_denying(policy.egress, "egress", faults),
+    )
+
+
+def unreadable(unknown: Iterable[str]) -> str:
+    """Why a profile counts as missing, and so denies: a rule of it holds a field that this version has no word for."""
+    return next((f"{match[0]}: this version does not know it" for match in _in_rules(unknown)), "")
+
+
+def _in_rules(unknown: Iterable[str]) -> list[re.Match[str]]:
+    """What says nothing about what the rule matches does not count."""
+    found = (match for match in map(_RULE_PATH.fullmatch, unknown) if match)
+    return [match for match in found if not match["field"].startswith("metadata.")]
+
+
+def _denying(rules: Rules | None, direction: str, faults: Mapping[tuple[str, int], str]) -> Rules | None:
+    if rules is None:
+        return None
+    return tuple(
+        ResolvedRule(action="Deny", problem=f"{faults[direction, index]}: this version does not know it")
+        if (direction, index) in faults
+        else rule
+        for index, rule in enumerate(rules)
     )
 
 
@@ -116,10 +154,11 @@ def rule_problems(owner: ResolvedPolicy | ResolvedProfile) -> Iterator[Problem]:
     """What its rules say that cannot be enforced."""
     if isinstance(owner, ResolvedPolicy):
         title = object_name(owner.kind, owner.namespace, owner.name)
+        denies = "would deny" if owner.staged else "denies"
     else:
-        title = object_name("Profile", "", owner.name)
+        title, denies = object_name("Profile", "", owner.name), "denies"
     sides: tuple[tuple[str, Rules], ...] = (("ingress", owner.ingress or ()), ("egress", owner.egress or ()))
     for name, rules in sides:
         for index, rule in enumerate(rules):
             if rule.problem:
-                yield Problem(title, f"spec.{name}[{index}] denies whatever reaches it: {rule.problem}")
+                yield Problem(title, f"spec.{name}[{index}] {denies} whatever reaches it: {rule.problem}")

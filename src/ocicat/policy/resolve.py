@@ -1,19 +1,21 @@
 """From the resources of a cluster to what can be evaluated. Pure.
 
 Promise: nothing raises. An object that cannot be understood is treated as missing, as Felix does, a rule that cannot be enforced
-denies whatever reaches it, and `Cluster.problems` tells of both.
+denies whatever reaches it, and `Cluster.problems` tells of both. A rule with a field that this version has no word for is such a
+rule; a profile with one is missing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ocicat.errors import UserError
 from ocicat.model.net import parse_interface
 from ocicat.model.v3.defaults import Policy
+from ocicat.model.v3.document import Document
 from ocicat.model.v3.endpoints import GlobalNetworkSet, HostEndpoint, NetworkSet, Node, WorkloadEndpoint
 from ocicat.model.v3.felix import FelixConfiguration
 from ocicat.model.v3.metadata import Resource
@@ -35,14 +37,16 @@ from ocicat.policy.peers import PeerIndex
 from ocicat.policy.policies import (
     NO_TIER,
     StagedPolicy,
+    denying_unknown,
     missing_tier,
     resolve_policy,
     resolve_profiles,
     resolve_tiers,
     rule_problems,
+    unreadable,
     with_staged,
 )
-from ocicat.policy.settings import Settings, settings
+from ocicat.policy.settings import Settings, setting_problems, settings
 from ocicat.policy.tiers import PolicyTable
 
 R = TypeVar("R")
@@ -51,22 +55,35 @@ _DIRECTIONS: tuple[Direction, ...] = ("Ingress", "Egress")
 
 
 def resolve(
-    resources: Iterable[Resource], *, interfaces: Iterable[HostInterface] = (), agent_ports: tuple[int, ...] = ()
+    resources: Iterable[Resource | Document],
+    *,
+    interfaces: Iterable[HostInterface] = (),
+    agent_ports: tuple[int, ...] = (),
 ) -> Cluster:
-    """`interfaces`: of hosts whose Node does not list them. `agent_ports`: TCP ports on which the hosts' Mesos agents listen."""
-    return _Resolver(tuple(resources), agent_ports).cluster(interfaces)
+    """Documents tell what a resource alone cannot: which of its fields this version has no word for.
+
+    `interfaces`: of hosts whose Node does not list them. `agent_ports`: TCP ports on which the hosts' Mesos agents listen.
+    """
+    given = tuple(resources)
+    unknown = {id(one.resource): one.unknown for one in given if isinstance(one, Document) and one.unknown}
+    known = tuple(one.resource if isinstance(one, Document) else one for one in given)
+    return _Resolver(known, unknown, agent_ports).cluster(interfaces)
 
 
 @dataclass(slots=True)
 class _Resolver:
+    """`unknown`: paths of fields, by the id of the resource that has them."""
+
     resources: tuple[Resource, ...]
+    unknown: Mapping[int, tuple[str, ...]]
     agent_ports: tuple[int, ...]
     problems: list[Problem] = field(default_factory=list)
 
     def cluster(self, interfaces: Iterable[HostInterface]) -> Cluster:
         by_host, usual = self._settings()
-        labels = {one.metadata.name: one.spec.labels_to_apply for one in self._all(Profile)}
-        profiles = resolve_profiles(self._all(Profile))
+        readable = [one for one in self._all(Profile) if self._is_readable(one)]
+        labels = {one.metadata.name: one.spec.labels_to_apply for one in readable}
+        profiles = resolve_profiles(readable)
         for profile in profiles.values():
             self.problems += rule_problems(profile)
         workloads = [
@@ -94,6 +111,12 @@ class _Resolver:
     def _all(self, kind: type[R]) -> list[R]:
         return [one for one in self.resources if isinstance(one, kind)]
 
+    def _is_readable(self, profile: Profile) -> bool:
+        text = unreadable(self.unknown.get(id(profile), ()))
+        if text:
+            self._tell(profile, f"it is treated as missing: {text}")
+        return not text
+
     def _tell(self, resource: Resource, text: str) -> None:
         metadata = resource.metadata
         self.problems.append(Problem(object_name(resource.kind, metadata.namespace, metadata.name), text))
@@ -113,11 +136,9 @@ class _Resolver:
         return by_host, self._overlaid(*general)
 
     def _overlaid(self, *objects: FelixConfiguration) -> Settings:
-        try:
-            return settings((one.spec for one in objects), agent_ports=self.agent_ports)
-        except UserError as error:
-            self._tell(objects[0], f"Calico's defaults are used: {error}")
-            return Settings(agent_ports=self.agent_ports)
+        for text in setting_problems(objects[0].spec) if objects else ():
+            self._tell(objects[0], text)
+        return settings((one.spec for one in objects), agent_ports=self.agent_ports)
 
     # --- endpoints -----------------------------------------------------------------------------------------------------
 
@@ -195,7 +216,7 @@ class _Resolver:
         if policy.spec.tier not in tiers:
             self._tell(policy, NO_TIER.format(policy.spec.tier))
         try:
-            found = resolve_policy(policy)
+            found = denying_unknown(resolve_policy(policy), self.unknown.get(id(policy), ()))
         except UserError as error:
             self._tell(policy, f"not in force: {error}")
             return None

@@ -50,12 +50,18 @@ def _resolve(rule: Rule, namespace: str) -> ResolvedRule:
     )
 
 
-def _refuse_unsupported(rule: Rule) -> None:
+def unsupported(rule: Rule) -> Iterator[tuple[str, str, str]]:
+    """(field, why it is not enforced, what to do instead)."""
     if rule.http is not None:
-        raise UserError("http: the kernel sees packets, not requests", hint="leave it out, and match the port")
+        yield "http", "the kernel sees packets, not requests", "leave it out, and match the port"
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
         if entity.services is not None:
-            raise UserError(f"{side}.services: Mesos has no Kubernetes services", hint="use selector, nets and ports")
+            yield f"{side}.services", "Mesos has no Kubernetes services", "use selector, nets and ports"
+
+
+def _refuse_unsupported(rule: Rule) -> None:
+    for field, why, hint in unsupported(rule):
+        raise UserError(f"{field}: {why}", hint=hint)
 
 
 def _protocol(field: str, written: int | str | None) -> int | None:

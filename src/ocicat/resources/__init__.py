@@ -14,6 +14,7 @@ from ocicat.resources.change import (
     PatchStyle,
     Rejected,
     Rejection,
+    Remark,
     Replace,
     deletion,
     placed,
@@ -22,7 +23,7 @@ from ocicat.resources.client import Listing, Seen, get, listing, watch
 from ocicat.resources.stored import Stored
 
 if TYPE_CHECKING:
-    from ocicat.resources.write import Author, commit, commit_each, validate_only
+    from ocicat.resources.write import Author, commit, commit_each, remarks_only, validate_only
 else:
 
     def __getattr__(name: str) -> object:
@@ -48,6 +49,7 @@ __all__ = [
     "PatchStyle",
     "Rejected",
     "Rejection",
+    "Remark",
     "Replace",
     "Seen",
     "Stored",
@@ -57,6 +59,7 @@ __all__ = [
     "get",
     "listing",
     "placed",
+    "remarks_only",
     "validate_only",
     "watch",
 ]

@@ -111,7 +111,7 @@ def placed(document: Document, namespace: str) -> Document:
 class Outcome(Struct, frozen=True, kw_only=True):
     """`before` and `after`: the object as read and as written; None: it was not, or is not, there (or could not be read).
 
-    `also`: what else was changed because of it, one line each.
+    `also`: what else was changed because of it, one line each. `remarks`: what of it has no effect.
     """
 
     action: Action
@@ -122,10 +122,11 @@ class Outcome(Struct, frozen=True, kw_only=True):
     before: Document | None = None
     after: Document | None = None
     also: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 class Fault(Struct, frozen=True):
-    """One reason why a change cannot be made. `field`: the path of the field at fault, if it is one; it begins the message too."""
+    """One thing that is wrong with a change. `field`: the path of the field at fault, if it is one; it begins the message too."""
 
     message: str
     hint: str = ""
@@ -133,7 +134,7 @@ class Fault(Struct, frozen=True):
     field: str = ""
 
 
-class Rejection(Struct, frozen=True, kw_only=True):
+class _Told(Struct, frozen=True, kw_only=True):
     """A fault and whose it is, for people: one line."""
 
     kind: Kind
@@ -163,6 +164,14 @@ class Rejection(Struct, frozen=True, kw_only=True):
         return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
+class Rejection(_Told, frozen=True, kw_only=True):
+    """Why a change cannot be made."""
+
+
+class Remark(_Told, frozen=True, kw_only=True):
+    """What should be known of a change that can be made."""
+
+
 def identity(one: Change | Rejection) -> tuple[str, str, str]:
     """Which object it is about, by whichever of its names."""
     return one.kind.name, one.namespace, one.kind.shown_name(one.name)
@@ -170,6 +179,10 @@ def identity(one: Change | Rejection) -> tuple[str, str, str]:
 
 def rejection(change: Change, fault: Fault) -> Rejection:
     return Rejection(kind=change.kind, name=change.name, namespace=change.namespace, where=change.where, fault=fault)
+
+
+def remark(change: Change, fault: Fault) -> Remark:
+    return Remark(kind=change.kind, name=change.name, namespace=change.namespace, where=change.where, fault=fault)
 
 
 class Rejected(OcicatError):

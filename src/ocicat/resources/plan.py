@@ -26,7 +26,7 @@ from ocicat.model.v3.metadata import Resource
 from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy
 from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedNetworkPolicy
 from ocicat.resources import stored
-from ocicat.resources.change import REFUSED, Change, Fault, Outcome, Rejection, identity, rejection
+from ocicat.resources.change import REFUSED, Change, Fault, Outcome, Rejection, identity, rejection, remark
 from ocicat.resources.change import Delete as Deletion
 from ocicat.resources.step import Found, Origin, Step, take
 from ocicat.resources.upkeep import Upkeep
@@ -69,6 +69,7 @@ class Planned:
             before=self.before,
             after=_at_revision(after, revision) if after is not None and self.writes else after,
             also=tuple(self.also),
+            remarks=tuple(remark(self.change, fault) for fault in self.step.remarks),
         )
 
 

@@ -3,6 +3,7 @@
 1. An update keeps what is the datastore's: uid and time of creation (and gives one to an object that has none: calicoctl refuses to
    change such); and every field that this version has no word for.
 2. A field that this version has no word for cannot be written, lest a mistyped condition be lost, unless it is stored so already.
+   Nor can what is not done here (`unsupported`): if it is stored so already, it is told.
 3. An object that cannot be read can be replaced or deleted, nothing else: what it said is lost then.
 Source of what an update keeps: projectcalico/calico calicoctl/resourcemgr and libcalico-go/lib/clientv3.
 """
@@ -38,6 +39,7 @@ from ocicat.resources.change import (
 from ocicat.resources.internal import WRITABLE
 from ocicat.resources.patching import apply_operations, merge
 from ocicat.resources.stored import Stored
+from ocicat.resources.unsupported import refusals, remarks
 from ocicat.validate import Problem, validate, validate_update
 
 R = TypeVar("R", bound=Resource)
@@ -63,10 +65,11 @@ class Found(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """`after` None: the object is deleted, or `action` says that nothing is done."""
+    """`after` None: the object is deleted, or `action` says that nothing is done. `remarks`: what of it has no effect."""
 
     action: Action
     after: Document | None = None
+    remarks: tuple[Fault, ...] = ()
 
 
 Result = Step | tuple[Fault, ...]
@@ -86,9 +89,9 @@ def take(change: Change, found: Found | None, origin: Origin) -> Result:
             return _edit(change, found, origin)
 
 
-def check(document: Document) -> tuple[Fault, ...]:
-    """What is wrong with a document as a new object, whatever the datastore holds."""
-    return _faults(take(Apply(document=document), None, Origin("", "1970-01-01T00:00:00Z")))
+def check(document: Document) -> Result:
+    """What becomes of a document as a new object, whatever the datastore holds."""
+    return take(Apply(document=document), None, Origin("", "1970-01-01T00:00:00Z"))
 
 
 def _unwritable(change: Change) -> Iterator[Fault]:
@@ -135,8 +138,9 @@ def _new(document: Document, origin: Origin, *, may_have_version: bool) -> Resul
         faults.append(_fault(Problem("metadata.resourceVersion", "", "must not be given for a new object")))
     metadata = replace(document.resource.metadata, uid="", creation_timestamp=None, resource_version="")
     resource, problems = _checked(_with(document.resource, metadata))
-    faults += map(_fault, problems)
-    return tuple(faults) or Step("created", parse(encode_json(_identified(resource, origin))))
+    unsupported = _unsupported(resource, None)
+    faults += (*map(_fault, problems), *unsupported.refused)
+    return tuple(faults) or Step("created", parse(encode_json(_identified(resource, origin))), unsupported.remarks)
 
 
 def _identified(resource: R, origin: Origin) -> R:
@@ -152,7 +156,7 @@ def _mended(document: Document, found: Found, origin: Origin, action: Action) ->
     """In place of something that cannot be read."""
     faults = tuple(_overtaken(found.revision, document.resource.metadata.resource_version))
     made = _new(document, origin, may_have_version=True)
-    return Step(action, made.after) if isinstance(made, Step) and not faults else (*faults, *_faults(made))
+    return replace(made, action=action) if isinstance(made, Step) and not faults else (*faults, *_faults(made))
 
 
 def _faults(result: Result) -> tuple[Fault, ...]:
@@ -170,16 +174,17 @@ def _updated(document: Document, present: Stored, origin: Origin, action: Action
         finalizers=given.finalizers or kept.finalizers,
     )
     resource, problems = _checked(_with_status(_with(document.resource, metadata), present.resource))
-    faults += map(_fault, (*problems, *validate_update(present.resource, resource)))
+    unsupported = _unsupported(resource, present.resource)
+    faults += (*map(_fault, (*problems, *validate_update(present.resource, resource))), *unsupported.refused)
     if faults:
         return tuple(faults)
     after = parse(merged(present.document, _identified(resource, origin)))
     lost = [path for path in document.unknown if _at(after.raw, path) != _at(document.raw, path)]
-    return tuple(_unknown(document, lost)) or _step(action, present, after)
+    return tuple(_unknown(document, lost)) or _step(action, present, after, unsupported.remarks)
 
 
-def _step(action: Action, present: Stored, after: Document) -> Step:
-    return Step("unchanged" if after.raw == present.document.raw else action, after)
+def _step(action: Action, present: Stored, after: Document, remarks: tuple[Fault, ...] = ()) -> Step:
+    return Step("unchanged" if after.raw == present.document.raw else action, after, remarks)
 
 
 def _with(resource: R, metadata: Metadata) -> R:
@@ -199,6 +204,26 @@ def _checked(resource: R) -> tuple[R, tuple[Problem, ...]]:
     if resource.kind == WRITABLE and (resource.metadata.labels or resource.metadata.annotations):
         problems.append(Problem("metadata", "", "labels and annotations of this kind are not kept: leave them out"))
     return resource if problems else with_defaults(resource), tuple(problems)
+
+
+class _Unsupported(Struct, frozen=True):
+    refused: tuple[Fault, ...]
+    remarks: tuple[Fault, ...]
+
+
+def _unsupported(resource: Resource, present: Resource | None) -> _Unsupported:
+    """What another tool has stored so already, be it at another place of a list, is not refused but told."""
+    stored = {_placeless(one.problem) for one in refusals(present)} if present else set()
+    refused: list[Fault] = []
+    remarked = [_fault(one) for one in remarks(resource)]
+    for one in refusals(resource):
+        fault = Fault(str(one.problem), one.hint, field=one.problem.field)
+        (remarked if _placeless(one.problem) in stored else refused).append(fault)
+    return _Unsupported(tuple(refused), tuple(remarked))
+
+
+def _placeless(one: Problem) -> Problem:
+    return replace(one, field=_INDEX.sub("[]", one.field))
 
 
 # --- parts of objects ---------------------------------------------------------------------------------------------
@@ -228,9 +253,12 @@ def _patched(change: Patch, present: Stored, origin: Origin) -> Result:
     version = edited.resource.metadata.resource_version
     faults = [*_outdated(present, version, ""), *_unknown(edited, _news(edited, present.document))]
     resource, problems = _checked(edited.resource)
-    faults += map(_fault, (*problems, *validate_update(present.resource, resource)))
+    unsupported = _unsupported(resource, present.resource)
+    faults += (*map(_fault, (*problems, *validate_update(present.resource, resource))), *unsupported.refused)
     faults += map(_fault, _identity_lost(resource.metadata, present.resource.metadata))
-    return tuple(faults) or _step("patched", present, parse(merged(edited, _identified(resource, origin))))
+    if faults:
+        return tuple(faults)
+    return _step("patched", present, parse(merged(edited, _identified(resource, origin))), unsupported.remarks)
 
 
 def _identity_lost(after: Metadata, before: Metadata) -> Iterator[Problem]:

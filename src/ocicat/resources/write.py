@@ -18,9 +18,20 @@ from uuid import uuid4
 from ocicat.clock import Clock, SystemClock
 from ocicat.errors import Conflict
 from ocicat.model.v3.document import Document
-from ocicat.resources.change import Apply, Change, Delete, Outcome, Rejected, Rejection, identity, rejection
+from ocicat.resources.change import (
+    Apply,
+    Change,
+    Delete,
+    Outcome,
+    Rejected,
+    Rejection,
+    Remark,
+    identity,
+    rejection,
+    remark,
+)
 from ocicat.resources.plan import Plan, plan, twice
-from ocicat.resources.step import Origin, check
+from ocicat.resources.step import Origin, Step, check
 from ocicat.resources.view import View, look
 from ocicat.store.base import Datastore
 
@@ -64,8 +75,16 @@ async def commit_each(
 def validate_only(documents: Sequence[tuple[Document, str]]) -> tuple[Rejection, ...]:
     """What is wrong with documents, whatever the datastore holds; each with its `where` ("file:line")."""
     changes = [Apply(document=document, where=where) for document, where in documents]
-    faults = (rejection(change, fault) for change in changes for fault in check(change.document))
+    results = [(change, check(change.document)) for change in changes]
+    faults = (rejection(change, fault) for change, found in results if not isinstance(found, Step) for fault in found)
     return (*faults, *twice(changes))
+
+
+def remarks_only(documents: Sequence[tuple[Document, str]]) -> tuple[Remark, ...]:
+    """What of documents that are right has no effect."""
+    changes = [Apply(document=document, where=where) for document, where in documents]
+    results = [(change, check(change.document)) for change in changes]
+    return tuple(remark(change, one) for change, found in results if isinstance(found, Step) for one in found.remarks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,83 @@
+"""What can be written down but is not done here: told before an object is written, never silently lost. Pure.
+
+1. `refusals`: without it the object would mean something else, or is for somebody else. It cannot be written; one that another tool
+   has stored can be changed in other respects. 2. `remarks`: it is accepted because Calico's tools write it, and has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ocicat.model.base import Struct
+from ocicat.model.v3.felix import FelixConfiguration, FelixConfigurationSpec
+from ocicat.model.v3.metadata import Resource
+from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, Rule
+from ocicat.model.v3.shape import record
+from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy
+from ocicat.resources.unsupported_felix import UNREAD, Unread
+from ocicat.validate import Problem
+from ocicat.validate.problem import problem
+
+_POLICIES = NetworkPolicy | GlobalNetworkPolicy | StagedNetworkPolicy | StagedGlobalNetworkPolicy
+
+
+class Unsupported(Struct, frozen=True):
+    """`hint`: what to write instead, if there is such a thing."""
+
+    problem: Problem
+    hint: str = ""
+
+
+def refusals(resource: Resource) -> Iterator[Unsupported]:
+    """In the order of the fields."""
+    match resource:
+        case StagedKubernetesNetworkPolicy():
+            what = "is not supported: there is no Kubernetes API here"
+            yield Unsupported(Problem("kind", "", what), "write a StagedNetworkPolicy")
+        case Profile() | NetworkPolicy() | GlobalNetworkPolicy() | StagedNetworkPolicy() | StagedGlobalNetworkPolicy():
+            yield from _of_rules("spec.ingress", resource.spec.ingress)
+            yield from _of_rules("spec.egress", resource.spec.egress)
+        case FelixConfiguration():
+            yield from _of_felix_name(resource.metadata.name)
+            for path, value, field in _unread(resource.spec):
+                if field.refused:
+                    yield Unsupported(problem(path, value, f"is not supported: {field.why}"), "leave it out")
+        case _:
+            return
+
+
+def remarks(resource: Resource) -> Iterator[Problem]:
+    """In the order of the fields."""
+    if isinstance(resource, _POLICIES) and resource.spec.performance_hints:
+        why = "has no effect: a policy is made ready where it applies to an endpoint"
+        yield problem("spec.performanceHints", resource.spec.performance_hints, why)
+    if isinstance(resource, FelixConfiguration):
+        for path, value, field in _unread(resource.spec):
+            if not field.refused:
+                yield problem(path, value, f"has no effect: {field.why}")
+
+
+def _of_rules(path: str, rules: Iterable[Rule]) -> Iterator[Unsupported]:
+    from ocicat.policy.rules import unsupported  # all of policy comes with it
+
+    for place, rule in enumerate(rules):
+        for field, why, hint in unsupported(rule):
+            yield Unsupported(Problem(f"{path}[{place}].{field}", "", f"is not supported: {why}"), hint)
+
+
+def _of_felix_name(name: str) -> Iterator[Unsupported]:
+    if name != "default" and not name.startswith("node."):
+        what = "is not supported: only the objects default and node.HOST are applied"
+        yield Unsupported(problem("metadata.name", name, what), "call it so")
+
+
+def _unread(spec: FelixConfigurationSpec) -> Iterator[tuple[str, object, Unread]]:
+    """(path, value, why nothing reads it) of the fields that somebody set to something else than what is so anyway."""
+    for member in record(FelixConfigurationSpec).members:
+        field, value = UNREAD.get(member.name), getattr(spec, member.attribute)
+        if field is not None and value != member.unset and not _is_same(value, field):
+            yield f"spec.{member.name}", value, field
+
+
+def _is_same(value: object, field: Unread) -> bool:
+    return str(value).lower() in field.same
