@@ -1,0 +1,156 @@
+"""The thread that reads what policy logs, and writes it to the flow log.
+
+Promises: 1. nobody waits for it: what it must know comes through a queue, and it gives the interpreter away after each
+datagram;
+2. nothing ends it but `stop`: a group that another program reads, a full disk, what it did not expect are told once, and it goes on
+trying; 3. what is lost, in the kernel's buffer or for want of room, is counted, in the flow log and in the agent's log; 4. a `stop`
+writes what there is; a crash loses one interval at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from ocicat.agent.flowlog import file
+from ocicat.agent.flowlog.flows import Flows
+from ocicat.agent.flowlog.parties import Parties
+from ocicat.agent.flowlog.record import line
+from ocicat.agent.flowlog.telling import Interval, lost, records
+from ocicat.clock import Clock
+from ocicat.dataplane.identity import GROUPS, Decider
+from ocicat.errors import OcicatError
+from ocicat.netlink.nflog import NflogSocket
+
+_TICK_S = 1.0
+_RETRY_S = 5.0
+_YIELD_S = 0.0001
+
+log = logging.getLogger(__name__)
+
+Change = Callable[[Parties], None]
+
+
+class Reader:
+    """`decider` is asked on the thread. `interval_s` may be changed at any time."""
+
+    def __init__(
+        self,
+        path: Path,
+        host: str,
+        clock: Clock,
+        decider: Callable[[str], Decider | None],
+        tier_of: Callable[[str], str],
+        *,
+        interval_s: float,
+    ) -> None:
+        self.interval_s = interval_s
+        self._path, self._host, self._clock, self._tier_of = path, host, clock, tier_of
+        self._parties = Parties()
+        self._flows = Flows(self._parties, decider)
+        self._changes: SimpleQueue[Change] = SimpleQueue()
+        self._since = clock.now()
+        self._begun = clock.monotonic()
+        self._unread = 0  # of the interval
+        self._trouble = ""
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="ocicat-flow-log", daemon=True)
+
+    @property
+    def ident(self) -> int:
+        """The thread's, while it runs."""
+        return self._thread.ident or 0
+
+    def start(self) -> None:
+        """In the network namespace of the calling thread."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """May be called twice."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            os.close(self._wake)
+
+    def change(self, change: Change) -> None:
+        """Never blocks: it is taken in before the next packets are read."""
+        self._changes.put(change)
+
+    # --- the thread ----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with NflogSocket(GROUPS.values()) as sock:
+                    self._tell("")
+                    self._read(sock)
+            except OcicatError as error:
+                self._tell(f"flows are not logged: {error}")
+            except Exception:
+                log.exception("the reader of flow logs failed, and begins again")
+            self._take_changes()
+            self._stopping.wait(_RETRY_S)
+        self._write()
+
+    def _read(self, sock: NflogSocket) -> None:
+        """Until it is stopped."""
+        poll = select.poll()
+        for descriptor in (sock.fileno(), self._wake):
+            poll.register(descriptor, select.POLLIN)
+        lost = 0
+        while not self._stopping.is_set():
+            poll.poll(min(_TICK_S, self.interval_s) * 1000)
+            for packets in sock.read():
+                self._take_changes()
+                now = self._clock.now()
+                for one in packets:
+                    self._flows.add(one, now)
+                time.sleep(_YIELD_S)
+            self._unread, lost = self._unread + sock.lost - lost, sock.lost
+            self._take_changes()
+            self._flows.close_old(self._clock.now())
+            if self._clock.monotonic() - self._begun >= self.interval_s:
+                self._write()
+
+    def _take_changes(self) -> None:
+        while True:
+            try:
+                change = self._changes.get_nowait()
+            except Empty:
+                return
+            change(self._parties)
+
+    def _write(self) -> None:
+        """What the interval has seen, and the next one begins."""
+        sums, unread, self._unread = self._flows.take(), self._unread, 0
+        interval = Interval(self._since, self._clock.now(), self._host)
+        self._since, self._begun = interval.end, self._clock.monotonic()
+        lines = [line(record) for record in records(interval, sums.rows.items(), self._tier_of)]
+        if unread or sums.uncounted:
+            log.warning("flow log: %d packets were not read in time, %d had no room", unread, sums.uncounted)
+            lines.append(line(lost(interval, unread, sums.uncounted)))
+        if lines:
+            try:
+                file.append(self._path, lines)
+                self._tell("")
+            except OcicatError as error:
+                self._tell(f"flow log: {error}")
+
+    def _tell(self, trouble: str) -> None:
+        """Each once when it comes, once when it goes."""
+        if trouble != self._trouble:
+            if trouble:
+                log.error("%s", trouble)
+            else:
+                log.info("flow log: solved")
+            self._trouble = trouble
