@@ -11,11 +11,12 @@ took the same ports stays. 3. The kernel is never asked to filter by an IPv6 add
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Sequence, Set
 from enum import Enum
 
 from ocicat.errors import Bug
 from ocicat.model.base import Struct
-from ocicat.netlink.inet import INET, family_of, text
+from ocicat.netlink.inet import INET, INET6, Prefix, family_of, text
 from ocicat.netlink.nftset import NFGENMSG
 from ocicat.netlink.wire import Query, Request, attr, attr_u32, attributes, be, head, nest
 
@@ -27,9 +28,14 @@ _TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _MARK, _ID, _ZONE, _FILTER = 1, 2, 3, 8, 12,
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _IP_SRC, _IP_DST, _IP6_SRC, _IP6_DST = 1, 2, 3, 4
 _PROTO_NUM, _PROTO_SRC_PORT, _PROTO_DST_PORT = 1, 2, 3
+_ICMP_TYPE, _ICMP_CODE, _ICMP6_TYPE, _ICMP6_CODE = 5, 6, 8, 9
 _FILTER_ORIG_FLAGS, _FILTER_REPLY_FLAGS = 1, 2
 _COMPARE_SRC, _COMPARE_DST = 1, 2
 _ZONE_ID = struct.Struct(">H")
+
+_LENGTH = struct.Struct("=H")
+
+EXPECTED = 0x1  # IPS_EXPECTED: opened by the word of another flow
 
 
 class Side(Enum):
@@ -41,13 +47,15 @@ class Side(Enum):
 
 
 class Direction(Struct, frozen=True, gc=False):
-    """One direction's addresses and ports (ports are 0 where the protocol has none)."""
+    """One direction's addresses and ports, or type and code of ICMP (0 where the protocol has none)."""
 
     src: bytes
     dst: bytes
     protocol: int
     src_port: int = 0
     dst_port: int = 0
+    icmp_type: int = 0
+    icmp_code: int = 0
 
     def __str__(self) -> str:
         return f"{text(self.src)}:{self.src_port} > {text(self.dst)}:{self.dst_port} proto {self.protocol}"
@@ -80,15 +88,35 @@ def dump(family: int) -> Query[Flow]:
     return Query(_get(family, "flows"), decode)
 
 
-def dump_touching(address: bytes) -> Query[Flow | None]:
-    """The flows of its family, as None where `address` is on no side of them."""
+def dump_touching(
+    family: int, addresses: Set[bytes], nets: Sequence[Prefix] = (), *, only: tuple[bytes, Side] | None = None
+) -> Query[Flow | None]:
+    """The flows of a family; as None those that have none of the addresses, nor one in `nets`, on any side.
+
+    `only`: those with this IPv4 address on that side; kernels before 5.8 do not know how to leave out the others.
+    """
+    covers = _covering(addresses, nets)
 
     def chosen(body: bytes) -> Flow | None:
-        # The bytes are looked for first: it spares decoding a table that may hold hundreds of thousands.
-        flow = decode(body) if address in body else None
-        return flow if flow is not None and touches(flow, address) else None
+        # Most flows of a table that may hold hundreds of thousands are not decoded.
+        return decode(body) if covers(*_ends(body)) else None
 
-    return Query(_get(family_of(address), f"flows of {text(address)}"), chosen)
+    return Query(_get(family, "flows", _filter(*only) if only else b""), chosen)
+
+
+def _covering(addresses: Set[bytes], nets: Sequence[Prefix]) -> Callable[[bytes, bytes, bytes], bool]:
+    if not nets:
+        return lambda src, dst, real: src in addresses or dst in addresses or real in addresses
+    return lambda *ends: any(end in addresses or any(_within(end, net) for net in nets) for end in ends)
+
+
+def _within(address: bytes, net: Prefix) -> bool:
+    host_bits = 8 * len(address) - net.length
+    return len(address) == len(net.address) and _number(address) >> host_bits == _number(net.address) >> host_bits
+
+
+def _number(address: bytes) -> int:
+    return int.from_bytes(address, "big")
 
 
 def delete(flow: Flow) -> Request:
@@ -130,11 +158,23 @@ def _decode_direction(raw: bytes) -> Direction:
         be(proto, _PROTO_NUM),
         be(proto, _PROTO_SRC_PORT),
         be(proto, _PROTO_DST_PORT),
+        be(proto, _ICMP_TYPE) or be(proto, _ICMP6_TYPE),
+        be(proto, _ICMP_CODE) or be(proto, _ICMP6_CODE),
     )
 
 
-def _get(family: int, what: str) -> Request:
-    return Request(CT_GET, 0, NFGENMSG.pack(family, _V1, 0), "list", what)
+def _ends(body: bytes) -> tuple[bytes, bytes, bytes]:
+    """Source, destination, and who answers, from where they stand in the kernel's message; else it is decoded."""
+    size, before = _LAYOUT[body[0]]
+    reply = NFGENMSG.size + (_LENGTH.unpack_from(body, NFGENMSG.size)[0] + 3 & ~3)
+    if body[8:16] == before == body[reply + 4 : reply + 12]:
+        return body[16 : 16 + size], body[20 + size : 20 + 2 * size], body[reply + 12 : reply + 12 + size]
+    flow = decode(body)
+    return flow.original.src, flow.original.dst, flow.reply.src
+
+
+def _get(family: int, what: str, narrowed: bytes = b"") -> Request:
+    return Request(CT_GET, 0, NFGENMSG.pack(family, _V1, 0) + narrowed, "list", what)
 
 
 def _filter(address: bytes, side: Side) -> bytes:
@@ -147,3 +187,14 @@ def _filter(address: bytes, side: Side) -> bytes:
         attr_u32(_FILTER_ORIG_FLAGS, 0 if reply else compare),
         attr_u32(_FILTER_REPLY_FLAGS, compare if reply else 0),
     )
+
+
+def _addresses(src: int, dst: int, size: int) -> bytes:
+    return nest(_TUPLE_IP, attr(src, bytes(size)), attr(dst, bytes(size)))
+
+
+# By family: how long addresses are, and what stands before the source in each direction.
+_LAYOUT = {
+    INET: (4, _addresses(_IP_SRC, _IP_DST, 4)[:8]),
+    INET6: (16, _addresses(_IP6_SRC, _IP6_DST, 16)[:8]),
+}

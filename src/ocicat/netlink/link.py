@@ -110,6 +110,11 @@ def create_bridge(end: End) -> Request:
     return _create(end, "bridge", b"", "bridge")
 
 
+def create_ifb(end: End) -> Request:
+    """What is redirected to it waits in its queue, and goes on from where it was taken."""
+    return _create(end, "ifb", b"", "ifb")
+
+
 def create_vxlan(end: End, vxlan: Vxlan) -> Request:
     parts = [
         attr_u32(_VXLAN_ID, vxlan.id),

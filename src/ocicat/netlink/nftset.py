@@ -134,12 +134,12 @@ def concat(*keys: bytes) -> bytes:
     return b"".join(key.ljust((len(key) + 3) & ~3, b"\0") for key in keys)
 
 
-def interval(first: bytes, last: bytes) -> list[Element]:
+def interval(first: bytes, last: bytes, data: Verdict | bytes | None = None) -> list[Element]:
     """Of one field, both ends included. One that reaches the end of the space needs no closing element."""
     past = int.from_bytes(last, "big") + 1
     if past.bit_length() > 8 * len(last):
-        return [Element(first)]
-    return [Element(first), Element(past.to_bytes(len(last), "big"), interval_end=True)]
+        return [Element(first, data)]
+    return [Element(first, data), Element(past.to_bytes(len(last), "big"), interval_end=True)]
 
 
 def add(where: SetName, elements: Sequence[Element]) -> list[Request]:

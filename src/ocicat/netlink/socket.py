@@ -39,6 +39,7 @@ from ocicat.netlink.wire import (
 T = TypeVar("T")
 
 NETLINK_ROUTE = 0
+NETLINK_SOCK_DIAG = 4
 NETLINK_NETFILTER = 12
 
 _SOL_NETLINK = 270
@@ -259,6 +260,13 @@ class RouteSocket(NetlinkSocket):
         super().__init__(NETLINK_ROUTE, netns_fd, timeout_s=timeout_s)
         # Without it the kernel ignores the filters of a dump and returns everything.
         self._socket.setsockopt(_SOL_NETLINK, _STRICT_CHECK, 1)
+
+
+class DiagSocket(NetlinkSocket):
+    """The sockets of other programs: what `sockdiag` builds."""
+
+    def __init__(self, netns_fd: int | None = None, *, timeout_s: float = 5.0) -> None:
+        super().__init__(NETLINK_SOCK_DIAG, netns_fd, timeout_s=timeout_s)
 
 
 class NetfilterSocket(NetlinkSocket):
