@@ -6,8 +6,9 @@ wiring without our ruleset: plain routing with connection tracking, and 1,000 li
 
 Every variant has a host of its own, ready before the first slot. A round is one short slot of each, in an order of its own, so
 what drifts hits all alike. Ratios are made within a round; the median of the rounds is what counts, beside the range from the 10th
-to the 90th percentile. New connections come from one thread that plays both ends, requests from two (`_traffic.c`). Compare figures
-of one run only, and levels only on a machine that does nothing else. Nothing is left behind, also not after an interruption.
+to the 90th percentile. The most policies are compared with one in pairs of slots that are neighbours. New connections come from one
+thread that plays both ends, requests from two (`_traffic.c`). Compare figures of one run only, and levels only on a machine that
+does nothing else. Nothing is left behind, also not after an interruption.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ocicat.errors import OcicatError
 from ocicat.netlink import namespace
 
 ROUTED, IPTABLES, NONE = "routed, conntrack", "1,000 iptables rules", "no policy"
-CONNECT_MS, REQUEST_MS, STREAM_S = 150, 80, 1
+CONNECT_MS, REQUEST_MS, STREAM_S = 100, 80, 1
 CONNECT_AIM, STREAM_AIM = 0.95, 0.97
 QUIET_LOAD = 0.5
 _TRACKED = (
@@ -123,6 +124,18 @@ def measure(made: list[Variant], sender: Sender, rounds: int) -> None:
                 variant.requests.append(request)
 
 
+def duel(one: Variant, other: Variant, sender: Sender, pairs: int) -> list[float]:
+    """Ratios of rates of new connections, each of two slots that are neighbours."""
+    found: list[float] = []
+    for number in range(pairs):
+        slots = {
+            variant.name: sender.slot("connect", variant.pair, CONNECT_MS).rate_per_s
+            for variant in ((one, other) if number % 2 else (other, one))
+        }
+        found.append(slots[one.name] / slots[other.name])
+    return found
+
+
 def measure_streams(made: list[Variant], rounds: int) -> None:
     for number in range(rounds + 1):
         for variant in random.Random(number).sample(made, len(made)):
@@ -171,13 +184,11 @@ def report_connects(made: list[Variant]) -> None:
         )
 
 
-def report_aims(made: list[Variant], shapes: list[str], most: int) -> None:
+def report_duels(made: list[Variant], shapes: list[str], most: int, sender: Sender, pairs: int) -> None:
     by_name = {variant.name: variant for variant in made}
     for shape in shapes:
-        one, many = (by_name.get(policed(shape, size)) for size in (1, most))
-        if one and many:
-            found = ratios(rates(many), rates(one))
-            print(f"new connections, {many.name} to 1: {spread(found)}  {verdict(median(found), CONNECT_AIM)}")
+        found = duel(by_name[policed(shape, most)], by_name[policed(shape, 1)], sender, pairs)
+        print(f"{shape}, {most:,} to 1: {spread(found)}  {verdict(median(found), CONNECT_AIM)}", flush=True)
 
 
 def report_streams(made: list[Variant]) -> None:
@@ -203,7 +214,8 @@ def bench(arguments: argparse.Namespace) -> None:
         measure(made, sender, arguments.rounds)
         print(f"{arguments.rounds} rounds of {CONNECT_MS} ms of new connections and {REQUEST_MS} ms of requests each")
         report_connects(made)
-        report_aims(made, shapes, max(sizes))
+        print(f"{arguments.pairs} pairs of slots of new connections")
+        report_duels(made, shapes, max(sizes), sender, arguments.pairs)
         names = {ROUTED, IPTABLES, NONE, *(policed(shapes[-1], size) for size in (1, max(sizes)))}
         streamed = [variant for variant in made if variant.name in names]
         measure_streams(streamed, arguments.streams)
@@ -214,10 +226,13 @@ def bench(arguments: argparse.Namespace) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sizes", default="1,10,100,1000,10000", help="how many policies [%(default)s]")
+    parser.add_argument(
+        "--sizes", default="1,10,100,1000,10000", help="how many policies; 1 is one of them [%(default)s]"
+    )
     parser.add_argument("--shapes", default=",".join(SHAPES), help="[%(default)s]")
-    parser.add_argument("--rounds", type=int, default=24, help="of connections and requests [%(default)s]")
-    parser.add_argument("--streams", type=int, default=8, help="rounds of iperf3 [%(default)s]")
+    parser.add_argument("--rounds", type=int, default=12, help="of connections and requests [%(default)s]")
+    parser.add_argument("--pairs", type=int, default=100, help="the most policies against one [%(default)s]")
+    parser.add_argument("--streams", type=int, default=12, help="rounds of iperf3 [%(default)s]")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         print("this needs root", file=sys.stderr)

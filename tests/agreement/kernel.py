@@ -6,12 +6,13 @@ Promises:
 2. A packet is allowed if it has come out where it should, and dropped if it has come out nowhere by the time that it must have.
    What comes out anywhere else is an error, never an answer.
 
-It knows nothing of reasons, logs and staged policies.
+It knows nothing of reasons, logs and staged policies, but which rules have counted the packet.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
@@ -21,6 +22,11 @@ from kernel_agent import PREFIX, Agent
 from kernel_bed import HostBed, Seen, World
 from kernel_frames import can_be_sent, encode, is_neighbour_discovery, is_reply, unstamped
 from kernel_trace import rules_met
+
+from ocicat.dataplane.api import DataplaneConfig
+
+from ocicat.dataplane import counting, identity
+from ocicat.netlink.socket import NetfilterSocket
 
 
 def asks(packet: Packet) -> bool:
@@ -38,11 +44,12 @@ def asks(packet: Packet) -> bool:
 class Kernel:
     """A context manager. Each cluster takes the place of the one before.
 
-    `before`: what each host enforces first, and must then change into what it is asked about.
+    `before`: what each host enforces first, and must then change into what it is asked about. `flat_from`: see `DataplaneConfig`.
     """
 
-    def __init__(self, *, before: Cluster | None = None) -> None:
+    def __init__(self, *, before: Cluster | None = None, flat_from: int = DataplaneConfig().flat_from) -> None:
         self._before = before
+        self._flat_from = flat_from
         self._bed: Bed | None = None
 
     def __str__(self) -> str:
@@ -61,7 +68,7 @@ class Kernel:
 
     def __call__(self, cluster: Cluster) -> Callable[[Packet], Outcome]:
         self.close()
-        self._bed = Bed(cluster, (self._before, cluster) if self._before else (cluster,))
+        self._bed = Bed(cluster, (self._before, cluster) if self._before else (cluster,), self._flat_from)
         return self._bed.ask
 
     def why(self, cluster: Cluster, packet: Packet) -> str:
@@ -76,8 +83,11 @@ class Bed:
     `enforced`: one after the other; with none every packet passes.
     """
 
-    def __init__(self, cluster: Cluster, enforced: Sequence[Cluster] = ()) -> None:
+    def __init__(
+        self, cluster: Cluster, enforced: Sequence[Cluster] = (), flat_from: int = DataplaneConfig().flat_from
+    ) -> None:
         self._cluster = cluster
+        self._flat_from = flat_from
         self._enforced = enforced
         self._world = World()
         self._hosts: dict[str, HostBed] = {}
@@ -100,13 +110,29 @@ class Bed:
         self._number += 1
         data = encode(packet, self._number)
         untracked = False
+        counted: list[str] = []
         for hop in packet.hops:
+            before = self._counts(hop.host)
             seen = self._pass(packet, hop, data)
+            counted += [f"{hop.host} {words}" for words in (self._counts(hop.host) - before).elements()]
             if seen is None:
-                return Outcome(allowed=False)
+                return Outcome(allowed=False, counted=tuple(sorted(counted)))
             untracked = untracked or seen.untracked
             data = unstamped(seen.data) if hop.leaves else b""
-        return Outcome(allowed=True, untracked=untracked and not is_neighbour_discovery(packet))
+        untracked = untracked and not is_neighbour_discovery(packet)
+        return Outcome(allowed=True, untracked=untracked, counted=tuple(sorted(counted)))
+
+    def _counts(self, host: str) -> Counter[str]:
+        """Of rules that are in force, and of ends that deny."""
+        with NetfilterSocket(self._host(host).fd) as sock:
+            found = counting.read(sock) or ()
+        counted: Counter[str] = Counter()
+        for each in found:
+            words = identity.counter(each.decider).comment.split()
+            ends_tier = each.decider.owner == "tier" and each.decider.action == "Pass"
+            if not each.decider.staged and not ends_tier:
+                counted[" ".join([*words[:3], *words[4:]])] += each.packets
+        return counted
 
     def trace(self, packet: Packet) -> str:
         """On the last host that it comes to."""
@@ -128,7 +154,7 @@ class Bed:
 
     def _enforce(self, host: HostBed) -> None:
         if self._enforced:
-            agent = Agent(host.name, host.fd)
+            agent = Agent(host.name, host.fd, self._flat_from)
             self._agents.append(agent)
             for cluster in self._enforced:
                 agent.enforce(cluster)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import TYPE_CHECKING
+
+import graphs
 
 from ocicat.calc.graph import Graph
 from ocicat.dataplane.api import Applied, DataplaneConfig, EndpointFailed, EndpointsInForce, Problem, Report
 from ocicat.dataplane.apply import Dataplane
-from ocicat.model.net import Addr
-from ocicat.model.v3.kinds import KINDS
 from ocicat.model.wanted import Batch, Endpoint
 from ocicat.netlink import namespace
-from ocicat.policy import HostInterface
 
 if TYPE_CHECKING:
-    from cluster import Cluster, Host
+    from cluster import Cluster
 
 WAIT_S = 20.0
 PREFIX = "cali"
@@ -25,14 +23,16 @@ PREFIX = "cali"
 class Agent:
     """Of the host whose namespace it is. Interfaces of workloads must be there when it first enforces anything."""
 
-    def __init__(self, host: str, netns_fd: int) -> None:
+    def __init__(self, host: str, netns_fd: int, flat_from: int) -> None:
         self._host = host
         self._graph = Graph(host)
         self._values: dict[str, bytes] = {}
         self._revision = 0
         self._reports: list[Report] = []
         self._heard = threading.Condition()
-        self._plane = Dataplane(DataplaneConfig(agent_ports=(), interface_prefix=PREFIX), self._hear)
+        self._plane = Dataplane(
+            DataplaneConfig(agent_ports=(), interface_prefix=PREFIX, flat_from=flat_from), self._hear
+        )
         with namespace.inside(netns_fd):
             self._plane.start()
 
@@ -42,9 +42,8 @@ class Agent:
     def enforce(self, cluster: Cluster) -> None:
         """The cluster's policy, in place of what was before; it is in force when this returns."""
         self._revision += 1
-        self._update({_key(resource): json.dumps(resource).encode() for resource in cluster.resources})
-        hosts = [host for host in cluster.hosts if host.name == self._host]
-        self._graph.interfaces(each for host in hosts for each in _interfaces(host))
+        self._update(graphs.values(cluster))
+        self._graph.interfaces(graphs.interfaces(cluster, self._host))
         if self._revision == 1:
             self._graph.in_sync()
         batch = self._graph.flush(self._revision)
@@ -80,14 +79,3 @@ class Agent:
             if isinstance(report, EndpointFailed)
             or (isinstance(report, Problem) and (report.object == "dataplane" or "nft:" in report.text) and report.text)
         ]
-
-
-def _key(resource: dict[str, object]) -> str:
-    metadata = resource["metadata"]
-    return KINDS[str(resource["kind"])].key(metadata["name"], metadata.get("namespace", ""))
-
-
-def _interfaces(host: Host) -> list[HostInterface]:
-    return [
-        HostInterface(host.name, name, tuple(map(Addr.parse, addresses))) for name, addresses in host.interfaces.items()
-    ]

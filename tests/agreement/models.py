@@ -5,13 +5,20 @@ The kernel is one more, but must be laid out and torn down: `kernel`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import graphs
 import oracle
 from cluster import Cluster, Hop, Outcome, Packet
 
 from ocicat import policy
+from ocicat.dataplane import steps
+from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.judge import FlowJudge, Passage
+from ocicat.dataplane.ledger import Ledger
+from ocicat.dataplane.managers import Managers
+from ocicat.model.base import replace
 from ocicat.model.net import Addr
 from ocicat.model.v3.document import parse
 
@@ -38,7 +45,8 @@ def evaluate(cluster: Cluster) -> Callable[[Packet], Outcome]:
         staged = found.staged.action == "Allow" if found.staged else None
         told = [stage for stage in found.stages if stage.decision.rule or (stage == found.decider and not allowed)]
         why = tuple(map(_why, told))
-        return Outcome(allowed, allowed and found.not_tracked, why, tuple(map(_rule, found.logs)), staged)
+        counted = tuple(sorted(text for stage in found.stages for text in _counted(stage)))
+        return Outcome(allowed, allowed and found.not_tracked, why, tuple(map(_rule, found.logs)), staged, counted)
 
     return ask
 
@@ -58,8 +66,64 @@ def _why(stage: policy.Stage) -> str:
     return f"{stage.host} {stage.name} {decision.cause} {of}".rstrip()
 
 
+def _counted(stage: policy.Stage) -> Iterator[str]:
+    """Every rule that it meets counts it, also one that passes it on; and the end that denies it."""
+    decision = stage.decision
+    direction = "egress" if stage.name.endswith("egress") or stage.name == "workload-to-host" else "ingress"
+    for rule, action in (
+        *((each, "Log") for each in decision.logs),
+        *((each, "Pass") for each in decision.passed),
+        *(((decision.rule, decision.outcome.replace("Continue", "Pass")),) if decision.rule else ()),
+    ):
+        yield f"{stage.host} {_NAMES[rule.kind]}{_owner(rule)} {rule.direction.lower()} {rule.index} {action}"
+    if decision.cause == "end-of-tier":
+        yield f"{stage.host} tier {decision.tier} {direction} end Deny"
+    if decision.cause in ("missing-profile", "no-profile"):
+        yield f"{stage.host} profiles - {direction} end Deny"
+
+
+_NAMES = {"NetworkPolicy": "policy np/", "GlobalNetworkPolicy": "policy gnp/", "Profile": "profile "}
+
+
+def _owner(rule: policy.RuleId) -> str:
+    return f"{rule.namespace}/{rule.name}" if rule.namespace else rule.name
+
+
 def _rule(rule: policy.RuleId) -> str:
     return f"{rule.kind} {rule.namespace}/{rule.name} {rule.direction.lower()} {rule.index}"
 
 
-MODELS: dict[str, Model] = {"oracle": oracle.model, "evaluate": evaluate}
+def judge(cluster: Cluster) -> Callable[[Packet], Outcome]:
+    """The dataplane's judge of flows, over what each host's own graph wants. It tells no reasons that others would know."""
+    judges: dict[str, FlowJudge] = {}
+
+    def judge_of(host: str) -> FlowJudge:
+        if host not in judges:
+            managers = Managers(_CONFIG, Ledger())
+            for message in graphs.wanted(cluster, host):
+                managers.apply(message)
+            judges[host] = FlowJudge(_CONFIG, managers)
+        return judges[host]
+
+    def ask(packet: Packet) -> Outcome:
+        untracked = False
+        passing = steps.Packet(
+            Addr.parse(packet.source), Addr.parse(packet.destination), packet.protocol, packet.source_port or 0,
+            packet.destination_port or 0, packet.icmp_type or 0, packet.icmp_code or 0,
+        )  # fmt: skip
+        for hop in packet.hops:
+            to = (Addr.parse(hop.translated[0]), hop.translated[1] or 0) if hop.translated else None
+            ruling = judge_of(hop.host).rule(Passage(passing, hop.enters, hop.leaves, to))
+            if ruling.reason:
+                return Outcome(allowed=False)
+            untracked = untracked or ruling.untracked
+            if to and not ruling.untracked:
+                passing = replace(passing, destination=to[0], destination_port=to[1])
+        return Outcome(allowed=True, untracked=untracked)
+
+    return ask
+
+
+_CONFIG = DataplaneConfig(agent_ports=(), interface_prefix="cali")
+
+MODELS: dict[str, Model] = {"oracle": oracle.model, "evaluate": evaluate, "judge": judge}

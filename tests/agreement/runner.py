@@ -130,7 +130,7 @@ def _guarded_ask(ask: Callable[[Packet], Outcome]) -> Callable[[Packet], Answer]
 
 
 def differ(answers: Mapping[str, Answer]) -> bool:
-    """In the verdict; or in why, in what was logged, in what staged policies would do, among those that can tell."""
+    """In the verdict; or in why, in what was logged or counted, in what staged policies would do, among those that can tell."""
     outcomes = [answer for answer in answers.values() if isinstance(answer, Outcome)]
     if len(outcomes) < len(answers):
         return True
@@ -139,5 +139,6 @@ def differ(answers: Mapping[str, Answer]) -> bool:
         {one.why for one in outcomes if one.why is not None},
         {one.logs for one in outcomes if one.logs is not None},
         {one.staged for one in outcomes if one.staged is not None},
+        {one.counted for one in outcomes if one.counted is not None},
     )
     return any(len(values) > 1 for values in told)

@@ -57,6 +57,7 @@ class Bed:
         self.directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.socket = self.directory / "agent.sock"
         self.store = f"sqlite://{self.directory}/store.db"
+        self.flow_log = self.directory / "flows.log"
         self.log = (self.directory / "agent.log").open("w")
         self._fds = []
         self.host, self.outside = self.namespace(), self.namespace()
@@ -99,7 +100,7 @@ class Bed:
     def start(self, *, wait=True):
         enter = f"--net=/proc/{os.getpid()}/fd/{self.host}"
         ocicat = [sys.executable, "-m", "ocicat", "agent", "--host", "h1", "--address", f"{HOST}/24"]
-        options = ["--store", self.store, "--socket", str(self.socket)]
+        options = ["--store", self.store, "--socket", str(self.socket), "--flow-log", str(self.flow_log)]
         command = ["setpriv", "--pdeathsig", "KILL", "nsenter", enter, *ocicat, *options]
         self.agent = subprocess.Popen(command, stderr=self.log)
         if wait:
@@ -164,6 +165,11 @@ class Bed:
         """Does the command succeed in that namespace?"""
         command = ["nsenter", f"--net={netns}", *command]
         return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
+
+    def output(self, *command):
+        """Of a command on the host."""
+        enter = ["nsenter", f"--net=/proc/self/fd/{self.host}"]
+        return subprocess.run([*enter, *command], check=False, capture_output=True, pass_fds=[self.host]).stdout
 
     def pings(self, netns, target):
         return self.inside(netns, "ping", "-c1", "-W2", target)

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cni_bed import POOL, Bed
+from cni_bed import HOST, POOL, Bed, wait_for
 
 from ocicat.netlink import namespace
 
@@ -26,7 +26,11 @@ network_config_dir = "{directory}/net"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
-NETWORK = {"cniVersion": "0.4.0", "name": "oct", "plugins": [{"type": "ocicat"}]}
+NETWORK = {
+    "cniVersion": "0.4.0",
+    "name": "oct",
+    "plugins": [{"type": "ocicat", "capabilities": {"portMappings": True}}],
+}
 # crun refuses hosts with both versions of cgroups, and libcni's cache has one place for all.
 PRIVATE = """
 [ ! -d /sys/fs/cgroup/unified ] || mount -t tmpfs none /sys/fs/cgroup/unified
@@ -119,3 +123,13 @@ def test_a_container_that_cannot_have_its_address_says_why(podman, bed):
     with pytest.raises(AssertionError, match=r"10\.65\.0\.77 is in use by"):
         podman.run("two", "--ip=10.65.0.77")
     assert bed.routes() == {"10.65.0.77/32"}
+
+
+def test_a_published_port_leads_to_the_container(podman, bed):
+    """From the host, whose packets no policy stops."""
+    podman.run("one", "--publish=8080:80")
+    assert podman("exec", "--detach", "one", "/bin/busybox", "httpd", "-p", "80", "-h", "/bin")[0] == 0
+    ask = f"wget -q -T5 -O- http://{HOST}:8080/busybox | head -c4"
+    wait_for(lambda: bed.output("sh", "-c", ask) == b"\x7fELF", "the page")
+    with pytest.raises(AssertionError, match="host port tcp/8080 leads to endpoint"):
+        podman.run("two", "--publish=8080:81")

@@ -313,6 +313,17 @@ def test_nobody_else_can_say_that_a_packet_was_allowed(world):
     assert (world.into_host(80, 81), world.into_a(80, 81), world.out_of_host(80)) == ([80], [80], [])
 
 
+def test_the_mark_that_says_allowed_is_the_operators(world):
+    """The one configured is somebody else's then, and says nothing."""
+    world.policies(x=[ports("Allow", 80)], y=[DENY])
+    world.governs(pre_dnat=tiers("x", ends="Pass"), ingress=tiers("y"), forward_ingress=tiers("y"))
+    chain = "chain c {\ntype filter hook prerouting priority -100;\nmeta mark set meta mark | 0x10000000\n}\n"
+    world.bed.nft("-f", "-", text=f"table inet theirs {{\n{chain}}}\n")
+    assert (world.into_host(80, 81), world.into_a(80, 81)) == ([80, 81], [80, 81])
+    world.update(HostSettings(mark=0x40))
+    assert (world.into_host(80, 81), world.into_a(80, 81)) == ([80], [80])
+
+
 def test_without_such_policy_no_mark_is_touched(world):
     world.governs("*", profiles=("p",), forward_ingress=tiers("x"))
     assert "mark" not in world.bed.nft("list", "table", "inet", "ocicat").replace("pre-dnat", "")

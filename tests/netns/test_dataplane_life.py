@@ -68,7 +68,8 @@ def running(bed, *names, **settings):
 
 
 def listing(bed):
-    return bed.nft("-a", "list", "ruleset") + bed.ip("route") + bed.ip("-6", "route")
+    """Without what was counted."""
+    return bed.nft("-a", "-s", "list", "ruleset") + bed.ip("route") + bed.ip("-6", "route")
 
 
 def test_a_restart_with_the_right_state_changes_nothing_and_loses_no_packet(bed):

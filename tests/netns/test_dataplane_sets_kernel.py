@@ -32,7 +32,7 @@ def world():
 def held(bed, family):
     """Every address in the set that the profile's rule looks in."""
     rule = next(
-        line for line in bed.nft("list", "table", "inet", "ocicat").splitlines() if f"{family}-x accept" in line
+        line for line in bed.nft("list", "table", "inet", "ocicat").splitlines() if f"{family}-x counter" in line
     )
     name = rule.split("@")[1].split()[0]
     listed = json.loads(bed.nft("-j", "list", "set", "inet", "ocicat", name))["nftables"][1]["set"].get("elem", ())

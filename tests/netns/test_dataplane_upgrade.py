@@ -50,7 +50,7 @@ def left(bed, table):
     bed.attach(plane, "b", B)
     bed.wait_in_force(1, "a", "b")
     plane.resync().result(10)
-    before = bed.nft("list", "table", "inet", "ocicat")
+    before = bed.nft("-s", "list", "table", "inet", "ocicat")
     plane.stop()
     bed.nft("-f", "-", text=f"delete table inet ocicat\n{table(before)}")
     bed.reports.clear()
@@ -89,7 +89,7 @@ def test_a_table_of_an_earlier_version_becomes_the_new_one(bed):
         plane.resync().result(10)
     assert (ping.lost, tcp.failed) == (0, 0)
     assert tcp.tried > 20
-    assert same(bed.nft("list", "table", "inet", "ocicat"), before)
+    assert same(bed.nft("-s", "list", "table", "inet", "ocicat"), before)
     assert not reaches(bed.containers["a"], B, 22)
 
 
@@ -99,12 +99,12 @@ def test_base_chains_at_other_places_stay_in_force_until_all_is_known_and_are_re
         plane = bed.plane()
         assert "another version" in bed.problem("dataplane")
         bed.wait(lambda report: isinstance(report, Problem))
-        assert "priority raw + 5" in bed.nft("list", "table", "inet", "ocicat")
+        assert "priority raw + 5" in bed.nft("-s", "list", "table", "inet", "ocicat")
         plane.submit(batch(2, *STATE))
         bed.wait(lambda report: report == Applied(2))
     assert (ping.lost, tcp.failed) == (0, 0)
     assert tcp.tried > 20
-    assert same(bed.nft("list", "table", "inet", "ocicat"), before)
+    assert same(bed.nft("-s", "list", "table", "inet", "ocicat"), before)
     assert not reaches(bed.containers["a"], B, 22)
     bed.wait(lambda report: report == Problem("dataplane", ""))
     generation = bed.generation()

@@ -13,7 +13,7 @@ from ocicat.netlink import address, conntrack, flows, link, namespace, nftset, w
 from ocicat.netlink.address import Address
 from ocicat.netlink.conntrack import Side
 from ocicat.netlink.errors import NetlinkError, refusal
-from ocicat.netlink.inet import INET, INET6, packed
+from ocicat.netlink.inet import INET, INET6, packed, prefix
 from ocicat.netlink.nftset import (
     Element,
     SetName,
@@ -316,12 +316,31 @@ def test_flushing_ends_flows_that_reach_the_address_by_dnat(ns, nft, udp):
     assert ends(flows.dump(nft, INET)) == set()
 
 
+ADDRESSES = ["127.0.0.2", "127.0.0.3", "127.0.0.4", "fd00::2"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_flows_that_touch_some_addresses(nft, udp, count):
+    """Few are asked of the kernel one by one, of more it sends all it has."""
+    for number, target in enumerate(ADDRESSES, 4001):
+        udp("fd00::1" if ":" in target else "127.0.0.1", target, number)
+    found = flows.touching(nft, [packed(each) for each in ADDRESSES[:count]])
+    assert sorted(one.original.dst_port for one in found if one.original.protocol == 17) == [*range(4001, 4001 + count)]
+
+
+def test_flows_that_touch_a_net(nft, udp):
+    for number, target in enumerate(ADDRESSES, 4001):
+        udp("fd00::1" if ":" in target else "127.0.0.1", target, number)
+    found = flows.touching(nft, [packed("127.0.0.4")], [prefix("127.0.0.2/31"), prefix("fd00::2/128")])
+    assert {one.original.dst_port for one in found if one.original.protocol == 17} == {4001, 4002, 4003, 4004}
+
+
 def test_single_flows_are_cut_and_the_ended_ones_not_counted(nft, udp):
     udp("127.0.0.1", "127.0.0.2", 4001)
     udp("127.0.0.1", "127.0.0.2", 4002)
     chosen = [one for one in flows.dump(nft, INET) if one.original.dst_port == 4001]
-    assert flows.cut(nft, chosen) == 1
-    assert flows.cut(nft, chosen) == 0
+    assert flows.cut(nft, chosen) == chosen
+    assert flows.cut(nft, chosen) == []
     assert ends(flows.dump(nft, INET)) == {v4("127.0.0.1", "127.0.0.2", 4002)}
 
 
@@ -331,7 +350,7 @@ def test_a_new_flow_on_the_ports_of_an_ended_one_is_spared(nft, udp):
     impostor = wire.attributes(conntrack.delete(found).body, 4)
     assert impostor[12] == found.id.to_bytes(4, "big")
     stale = type(found)(found.original, found.reply, 0, 0, 0, found.id ^ 1, found.key)
-    assert flows.cut(nft, [stale]) == 0
+    assert flows.cut(nft, [stale]) == []
     assert len(ends(flows.dump(nft, INET))) == 1
 
 

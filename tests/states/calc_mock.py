@@ -20,6 +20,7 @@ class Picture:
     policies: dict = field(default_factory=dict)
     profiles: dict = field(default_factory=dict)
     settings: wanted.HostSettings | None = None
+    outgoing: wanted.OutgoingNat = field(default_factory=wanted.OutgoingNat)
     endpoints: dict = field(default_factory=dict)
     host_endpoints: dict = field(default_factory=dict)
     blocks: dict = field(default_factory=dict)
@@ -42,6 +43,8 @@ class MockDataplane:
             assert self.in_sync, "nothing comes before everything has come"
         interfaces = [found.interface for found in self.picture.endpoints.values()]
         assert len(interfaces) == len(set(interfaces)), "two endpoints on one interface"
+        floating = [each.outside for found in self.picture.endpoints.values() for each in found.floating]
+        assert len(floating) == len(set(floating)), "two endpoints have one floating address"
 
     @singledispatchmethod
     def _apply(self, message) -> None:
@@ -116,6 +119,12 @@ class MockDataplane:
         self._once("settings", None)
         assert self.picture.settings != message, "no needless message"
         self.picture.settings = message
+
+    @_apply.register
+    def _(self, message: wanted.OutgoingNat) -> None:
+        self._once("outgoing NAT", None)
+        assert self.picture.outgoing != message, "no needless message"
+        self.picture.outgoing = message
 
     @_apply.register
     def _(self, message: wanted.Endpoint) -> None:

@@ -9,19 +9,22 @@ from __future__ import annotations
 from calc_mock import Picture, named_port_sets, named_sets
 from calc_world import HOST, Content
 
-from ocicat.calc import records
+from ocicat.calc import nat_settings, records
+from ocicat.calc.limits import limited
+from ocicat.calc.nat_endpoints import translations
 from ocicat.calc.rules import wanted_rules
 from ocicat.errors import UserError
 from ocicat.model import keys, wanted
 from ocicat.model.base import replace
 from ocicat.model.codec import decode_json
-from ocicat.model.net import Cidr
+from ocicat.model.net import Addr, Cidr
 from ocicat.model.v3.endpoints import NetworkSet, WorkloadEndpoint
 from ocicat.model.v3.kinds import KINDS
 from ocicat.policy import endpoints as resolving
 from ocicat.policy import resolve
 from ocicat.policy.endpoints import EVERY_INTERFACE
 from ocicat.policy.settings import Settings
+from ocicat.policy.tiers import PolicyTable
 
 LISTS = {
     "ingress": ("normal", "Ingress"),
@@ -41,8 +44,11 @@ USED = (
     "Tier",
     "NetworkPolicy",
     "GlobalNetworkPolicy",
+    "StagedNetworkPolicy",
+    "StagedGlobalNetworkPolicy",
     "FelixConfiguration",
     "Node",
+    "IPPool",
 )
 EVERYTHING_ALLOWED = Settings(source_spoofing=True, floating_addresses=True)
 LINK_LOCAL = {Cidr.parse("fe80::/64"), Cidr.parse("::/128")}
@@ -63,6 +69,17 @@ class _Naive:
             one.metadata.name: one.spec.labels_to_apply for one in self.resources.values() if one.kind == "Profile"
         }
         self.picture = Picture()
+        self.policies = self._table()
+
+    def _table(self):
+        """Those in force, with the staged ones at their places."""
+        enforced, staged = self.cluster.enforced, self.cluster.staged
+        if staged is None:
+            return enforced
+        tiers = {tier.name: tier for tier in (*enforced.tiers, *staged.tiers)}
+        return PolicyTable.of(
+            tiers.values(), (*enforced.policies, *(one for one in staged.policies if one.kind.startswith("Staged")))
+        )
 
     def answer(self) -> tuple[Picture, set[str]]:
         self.peers = list(self._peers())
@@ -70,6 +87,8 @@ class _Naive:
         self._host_endpoints()
         self._rules()
         self._sets()
+        self._translations()
+        self.picture.outgoing = self._outgoing()
         self.picture.settings = self._settings()
         self.picture.blocks.update(self._routes())
         self._problems()
@@ -102,6 +121,8 @@ class _Naive:
             records.read_host_endpoint(HOST, key, value)
         elif resource.kind == "Node":
             records.read_node(key, value)
+        elif resource.kind == "IPPool":
+            records.read_pool(key, value)
 
     # --- endpoints -----------------------------------------------------------------------------------------------------
 
@@ -146,11 +167,16 @@ class _Naive:
         return tuple(
             wanted.Tier(
                 one.tier.name,
-                one.tier.default_action if hook in ("normal", "forward") else "Pass",
+                one.tier.default_action if self._decides(one, hook) else "Pass",
                 tuple(self._policy_key(policy) for policy, _ in one.policies),
             )
-            for one in self.cluster.enforced.applying(endpoint, hook, direction)
+            for one in self.policies.applying(endpoint, hook, direction)
         )
+
+    @staticmethod
+    def _decides(tier, hook):
+        in_force = [policy for policy, _ in tier.policies if not policy.kind.startswith("Staged")]
+        return hook in ("normal", "forward") and in_force
 
     @staticmethod
     def _policy_key(policy):
@@ -161,14 +187,70 @@ class _Naive:
             if host == HOST:
                 key = keys.workload(found.namespace, found.name)
                 own = {address.cidr() for address in found.addresses}
+                limits = limited(self.resources[key].spec.qos_controls)
+                if limits.problems:
+                    self.problems.add(key)
                 self.picture.endpoints[key] = wanted.Endpoint(
                     key=key,
                     interface=interface,
                     addresses=tuple(dict.fromkeys(found.addresses)),
                     profiles=tuple(dict.fromkeys(found.profiles)),
                     sources=tuple(dict.fromkeys(net for net in found.sources if net not in own | LINK_LOCAL)),
+                    ingress_limits=limits.ingress,
+                    egress_limits=limits.egress,
+                    dscp=limits.dscp,
                     **self._lists(found, ("ingress", "egress")),
                 )
+
+    def _translations(self) -> None:
+        """Whoever comes first by key has what he asks for, if nobody before him has it."""
+        taken = []
+        for key, endpoint in sorted(self.picture.endpoints.items()):
+            spec = self.resources[key].spec
+            nats = resolving.floating(spec, self.cluster.settings_at(HOST))
+            found = translations(nats, spec.ports, endpoint.addresses)
+            floating = [self._take(key, taken, one, one.outside) for one in found.floating]
+            ports = [self._take(key, taken, one, (one.protocol, one.host_port)) for one in found.ports]
+            self.picture.endpoints[key] = replace(
+                endpoint, floating=tuple(filter(None, floating)), port_mappings=tuple(filter(None, ports))
+            )
+            if found.problems:
+                self.problems.add(key)
+
+    def _take(self, key, taken, claim, what):
+        for other, theirs in taken:
+            if what == theirs and self._overlap(
+                getattr(other, "host_address", None), getattr(claim, "host_address", None)
+            ):
+                self.problems.add(key)
+                return None
+        taken.append((claim, what))
+        return claim
+
+    @staticmethod
+    def _overlap(one, other) -> bool:
+        return not (one and other) or one == other or (one.family == other.family and 0 in (one.value, other.value))
+
+    def _outgoing(self):
+        pools = [one.spec for one in self.resources.values() if one.kind == "IPPool"]
+        objects = [self.resources.get(KINDS["FelixConfiguration"].key(name)) for name in (f"node.{HOST}", "default")]
+        found = nat_settings.settings([one.spec for one in objects if one])
+        inside = [pool.cidr for pool in pools]
+        if found.spares_hosts:
+            nodes = [
+                records.read_node(key, self.content[key]) for key, one in self.resources.items() if one.kind == "Node"
+            ]
+            inside += [str(address) for node in nodes for address in node.addresses]
+        sources = [pool.cidr for pool in pools if pool.nat_outgoing]
+        if not pools:
+            return wanted.OutgoingNat()
+        return wanted.OutgoingNat(
+            sources=tuple(sorted({Cidr.parse(text) for text in sources})),
+            inside=tuple(sorted({Cidr.parse(text) for text in inside})),
+            ports=found.ports,
+            addresses=(found.address,) if found.address else (),
+            interface=found.interface,
+        )
 
     def _host_endpoints(self) -> None:
         known = [name for host, name in self.cluster.interfaces if host == HOST]
@@ -179,9 +261,11 @@ class _Naive:
                 continue
             key = KINDS["HostEndpoint"].key(found.name)
             lists = self._lists(found, LISTS)
-            if interface == EVERY_INTERFACE and lists["untracked_ingress"] + lists["untracked_egress"]:
+            if interface == EVERY_INTERFACE:
                 lists["untracked_ingress"] = lists["untracked_egress"] = ()
-                self.problems.add(key)
+                untracked = [one for one in self.cluster.enforced.policies if one.hook == "untracked"]
+                if any(one.selector.matches(found.peer.labels) for one in untracked):
+                    self.problems.add(key)
             profiles = tuple(dict.fromkeys(found.profiles))
             self.picture.host_endpoints[interface] = wanted.HostEndpoint(key, interface, profiles, **lists)
 
@@ -190,7 +274,7 @@ class _Naive:
     def _rules(self) -> None:
         self.wanted_sets = {}
         local = self._local()
-        for policy in self.cluster.enforced.policies:
+        for policy in self.policies.policies:
             if any(policy.selector.matches(found.peer.labels) for _, found in local):
                 self._add_policy(self._policy_key(policy), policy)
         for name in {name for _, found in local for name in found.profiles} & self.cluster.profiles.keys():
@@ -203,7 +287,7 @@ class _Naive:
     def _add_policy(self, key, policy) -> None:
         ingress = wanted_rules(policy.ingress or (), self.wanted_sets)
         self.picture.policies[key] = wanted.PolicyRules(
-            key, ingress, wanted_rules(policy.egress or (), self.wanted_sets)
+            key, ingress, wanted_rules(policy.egress or (), self.wanted_sets), policy.kind.startswith("Staged")
         )
         self._note(key, self.picture.policies[key])
 
@@ -232,8 +316,6 @@ class _Naive:
 
     def _settings(self):
         found = self.cluster.settings_at(HOST)
-        objects = [self.resources.get(KINDS["FelixConfiguration"].key(name)) for name in (f"node.{HOST}", "default")]
-        prefix = next((one.spec.log_prefix for one in objects if one and one.spec.log_prefix), "calico-packet")
         return wanted.HostSettings(
             failsafe_inbound=tuple(wanted.OpenPort(one.protocol, one.port, one.net) for one in found.failsafe_inbound),
             failsafe_outbound=tuple(
@@ -243,7 +325,8 @@ class _Naive:
             vxlan_port=found.vxlan_port,
             vxlan_from_workloads=found.vxlan_from_workloads,
             ipip_from_workloads=found.ipip_from_workloads,
-            log_prefix=prefix,
+            log_prefix=found.log_prefix,
+            mark=found.mark,
         )
 
     def _routes(self):
@@ -252,6 +335,15 @@ class _Naive:
             for key, one in self.resources.items()
             if one.kind == "Node"
         }
+        floating = {}
+        for key, _, _, _, found in sorted(self.peers, key=lambda peer: peer[0], reverse=True):
+            if found and found.kind == "WorkloadEndpoint":
+                nats = resolving.floating(self.resources[key].spec, self.cluster.settings_at(found.host))
+                floating |= {Addr.parse(nat.external_ip): found.host for nat in nats}
+        for outside, host in floating.items():
+            for address in nodes[host].addresses if host != HOST and host in nodes else ():
+                if address.family == outside.family:
+                    yield outside.cidr(), wanted.RemoteBlock(outside.cidr(), address)
         for block in self._blocks():
             if block.host == HOST:
                 yield block.cidr, wanted.LocalBlock(block.cidr)
@@ -270,6 +362,11 @@ class _Naive:
 
     def _problems(self) -> None:
         """What resolving has told. Rules that nobody here uses, and what concerns other hosts only, the graph does not tell."""
+        for key, one in self.resources.items():
+            if one.kind == "FelixConfiguration" and (
+                one.metadata.name == "default" or one.metadata.name.startswith("node.")
+            ):
+                self.problems |= {key} if nat_settings.problems(one.spec) else set()
         for problem in self.cluster.problems:
             kind, _, rest = problem.subject.partition("/")
             namespace, _, name = rest.rpartition("/")
@@ -278,6 +375,6 @@ class _Naive:
             elsewhere = kind in ("WorkloadEndpoint", "HostEndpoint") and resource.spec.node != HOST
             of_others = problem.text.startswith(("not in force: WorkloadEndpoint", "doNotTrack")) and elsewhere
             of_node = kind == "Node" and name != HOST
-            of_rules = "denies whatever" in problem.text or problem.text.startswith("doNotTrack")
+            of_rules = "whatever reaches it" in problem.text or problem.text.startswith("doNotTrack")
             if not (of_others or of_node or of_rules):
                 self.problems.add(key)

@@ -14,19 +14,23 @@ from calc_world import (
     network_set,
     node,
     policy,
+    pool,
     profile,
     tier,
 )
 
 from ocicat.model import keys
 from ocicat.model.v3.kinds import KINDS
+from ocicat.model.wanted import Limits
 
 
 @dataclass(frozen=True)
 class State:
     """What is asked for, in few words. `members` by selector text; `ports`: by selector text, protocol and name, as
     "address:port"; `rules`: profiles sent; `policies`: those sent; `endpoints`: name -> profiles; `lists`: name or interface, and
-    list -> its tiers as "tier=policy,policy!" where "!" says that the rest is dropped; `routes`: cidr -> gateway or "local".
+    list -> its tiers as "tier=policy,policy!" where "!" says that the rest is dropped; `routes`: cidr -> gateway or "local";
+    `translated`: "protocol:host address:host port" or a floating address -> where it leads; `outgoing`: sources, what is inside
+    with a "!" each, and the rest; `limits`: name -> to it, from it, DSCP.
     """
 
     name: str
@@ -39,6 +43,9 @@ class State:
     endpoints: dict[str, tuple[str, ...]] = field(default_factory=dict)
     routes: dict[str, str] = field(default_factory=dict)
     problems: set[str] = field(default_factory=set)
+    translated: dict[str, str] = field(default_factory=dict)
+    outgoing: str = ""
+    limits: dict[str, tuple[Limits, Limits, int | None]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return self.name
@@ -224,9 +231,10 @@ SEE_DB = policy("default.web", WEB, allow("app == 'db'"))
 
 
 def key_of(text) -> str:
-    """A policy's datastore key: "default/web", or "web" for a global one."""
-    namespace, _, name = text.rpartition("/")
-    return KINDS["NetworkPolicy" if namespace else "GlobalNetworkPolicy"].key(name, namespace)
+    """A policy's datastore key: "default/web", or "web" for a global one; "?web" for a staged one."""
+    namespace, _, name = text.lstrip("?").rpartition("/")
+    kind = "NetworkPolicy" if namespace else "GlobalNetworkPolicy"
+    return KINDS[f"Staged{kind}" if text.startswith("?") else kind].key(name, namespace)
 
 
 POLICY = State(
@@ -313,6 +321,62 @@ REORDERED = State(
         "a1 ingress": "default=default.b,default.a! t=default/t.last!",
         "a1 egress": "s=default/s.only t=t.first!",
     },
+)
+STAGED = State(
+    "staged policies at their places, alone in a tier and beside others",
+    dict(
+        [
+            A_WEB,
+            A_DB,
+            tier("t", 10),
+            policy("t.only", WEB, allow("app == 'db'"), tier="t", staged="Set"),
+            policy("default.b", WEB, allow(), order=2),
+            policy("default.b", WEB, allow(), order=1, staged="Learn"),
+            policy("default.c", WEB, allow(), namespace="", staged="Set", types=["Egress"]),
+            policy("default.d", WEB, allow(), staged="Ignore"),
+            policy("default.b", namespace="", staged="Delete"),
+        ]
+    ),
+    members={DB: {"10.0.1.2"}},
+    policies={"?default/t.only", "default/default.b", "?default/default.b", "?default.c"},
+    endpoints={"a1": ()},
+    lists={
+        "a1 ingress": "t=?default/t.only default=?default/default.b,default/default.b!",
+        "a1 egress": "default=?default.c",
+    },
+)
+IN_FORCE = State(
+    "the same in force",
+    dict(
+        [
+            A_WEB,
+            A_DB,
+            tier("t", 10),
+            policy("t.only", WEB, allow("app == 'db'"), tier="t"),
+            policy("default.b", WEB, allow(), order=1),
+            policy("default.c", WEB, allow(), namespace="", types=["Egress"]),
+        ]
+    ),
+    members={DB: {"10.0.1.2"}},
+    policies={"default/t.only", "default/default.b", "default.c"},
+    endpoints={"a1": ()},
+    lists={"a1 ingress": "t=default/t.only! default=default/default.b!", "a1 egress": "default=default.c!"},
+)
+BAD_STAGED = State(
+    "staged policies that cannot be asked, a rule that would deny, and a tier that is missing",
+    dict(
+        [
+            A_WEB,
+            policy("default.syntax", "app ==", staged="Set"),
+            policy("default.gone", "app ==", staged="Delete"),
+            policy("default.http", "", allow(http={}), namespace="", staged="Set"),
+            policy("t.web", WEB, allow(), tier="t", staged="Set"),
+        ]
+    ),
+    policies={"?default.http", "?default/t.web"},
+    endpoints={"a1": ()},
+    lists={"a1 ingress": "default=?default.http t=?default/t.web"},
+    problems={key_of("?default/default.syntax"), key_of("?default.http"), key_of("?default/t.web")},
 )
 BAD_POLICIES = State(
     "policies that cannot be in force, and a rule that cannot",
@@ -544,6 +608,210 @@ DEFAULT_ALLOW = State(
     endpoints={"a1": ("projectcalico-default-allow",)},
 )
 
+# --- translation ---------------------------------------------------------------------------------------------------------
+
+
+def mapped(port, host_port, host="", protocol="TCP"):
+    return {"port": port, "hostPort": host_port, "hostIP": host, "protocol": protocol}
+
+
+def floats(inside, outside):
+    return {"internalIP": inside, "externalIP": outside}
+
+
+FLOATING_ON = configuration(floatingIPs="Enabled")
+NAMED = {"name": "http", "port": 8000, "protocol": "TCP"}
+WEB_1 = endpoint("w1", "10.0.0.1/32", ports=[NAMED, mapped(80, 8080)], ipNATs=[floats("10.0.0.1", "192.0.2.1")])
+MAPPED = State(
+    "a port of the host, and a floating address that does not count",
+    dict([WEB_1]),
+    endpoints={"w1": ()},
+    translated={"6::8080": "10.0.0.1:80"},
+)
+FLOATING = State(
+    "floating addresses count",
+    dict([WEB_1, FLOATING_ON]),
+    endpoints={"w1": ()},
+    translated={"6::8080": "10.0.0.1:80", "192.0.2.1": "10.0.0.1"},
+)
+CLAIMED_TWICE = State(
+    "two endpoints claim the same, the first by key has it",
+    dict(
+        [
+            WEB_1,
+            FLOATING_ON,
+            endpoint(
+                "w2",
+                "10.0.0.2/32",
+                ports=[mapped(81, 8080, "192.168.0.1"), mapped(81, 8080, protocol="UDP")],
+                ipNATs=[floats("10.0.0.2", "192.0.2.1")],
+            ),
+        ]
+    ),
+    endpoints={"w1": (), "w2": ()},
+    translated={"6::8080": "10.0.0.1:80", "17::8080": "10.0.0.2:81", "192.0.2.1": "10.0.0.1"},
+    problems={keys.workload("default", "w2")},
+)
+SECOND_HAS_IT = State(
+    "the first is gone, and the second claims a port of one address, a third of another",
+    dict(
+        [
+            FLOATING_ON,
+            endpoint(
+                "w2", "10.0.0.2/32", ports=[mapped(81, 8080, "192.168.0.1")], ipNATs=[floats("10.0.0.2", "192.0.2.1")]
+            ),
+            endpoint("w3", "10.0.0.3/32", ports=[mapped(82, 8080, "192.168.0.2"), mapped(83, 8080, "0.0.0.0")]),
+        ]
+    ),
+    endpoints={"w2": (), "w3": ()},
+    translated={"6:192.168.0.1:8080": "10.0.0.2:81", "6:192.168.0.2:8080": "10.0.0.3:82", "192.0.2.1": "10.0.0.2"},
+    problems={keys.workload("default", "w3")},
+)
+FLOATING_ELSEWHERE = State(
+    "floating addresses of another host, one of them claimed twice, one a block",
+    dict(
+        [
+            WEB_1,
+            FLOATING_ON,
+            NODE2,
+            block("192.0.2.3/32", "host1"),
+            endpoint(
+                "w0",
+                "10.0.1.1/32",
+                "fd00::1/128",
+                node="host2",
+                ipNATs=[floats("10.0.1.1", "192.0.2.1"), floats("10.0.1.1", "192.0.2.3"), floats("fd00::1", "fd99::1")],
+            ),
+            endpoint("w9", "10.0.1.9/32", node="host2", ipNATs=[floats("10.0.1.9", "192.0.2.2")]),
+            endpoint("w8", "10.0.1.8/32", node="host3", ipNATs=[floats("10.0.1.8", "192.0.2.2")]),
+        ]
+    ),
+    endpoints={"w1": ()},
+    translated={"6::8080": "10.0.0.1:80", "192.0.2.1": "10.0.0.1"},
+    routes={"192.0.2.1/32": "192.168.0.2", "192.0.2.3/32": "local", "fd99::1/128": "fd01::2"},
+)
+FLOATING_MOVED = State(
+    "a floating address that has moved here, one whose first claimant is gone, one whose block is gone",
+    dict(
+        [
+            WEB_1,
+            FLOATING_ON,
+            NODE2,
+            endpoint("w0", "10.0.1.1/32", node="host2", ipNATs=[floats("10.0.1.1", "192.0.2.3")]),
+            endpoint("w9", "10.0.1.9/32", node="host2", ipNATs=[floats("10.0.1.9", "192.0.2.2")]),
+        ]
+    ),
+    endpoints={"w1": ()},
+    translated={"6::8080": "10.0.0.1:80", "192.0.2.1": "10.0.0.1"},
+    routes={"192.0.2.2/32": "192.168.0.2", "192.0.2.3/32": "192.168.0.2"},
+)
+BAD_TRANSLATIONS = State(
+    "what cannot be translated is passed over",
+    dict(
+        [
+            FLOATING_ON,
+            endpoint(
+                "w1",
+                "10.0.0.1/32",
+                ports=[mapped(80, 8080, "fd00::1"), mapped(80, 8081, protocol="ICMP"), mapped(80, 8082)],
+                ipNATs=[floats("10.0.0.9", "192.0.2.1")],
+            ),
+        ]
+    ),
+    endpoints={"w1": ()},
+    translated={"6::8082": "10.0.0.1:80"},
+    problems={keys.workload("default", "w1")},
+)
+INTERFACE_LOST = State(
+    "who is not in force claims nothing",
+    dict([endpoint("v1", "10.0.0.9/32", interface="ociw1"), WEB_1, FLOATING_ON]),
+    endpoints={"v1": ()},
+    problems={keys.workload("default", "w1")},
+)
+POOL, POOL_6 = pool("p1", "10.0.0.0/16", natOutgoing=True), pool("p6", "fd00::/48", natOutgoing=True, disabled=True)
+POOLS = State(
+    "pools, one of them without translation, one disabled",
+    dict([POOL, POOL_6, pool("p2", "10.1.0.0/16"), NODE2]),
+    outgoing="10.0.0.0/16,fd00::/48 !10.0.0.0/16 !10.1.0.0/16 !fd00::/48",
+)
+NO_TRANSLATION = State("no pool with translation", dict([pool("p1", "10.0.0.0/16"), NODE2]), outgoing=" !10.0.0.0/16")
+POOLS_AND_HOSTS = State(
+    "hosts are spared, and how to leave is said",
+    dict(
+        [
+            POOL,
+            NODE2,
+            configuration(natOutgoingExclusions="IPPoolsAndHostIPs", natPortRange="5000:6000"),
+            configuration("node.host1", natOutgoingAddress="192.168.0.1", iptablesNATOutgoingInterfaceFilter="eth+"),
+        ]
+    ),
+    outgoing="10.0.0.0/16 !10.0.0.0/16 !192.168.0.2/32 !fd01::2/128 (5000, 6000) 192.168.0.1 eth*",
+)
+BAD_NAT_SETTINGS = State(
+    "settings that cannot be used, and a pool",
+    dict(
+        [
+            POOL,
+            (pool("p2", "")[0], b"{}"),
+            configuration(natOutgoingExclusions="x", natPortRange="http", natOutgoingAddress="fd00::1"),
+        ]
+    ),
+    outgoing="10.0.0.0/16 !10.0.0.0/16",
+    problems={configuration()[0], pool("p2", "")[0]},
+)
+LIMITED = State(
+    "limits in both directions, and a mark",
+    dict(
+        [
+            endpoint(
+                "w1",
+                "10.0.0.1/32",
+                qosControls={
+                    "ingressBandwidth": 10_000_000,
+                    "ingressBurst": 1_000_000,
+                    "ingressPeakrate": 20_000_000,
+                    "ingressMinburst": 3000,
+                    "egressPacketRate": 100,
+                    "egressPacketBurst": 10,
+                    "egressMaxConnections": 7,
+                    "dscp": "ef",
+                },
+            ),
+            endpoint("w2", "10.0.0.2/32", node="host2", qosControls={"ingressBurst": 1_000_000}),
+        ]
+    ),
+    endpoints={"w1": ()},
+    limits={
+        "w1": (
+            Limits(10_000_000, 1_000_000, 20_000_000, 3000),
+            Limits(packets_s=100, burst_packets=10, connections=7),
+            46,
+        )
+    },
+)
+OTHER_LIMITS = State(
+    "limits that are left of some that cannot be had",
+    dict(
+        [
+            endpoint(
+                "w1",
+                "10.0.0.1/32",
+                qosControls={
+                    "ingressBandwidth": 10_000_000,
+                    "ingressPeakrate": 10_000_000,
+                    "egressBandwidth": 7,
+                    "egressPacketRate": 100,
+                    "dscp": 64,
+                },
+            )
+        ]
+    ),
+    endpoints={"w1": ()},
+    limits={"w1": (Limits(10_000_000), Limits(packets_s=100), None)},
+    problems={endpoint("w1")[0]},
+)
+UNLIMITED = State("no limits", dict([endpoint("w1", "10.0.0.1/32")]), endpoints={"w1": ()})
+
 SEQUENCES: dict[str, list[State]] = {
     "life of a group": [EMPTY, PROFILE_ONLY, REMOTE_ONLY, GROUP, LOCAL_ONLY, EMPTY],
     "profile comes, breaks and goes": [
@@ -563,6 +831,7 @@ SEQUENCES: dict[str, list[State]] = {
     "routes": [BLOCKS_ONLY, ROUTES, NODE_MOVED, BLOCKS_SWAPPED, ROUTES, BLOCKS_GOING, BLOCKS_ONLY, BLOCKS_SWAPPED],
     "life of a policy": [POLICY_ELSEWHERE, POLICY, POLICY_INHERITED, POLICY, EMPTY, POLICY, POLICY_ELSEWHERE],
     "tiers": [TIER_MISSING, TIER_CHANGED, TIER_MISSING, ORDERED, REORDERED, POLICY, ORDERED, TIER_MISSING, REORDERED],
+    "staged policies": [STAGED, IN_FORCE, POLICY, STAGED, BAD_STAGED, STAGED, EMPTY],
     "bad policies": [POLICY, BAD_POLICIES, ORDERED, BAD_POLICIES],
     "network sets": [NETWORK_SETS, FEWER_NETS, POLICY, FEWER_NETS, NETWORK_SETS],
     "named ports": [NAMED_PORTS, OTHER_PORTS, POLICY, NAMED_PORTS],
@@ -570,6 +839,28 @@ SEQUENCES: dict[str, list[State]] = {
     "whose interface": [OWN_INTERFACE, WORKLOADS_INTERFACE, OWN_INTERFACE, WORKLOADS_PREFIX, WORKLOADS_INTERFACE],
     "settings": [SPOOFING_REFUSED, SPOOFING_ALLOWED, BAD_SETTINGS, SPOOFING_ALLOWED, SPOOFING_REFUSED],
     "interfaces of workloads": [SAME_INTERFACE, SECOND_REMAINS, SAME_INTERFACE, DEFAULT_ALLOW],
+    "translation": [
+        MAPPED,
+        FLOATING,
+        CLAIMED_TWICE,
+        SECOND_HAS_IT,
+        INTERFACE_LOST,
+        CLAIMED_TWICE,
+        BAD_TRANSLATIONS,
+        MAPPED,
+    ],
+    "who claims what": [CLAIMED_TWICE, FLOATING, SECOND_HAS_IT, CLAIMED_TWICE, INTERFACE_LOST, FLOATING, EMPTY],
+    "floating addresses elsewhere": [
+        FLOATING_ELSEWHERE,
+        FLOATING_MOVED,
+        FLOATING,
+        FLOATING_MOVED,
+        FLOATING_ELSEWHERE,
+        MAPPED,
+        FLOATING_ELSEWHERE,
+    ],
+    "outgoing": [POOLS, NO_TRANSLATION, POOLS_AND_HOSTS, BAD_NAT_SETTINGS, POOLS_AND_HOSTS, POOLS, EMPTY, POOLS],
+    "limits": [UNLIMITED, LIMITED, OTHER_LIMITS, LIMITED, UNLIMITED, EMPTY, OTHER_LIMITS],
     "policies, all of it": [POLICY, HOST_MEMBERS, NAMED_PORTS, GROUP, NETWORK_SETS, ORDERED, EVERY_INTERFACE],
     "all of it": [ROUTES, GROUP, BLOCKS_SWAPPED, TWO_GROUPS, BAD_RULE, NODE_MOVED, MOVED],
 }

@@ -52,9 +52,11 @@ def tier(name, order=None, action="Deny") -> KeyValue:
     return _object(_key("Tier", name), "Tier", name, {"order": order, "defaultAction": action})
 
 
-def policy(name, selector="", *ingress, egress=(), namespace="default", **fields) -> KeyValue:
-    """In no namespace: a global one."""
+def policy(name, selector="", *ingress, egress=(), namespace="default", staged="", **fields) -> KeyValue:
+    """In no namespace: a global one. `staged`: what a staged one is for ("Set")."""
     kind = "NetworkPolicy" if namespace else "GlobalNetworkPolicy"
+    if staged:
+        kind, fields = f"Staged{kind}", {**fields, "stagedAction": staged}
     metadata = {"namespace": namespace} if namespace else {}
     spec = {"selector": selector, "ingress": list(ingress), "egress": list(egress), **fields}
     return _object(_key(kind, name, namespace), kind, name, spec, **metadata)
@@ -79,6 +81,10 @@ def node(name, ipv4="", ipv6="", **interfaces) -> KeyValue:
     listed = [{"name": name, "addresses": [address]} for name, address in interfaces.items()]
     spec = {"bgp": {"ipv4Address": ipv4, "ipv6Address": ipv6}, "interfaces": listed}
     return _object(keys.node(name), "Node", name, spec)
+
+
+def pool(name, cidr, **fields) -> KeyValue:
+    return _object(_key("IPPool", name), "IPPool", name, {"cidr": cidr, **fields})
 
 
 def block(cidr, host, *, deleted=False) -> KeyValue:

@@ -13,6 +13,7 @@ from calc_world import (
     network_set,
     node,
     policy,
+    pool,
     profile,
     tier,
 )
@@ -26,6 +27,10 @@ from ocicat.model.v3.kinds import KINDS
 from ocicat.policy import HostInterface
 
 FLUSH = ("", None)
+FLOATING = [
+    {"internalIP": "10.0.0.1", "externalIP": "192.0.2.1"},
+    {"internalIP": "10.0.0.2", "externalIP": "192.0.2.2"},
+]
 INTERFACES = "interfaces"
 SELECTORS = [
     "group == 'a'",
@@ -52,6 +57,20 @@ ports = st.lists(
         st.sampled_from(["http", "dns"]),
         st.sampled_from(["TCP", "UDP"]),
         st.sampled_from([80, 81]),
+    ),
+    max_size=2,
+)
+host_ports = st.lists(
+    st.builds(
+        lambda host_port, host_ip, protocol: {
+            "protocol": protocol,
+            "port": 80,
+            "hostPort": host_port,
+            "hostIP": host_ip,
+        },
+        st.sampled_from([8080, 8080, 8081, 70000]),
+        st.sampled_from(["", "192.168.0.1", "192.168.0.2", "0.0.0.0", "fd01::1"]),
+        st.sampled_from(["TCP", "TCP", "ICMP"]),
     ),
     max_size=2,
 )
@@ -93,9 +112,9 @@ endpoints = st.builds(
     labels=labels,
     namespace=namespaces,
     interface=st.sampled_from([None, "eth0", "ocie1"]),
-    ports=ports,
+    ports=st.builds(lambda named, mapped: [*named, *mapped], ports, host_ports),
     allowSpoofedSourcePrefixes=st.sampled_from([[], [], ["10.9.0.0/16"]]),
-    ipNATs=st.sampled_from([[], [], [{"internalIP": "10.0.0.1", "externalIP": "192.0.2.1"}]]),
+    ipNATs=st.sampled_from([[], [], FLOATING[:1], FLOATING, FLOATING[1:]]),
 )
 profiles = st.builds(
     lambda name, rules, **fields: profile(name, *rules, **fields),
@@ -127,6 +146,7 @@ tiers = st.builds(
     st.sampled_from([None, 1, 2]),
     st.sampled_from(["Deny", "Pass", None]),
 )
+STAGED = st.sampled_from(["", "", "", "Set", "Learn", "Delete", "Ignore"])
 policies = st.builds(
     lambda name, selector, rules, **fields: policy(name, selector, *rules, **fields),
     names,
@@ -137,6 +157,7 @@ policies = st.builds(
     tier=st.sampled_from(["default", "first", "second"]),
     order=st.sampled_from([None, 1, 2]),
     types=st.sampled_from([["Ingress"], ["Egress"], ["Ingress", "Egress"], []]),
+    staged=STAGED,
 )
 global_policies = st.builds(
     lambda name, selector, rules, hook, **fields: policy(name, selector, *rules, namespace="", **hook, **fields),
@@ -152,6 +173,7 @@ global_policies = st.builds(
         ]
     ),
     order=st.sampled_from([None, 1]),
+    staged=STAGED,
 )
 configurations = st.builds(
     lambda name, fields: configuration(name, **fields),
@@ -163,6 +185,10 @@ configurations = st.builds(
             "floatingIPs": st.sampled_from(["Enabled", "Disabled"]),
             "interfacePrefix": st.sampled_from(["oci", "eth,oci"]),
             "logPrefix": st.sampled_from(["x", "y"]),
+            "natPortRange": st.sampled_from([0, 5000, "5000:6000", "http"]),
+            "natOutgoingAddress": st.sampled_from(["192.168.0.1", "fd00::1"]),
+            "natOutgoingExclusions": st.sampled_from(["IPPoolsOnly", "IPPoolsAndHostIPs", "x"]),
+            "iptablesNATOutgoingInterfaceFilter": st.sampled_from(["eth+", "eth0", "eth*"]),
             "defaultEndpointToHostAction": st.sampled_from(["ACCEPT", "Return"]),
             "failsafeInboundHostPorts": st.sampled_from([[], [{"protocol": "TCP", "port": 22}], [{"protocol": "x"}]]),
         },
@@ -175,6 +201,13 @@ nodes = st.builds(
     st.sampled_from(["", "fd01::1"]),
     st.sampled_from([{}, {"eth1": "192.168.0.9"}, {"eth0": "nonsense"}]),
 )
+pools = st.builds(
+    pool,
+    st.sampled_from(["p1", "p2"]),
+    st.sampled_from(["10.0.0.0/16", "10.1.0.0/16", "fd00::/48", "10.0.0.1/16"]),
+    natOutgoing=st.booleans(),
+    disabled=st.booleans(),
+)
 blocks = st.builds(
     block,
     st.sampled_from(["10.0.0.0/26", "10.0.0.64/26", "fd00::/122"]),
@@ -186,6 +219,7 @@ puts = st.one_of(
     endpoints,
     profiles,
     nodes,
+    pools,
     blocks,
     policies,
     global_policies,

@@ -13,7 +13,7 @@ from calc_world import HOST
 
 from ocicat.calc import Graph
 from ocicat.model.keys import RESOURCES
-from ocicat.model.wanted import HostSettings, InSync, LocalBlock, Revision
+from ocicat.model.wanted import HostSettings, InSync, Limits, LocalBlock, Revision
 from ocicat.selector import parse
 
 STATES = {state.name: state for states in SEQUENCES.values() for state in states}
@@ -111,6 +111,19 @@ def test_state_is_as_written_down(name):
         str(cidr): "local" if isinstance(route, LocalBlock) else str(route.gateway)
         for cidr, route in picture.blocks.items()
     }
+    translations = {
+        f"{each.protocol}:{each.host_address or ''}:{each.host_port}": f"{found.addresses[0]}:{each.port}"
+        for found in picture.endpoints.values()
+        for each in found.port_mappings
+    } | {str(each.outside): str(each.inside) for found in picture.endpoints.values() for each in found.floating}
+    outgoing = " ".join(
+        [",".join(map(str, picture.outgoing.sources)), *(f"!{cidr}" for cidr in picture.outgoing.inside)]
+        + [
+            f"{value}"
+            for value in (picture.outgoing.ports, *picture.outgoing.addresses, picture.outgoing.interface)
+            if value
+        ]
+    )
     assert sets == {parse(text).uid: members for text, members in state.members.items()}
     assert ports == {
         f"{parse(text).uid}:{protocol}:{name}": members for (text, protocol, name), members in state.ports.items()
@@ -121,7 +134,15 @@ def test_state_is_as_written_down(name):
     assert _lists(picture) == {name: text for name, text in state.lists.items() if text}
     assert picture.host_endpoints.keys() == {name.partition(" ")[0] for name in state.lists} - set(state.endpoints)
     assert routes == state.routes
+    assert translations == state.translated
+    assert {_name(key): limits for key, limits in _limits(picture).items()} == state.limits
+    assert outgoing == state.outgoing
     assert run.graph.problems().keys() == state.problems
+
+
+def _limits(picture):
+    found = {key: (each.ingress_limits, each.egress_limits, each.dscp) for key, each in picture.endpoints.items()}
+    return {key: limits for key, limits in found.items() if limits != (Limits(), Limits(), None)}
 
 
 def _name(key: str) -> str:
@@ -138,7 +159,8 @@ def _lists(picture) -> dict[str, str]:
 
 
 def _tier(tier) -> str:
-    return f"{tier.name}={','.join(map(_name, tier.policies))}{'!' * (tier.ends == 'Deny')}"
+    policies = ["?" * ("/staged" in key) + _name(key) for key in tier.policies]
+    return f"{tier.name}={','.join(policies)}{'!' * (tier.ends == 'Deny')}"
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -198,7 +220,7 @@ def test_group_rules_name_their_set():
 def test_unknown_keys_are_skipped():
     graph = Graph(HOST)
     graph.update("/ocicat/v1/whatever", b"\xff")
-    graph.update("/calico/resources/v3/projectcalico.org/ippools/p", b"\xff")
+    graph.update("/calico/resources/v3/projectcalico.org/bgppeers/p", b"\xff")
     graph.in_sync()
     assert graph.flush(1)[1:] == (InSync(), Revision(1))
     assert graph.problems() == {}

@@ -33,6 +33,7 @@ from ocicat.cni import install
 from ocicat.errors import Unavailable
 from ocicat.lab.demo import PORT
 from ocicat.lab.demo_checks import NOTHING, disagreements, measure, opened
+from ocicat.lab.spec import AGENT_PORT
 from ocicat.mesos.types import NetworkRequest, PortMapping, TaskSpec, TaskState
 from ocicat.model import keys
 from ocicat.model.codec import decode_json, encode_json
@@ -117,7 +118,8 @@ async def test_what_cannot_be_honoured_fails_the_task_and_says_why(lab):
         "address in no pool": ({"ip_addresses": ("192.0.2.1",)}, ("192.0.2.1", "no pool", "default (10.77.0.0/16)")),
         "two addresses": ({"ip_addresses": ("10.77.9.1", "10.77.9.2")}, ("2 addresses", "ask for one")),
         "IPv6": ({"ip_addresses": ("fd00::1",)}, ("IPv6", "not served")),
-        "port mappings": ({"port_mappings": (PortMapping(8080, 80),)}, ("port_mappings", "leave them out")),
+        "no port": ({"port_mappings": (PortMapping(8080, 80, "icmp"),)}, ("port_mappings.protocol", "one of tcp, udp")),
+        "port in use": ({"port_mappings": (PortMapping(AGENT_PORT, 80),)}, (f"tcp/{AGENT_PORT} is in use", "stop it")),
     }
     async with framework(lab) as connected:
         specs = [asking(lab, name.replace(" ", "-"), **wish) for name, (wish, _) in wishes.items()]

@@ -202,12 +202,18 @@ class Agent:
             self.config, clock, store, self.allocator, self.kernel, self.local, self.feed.in_force
         )
         self.workloads.departures.retry_s = 0.02
+        self.workloads.ports.listeners = self._listeners
+        self.workloads.ports.patience_s = 0.0
+        self.listeners = []
         self._release, self.allocator.release = self.allocator.release, self._scripted_release
 
-    async def _scripted_release(self, handle, also=()):
+    def _listeners(self, protocol, port):
+        return [each for each in self.listeners if (each.protocol, each.port) == (protocol, port)]
+
+    async def _scripted_release(self, handle, also=(), **options):
         if self.script.refuse_release is not None:
             raise self.script.refuse_release
-        return await self._release(handle, also)
+        return await self._release(handle, also, **options)
 
     async def follow(self):
         async for batch in Syncer(self.store).updates():

@@ -28,6 +28,7 @@ def test_a_good_configuration_passes():
         ({"address": "10.0.0.11/32"}, "other hosts must be in its subnet"),
         ({"agent_ports": (0,)}, "Mesos agent port 0"),
         ({"mtu": 100}, "mtu 100"),
+        ({"flow_log": "flows.log"}, "flow log 'flows.log' is not the absolute path"),
         ({"add_timeout_s": 0.0}, "greater than 0"),
     ],
 )

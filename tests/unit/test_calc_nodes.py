@@ -17,13 +17,14 @@ from ocicat.calc.sequencer import Sequencer
 from ocicat.calc.set_members import SetMembers
 from ocicat.errors import UserError
 from ocicat.model import keys
+from ocicat.model.base import replace
 from ocicat.model.codec import encode_json
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.v3.endpoints import HostEndpoint as HostEndpointResource
 from ocicat.model.v3.endpoints import HostEndpointSpec
-from ocicat.model.v3.felix import FelixConfigurationSpec
+from ocicat.model.v3.felix import FelixConfigurationSpec, ProtoPort
 from ocicat.model.v3.kinds import KINDS
-from ocicat.model.v3.metadata import Metadata
+from ocicat.model.v3.metadata import API_VERSION, Metadata
 from ocicat.model.v3.policy import GlobalNetworkPolicy, GlobalNetworkPolicySpec, Profile, Tier, TierSpec
 from ocicat.model.wanted import (
     AddressSet,
@@ -309,6 +310,13 @@ def test_rule_with_an_unknown_field_denies_and_the_others_stay():
     assert found.egress is None
 
 
+def test_what_says_nothing_about_packets_may_be_unknown():
+    rule = '{"action":"Allow","source":{"colour":"red"}},{"action":"Allow","metadata":{"colour":"red"}}'
+    value = f'{{"kind":"GlobalNetworkPolicy","apiVersion":"{API_VERSION}","metadata":{{"name":"p"}},"spec":{{"ingress":[{rule}]}}}}'
+    found = read_global_policy(KINDS["GlobalNetworkPolicy"].key("p"), value.encode())
+    assert [rule.action for rule in found.ingress] == ["Deny", "Allow"]
+
+
 # --- configuration ----------------------------------------------------------------------------------------------
 
 
@@ -341,6 +349,52 @@ def test_log_prefix_that_could_break_the_ruleset_is_passed_over():
     configuration.set("node.h", FelixConfigurationSpec(log_prefix='x" accept; #'))
     assert sequencer.flush(1)[0].log_prefix == "g"
     assert ["logPrefix is passed over" in problem.text for problem in configuration.problems()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ({"failsafe_inbound_host_ports": (ProtoPort(port=1, protocol="x"),)}, "failsafeInboundHostPorts"),
+        ({"failsafe_outbound_host_ports": (ProtoPort(port=70000),)}, "failsafeOutboundHostPorts"),
+        ({"failsafe_outbound_host_ports": (ProtoPort(port=1, net="x"),)}, "failsafeOutboundHostPorts"),
+        ({"default_endpoint_to_host_action": "Reject"}, "defaultEndpointToHostAction"),
+        ({"vxlan_port": 70000}, "vxlanPort"),
+        ({"workload_source_spoofing": "all"}, "workloadSourceSpoofing"),
+        ({"floating_i_ps": "on"}, "floatingIPs"),
+        ({"log_prefix": 'a" drop'}, "logPrefix"),
+        ({"nftables_mark_mask": 0}, "nftablesMarkMask"),
+        ({"iptables_mark_mask": 2**32}, "iptablesMarkMask"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_passed_over_and_the_others_stay(bad, field):
+    sequencer = Sequencer()
+    sequencer.in_sync()
+    configuration = Configuration("h", sequencer)
+    configuration.set("default", FelixConfigurationSpec(ipv6_support=True))
+    usual = sequencer.flush(0)[0]
+    configuration.set("node.h", FelixConfigurationSpec(**bad, allow_ipip_packets_from_workloads=True))
+    assert sequencer.flush(1)[0] == replace(usual, ipip_from_workloads=True)
+    assert [problem.text.partition(" is passed over: ")[0] for problem in configuration.problems()] == [field]
+
+
+@pytest.mark.parametrize(
+    ("general", "special", "mark"),
+    [
+        ({}, {}, None),
+        ({"nftables_mark_mask": 0xFFFF0000}, {}, 0x10000),
+        ({"nftables_mark_mask": 0xFFFF0000}, {"nftables_mark_mask": 0x80000000}, 0x80000000),
+        ({"iptables_mark_mask": 0x0FF0}, {}, 0x10),
+        ({"nftables_mark_mask": 0xF}, {"iptables_mark_mask": 0xF0}, 1),
+        ({"nftables_mark_mask": 0xF00}, {"nftables_mark_mask": 0}, 0x100),
+    ],
+)
+def test_the_mark_is_the_lowest_bit_of_the_mask(general, special, mark):
+    sequencer = Sequencer()
+    sequencer.in_sync()
+    configuration = Configuration("h", sequencer)
+    configuration.set("default", FelixConfigurationSpec(**general))
+    configuration.set("node.h", FelixConfigurationSpec(**special))
+    assert sequencer.flush(1)[0].mark == mark
 
 
 # --- host endpoints ---------------------------------------------------------------------------------------------

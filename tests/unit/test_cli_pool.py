@@ -111,13 +111,16 @@ def test_of_two_overlapping_pools_at_once_one_is_added(shell):
 
 def test_pools_are_listed(shell):
     shell.ok("pool", "add", "default", "10.65.0.0/16")
-    shell.ok("pool", "add", "six", "fd00::/64", "--block-size", "124")
+    shell.ok("pool", "add", "six", "fd00::/64", "--block-size", "124", "--nat-outgoing")
     assert shell.ok("pool", "list").out == (
         "NAME     CIDR          BLOCK SIZE  DISABLED\n"
         "default  10.65.0.0/16  26          false\n"
         "six      fd00::/64     124         false\n"
     )
     assert shell.ok("pool", "list", "-o", "name").out == "ippool/default\nippool/six\n"
+    assert [line for line in shell.ok("get", "pools", "-o", "yaml").out.splitlines() if "natOutgoing" in line] == [
+        "    natOutgoing: true"
+    ]
     for style in ("json", "yaml", "wide"):
         assert shell.ok("pool", "list", "-o", style).out == shell.ok("get", "pools", "-o", style).out
 

@@ -11,7 +11,7 @@ from cli_bed import Shell
 
 from ocicat.cli.commands import run
 from ocicat.errors import OcicatError, Unavailable
-from ocicat.mesos.types import NetworkStatus, TaskState, TaskStatus
+from ocicat.mesos.types import NetworkStatus, PortMapping, TaskState, TaskStatus
 
 
 @pytest.fixture
@@ -27,6 +27,13 @@ def shell(tmp_path, monkeypatch, capsys):
         (("--group", "a", "--", "true"), "name it: --network NAME"),
         (("--network", "n", "--label", "x", "--", "true"), "--label 'x' is not KEY=VALUE"),
         (("--network", "n", "--label", "=x", "--", "true"), "--label '=x' is not KEY=VALUE"),
+        (("--publish", "80:80", "--", "true"), "name it: --network NAME"),
+        *(
+            (("--network", "n", "--publish", text, "--", "true"), f"--publish {text!r} is not HOST:CONTAINER")
+            for text in ("80", "80:", ":80", "a:80", "80:80/", "80:80/icmp", "1.2.3.4:80:80", "80:80/TCP")
+        ),
+        (("--network", "n", "--publish", "0:80", "--", "true"), "port 0 is not between 1 and 65535"),
+        (("--network", "n", "--publish", "80:70000", "--", "true"), "port 70000 is not between 1 and 65535"),
         (("--network", "", "--", "true"), "the network has no name"),
         (("--network", "n", "--ip", "zzz", "--", "true"), "'zzz' is not an IP address"),
         (("--cpus", "-1", "--", "true"), "cpus is -1"),
@@ -85,11 +92,13 @@ def framework(monkeypatch):
 
 def test_its_address_is_the_only_data(shell, framework):
     framework.task = Task(running=RUNNING, ended=TaskStatus("t1", TaskState.FINISHED))
-    ended = shell.ok("run", "--network", "n", "--group", "a", "--label", "k=v=w", "--", "sleep", "--help")
+    words = ("--network", "n", "--group", "a", "--label", "k=v=w", "--publish", "80:8080", "--publish", "53:54/udp")
+    ended = shell.ok("run", *words, "--", "sleep", "--help")
     assert ended.out == "10.65.0.7\n"
     assert ended.err == "t1 runs on h1\nt1 finished\n"
     assert framework.spec.command == ("sleep", "--help")
     assert framework.spec.network.labels == {"k": "v=w"}
+    assert framework.spec.network.port_mappings == (PortMapping(80, 8080), PortMapping(53, 54, "udp"))
 
 
 def test_a_task_that_fails_is_1_with_mesoss_words(shell, framework):

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from plugin_bed import GONE, Agent, read_to_end
 
 from ocicat.cni import install, relay
 from ocicat.cni.spec import VERSIONS
@@ -18,42 +19,6 @@ CC = shutil.which("cc")
 LONG_MS, SHORT_MS = 20_000, 150
 ADD = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_NETNS": "/ns", "CNI_IFNAME": "eth0", "CNI_PATH": "/bin"}
 LARGE = b"x" * ((1 << 20) - 200)
-GONE = object()  # the agent reads the request and dies
-
-
-class Agent:
-    """Listens on `path`, and answers the connections that come with `answers`, one each; `requests` is what was asked."""
-
-    def __init__(self, path, answers):
-        self.requests = []
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(20)
-        self._socket.bind(str(path))
-        self._socket.listen()
-        self._thread = threading.Thread(target=self._serve, args=(answers,))
-        self._thread.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._thread.join(30)
-        self._socket.close()
-
-    def _serve(self, answers):
-        for answer in answers:
-            connection, _ = self._socket.accept()
-            with connection:
-                self.requests.append(read_to_end(connection))
-                if answer is not GONE:
-                    connection.sendall(answer)
-
-
-def read_to_end(connection):
-    chunks = []
-    while chunk := connection.recv(65536):
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 @pytest.fixture

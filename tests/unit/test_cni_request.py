@@ -7,6 +7,7 @@ import pytest
 from ocicat.cni.request import parse
 from ocicat.cni.spec import CniError, Code
 from ocicat.model.net import Addr
+from ocicat.model.wanted import PortMapping
 
 ENVIRONMENT = {
     "CNI_COMMAND": "ADD",
@@ -39,6 +40,14 @@ def refusal(*args, **kwargs):
 
 def mesos(**info):
     return {"org.apache.mesos": {"network_info": {"name": "net1", **info}}}
+
+
+def mesos_port(**more):
+    return {"host_port": 8080, "container_port": 80, "protocol": "tcp", **more}
+
+
+def runtime_port(**more):
+    return {"hostPort": 8080, "containerPort": 80, "protocol": "tcp", **more}
 
 
 def test_what_mesos_sends():
@@ -200,14 +209,13 @@ def test_a_wrong_value_is_code_7_and_names_the_field(document, named):
         ({"plugins": []}, "plugins"),
         ({"pool": "default"}, "pool"),
         ({"ipMasq": True}, "ipMasq"),
-        ({"runtimeConfig": {"portMappings": [{"hostPort": 80}]}}, "runtimeConfig.portMappings"),
+        ({"runtimeConfig": {"portMappings": [runtime_port(hostIP="fd00::1")]}}, "hostIP fd00::1: IPv6"),
         ({"runtimeConfig": {"mac": "02:00:00:00:00:01"}}, "runtimeConfig.mac"),
         ({"runtimeConfig": {"bandwidth": {"ingressRate": 1}}}, "runtimeConfig.bandwidth"),
         ({"runtimeConfig": {"ips": ["fd00::1"]}}, "IPv6"),
         ({"runtimeConfig": {"ips": ["10.0.0.1", "10.0.0.2"]}}, "2 addresses"),
         ({"args": mesos(ip_addresses=[{}, {}])}, "2 addresses"),
         ({"args": mesos(ip_addresses=[{"protocol": "IPv6"}])}, "IPv6"),
-        ({"args": mesos(port_mappings=[{"host_port": 8080, "container_port": 80}])}, "port_mappings"),
         ({"prevResult": {"cniVersion": "0.4.0"}}, "prevResult"),
     ],
 )
@@ -220,6 +228,70 @@ def test_what_is_not_served_is_code_2_and_says_so(fields, named):
 @pytest.mark.parametrize("fields", [{"ipMasq": False}, {"runtimeConfig": {"mac": ""}}, {"prevResult": None}])
 def test_a_field_that_asks_for_nothing_is_no_mistake(fields):
     assert request(**fields).addresses == ()
+
+
+# --- ports of the host -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "ports"),
+    [
+        ({}, ()),
+        (
+            {"args": mesos(port_mappings=[mesos_port(), mesos_port(host_port=53, protocol="UDP")])},
+            (PortMapping(6, 8080, 80), PortMapping(17, 53, 80)),
+        ),
+        (
+            {"runtimeConfig": {"portMappings": [runtime_port(), runtime_port(protocol="sctp", hostIP="10.0.0.1")]}},
+            (PortMapping(6, 8080, 80), PortMapping(132, 8080, 80, Addr.parse("10.0.0.1"))),
+        ),
+        (
+            {"args": mesos(port_mappings=[mesos_port()]), "runtimeConfig": {"portMappings": [runtime_port()]}},
+            (PortMapping(6, 8080, 80),),
+        ),
+        (
+            {
+                "runtimeConfig": {
+                    "portMappings": [runtime_port(hostIP="10.0.0.1"), runtime_port(hostIP="10.0.0.2", containerPort=81)]
+                }
+            },
+            (
+                PortMapping(6, 8080, 80, Addr.parse("10.0.0.1")),
+                PortMapping(6, 8080, 81, Addr.parse("10.0.0.2")),
+            ),
+        ),
+    ],
+)
+def test_ports_are_asked_for_in_either_way(fields, ports):
+    assert request(**fields).ports == ports
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"args": mesos(port_mappings=[{}])}, "NetworkInfo.port_mappings.host_port: 0 is not a port"),
+        ({"args": mesos(port_mappings=[mesos_port(host_port=65536)])}, "host_port: 65536 is not a port"),
+        ({"args": mesos(port_mappings=[mesos_port(container_port=-1)])}, "container_port: -1 is not a port"),
+        ({"args": mesos(port_mappings=[mesos_port(protocol="icmp")])}, "port_mappings.protocol: 'icmp' has no ports"),
+        ({"args": mesos(port_mappings=[mesos_port(), mesos_port(container_port=81)])}, "tcp/8080 is asked for twice"),
+        ({"args": mesos(port_mappings=[mesos_port(host_port="x")])}, "host_port"),
+        ({"runtimeConfig": {"portMappings": [runtime_port(hostPort=0)]}}, "portMappings.hostPort: 0 is not a port"),
+        ({"runtimeConfig": {"portMappings": [runtime_port(hostIP="x")]}}, "hostIP: 'x' is not an IP address"),
+        ({"runtimeConfig": {"portMappings": [runtime_port(hostIP="127.0.0.1")]}}, "ports of 127.0.0.1 are not mapped"),
+        (
+            {"runtimeConfig": {"portMappings": [runtime_port(), runtime_port(hostIP="10.0.0.1")]}},
+            "host port tcp/8080 is asked for twice",
+        ),
+        (
+            {"runtimeConfig": {"portMappings": [runtime_port(hostIP="0.0.0.0"), runtime_port(hostIP="10.0.0.1")]}},
+            "host port tcp/8080 of 0.0.0.0 is asked for twice",
+        ),
+    ],
+)
+def test_a_port_that_cannot_be_is_code_7_and_named(fields, named):
+    error = refusal(**fields)
+    assert error.code == Code.INVALID_CONFIGURATION
+    assert named in error.message
 
 
 # --- DEL and CHECK -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from ocicat.cni.relay import LIMIT_BYTES
 from ocicat.cni.result import Attachment
 from ocicat.cni.server import Server
 from ocicat.errors import Conflict, Refused, Unavailable
+from ocicat.mesos.netmodules.protocol import Allocate, ReleaseOwner
 from ocicat.model.net import Addr
 
 ATTACHMENT = Attachment("eth0", "/ns", "02:00:00:00:00:01", (Addr.parse("10.0.0.1"),), (Addr.parse("169.254.1.1"),))
@@ -39,6 +40,13 @@ class Handler:
 
     async def check(self, request):
         await self._note(request)
+
+    async def perform(self, request):
+        """Of the network isolator module's."""
+        self.events.append(request)
+        if self.error:
+            raise self.error
+        return ATTACHMENT.addresses
 
     async def _note(self, request):
         name = f"{request.command} {request.container_id} {request.interface}"
@@ -72,7 +80,7 @@ def message(command="ADD", container="c1", interface="eth0", **fields):
 async def serving():
     with tempfile.TemporaryDirectory(prefix="oct-") as directory:
         handler = Handler()
-        server = Server(Path(directory, "run", "agent.sock"), handler)
+        server = Server(Path(directory, "run", "agent.sock"), handler, handler)
         await server.start()
         try:
             yield server, handler
@@ -296,7 +304,7 @@ def test_the_socket_is_for_root_alone():
 
 def test_a_stale_socket_is_replaced_and_ours_is_removed(path):
     async def body():
-        server = Server(path, Handler())
+        server = Server(path, Handler(), Handler())
         await server.start()
         assert (await asked(server, message()))[0] == 0
         await server.close()
@@ -310,7 +318,7 @@ def test_a_stale_socket_is_replaced_and_ours_is_removed(path):
 def test_a_file_of_somebody_else_is_not_removed(path):
     path.write_text("mine")
     with pytest.raises(Refused, match=r"agent\.sock"):
-        asyncio.run(Server(path, Handler()).start())
+        asyncio.run(Server(path, Handler(), Handler()).start())
     assert path.read_text() == "mine"
 
 
@@ -326,5 +334,41 @@ def test_what_is_in_hand_when_the_agent_stops_gets_no_reply():
             await server.close()
             assert [await each for each in (*asking, reading)] == [b"", b"", b""]
             assert {"out ADD c1 eth0", "out ADD c2 eth0"} <= set(handler.events)
+
+    asyncio.run(body())
+
+
+# --- the network isolator module ----------------------------------------------------------------------------------
+
+
+def of_module(command, **args):
+    return b"OCICAT_PROTOCOL=net-modules\0\0" + json.dumps({"command": command, "args": args}).encode()
+
+
+def test_the_modules_requests_get_its_replies():
+    async def body():
+        async with serving() as (server, handler):
+            assert await ask(server, of_module("release", uid="u")) == b'0{"error":null}'
+            found = await ask(server, of_module("allocate", hostname="h", uid="u", num_ipv4=1, num_ipv6=0))
+            assert found == b'0{"error":null,"ipv4":["10.0.0.1"],"ipv6":[]}'
+            assert handler.events == [ReleaseOwner("u"), Allocate("u", 1, 0)]
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Refused("IP '10.0.0.1' already in use."), "IP '10.0.0.1' already in use."),
+        (Unavailable("the store is away", hint="wait"), "the store is away (wait)"),
+        (ValueError("oh"), "ValueError: oh (this is a defect: see the agent's log)"),
+    ],
+)
+def test_the_modules_failures_are_in_its_own_form(error, text):
+    async def body():
+        async with serving() as (server, handler):
+            handler.error = error
+            assert await asked(server, of_module("cleanup", hostname="h", container_id="c")) == (1, {"error": text})
+            assert await asked(server, of_module("cleanup", hostname="h")) == (1, {"error": "Missing container_id"})
 
     asyncio.run(body())

@@ -20,6 +20,23 @@ TEXT = f"""table inet ocicat {{
 		type ifname : verdict
 	}}
 
+	map host-ports4 {{
+		type inet_proto . inet_service : ipv4_addr . inet_service
+	}}
+
+	chain dstnat {{
+		type nat hook prerouting priority dstnat; policy accept;
+	}}
+
+	counter c-1 {{
+		comment "policy np/a/b ingress normal 0 Allow"
+		packets 3 bytes 9
+	}}
+
+	counter c-2 {{
+		packets 0 bytes 0
+	}}
+
 	chain forward {{
 		type filter hook forward priority filter; policy accept;
 		drop comment "{MARK} why {{ not }}"
@@ -48,11 +65,16 @@ def test_no_table_is_nothing():
 
 def test_chains_are_their_marks_and_foreign_rules_are_strangers():
     assert parse(TEXT).chains == {
-        "forward": Shape("forward filter accept", (MARK, MARK)),
-        "between": Shape("forward filter - 1 accept", ()),
+        "dstnat": Shape("nat prerouting dstnat accept", ()),
+        "forward": Shape("filter forward filter accept", (MARK, MARK)),
+        "between": Shape("filter forward filter - 1 accept", ()),
         "odd": Shape("", ("?", "?")),
         "empty": Shape("", ()),
     }
+
+
+def test_counters_are_their_names():
+    assert parse(TEXT).counters == {"c-1", "c-2"}
 
 
 def test_sets_and_maps():
@@ -60,4 +82,5 @@ def test_sets_and_maps():
         "s4-web": SetSpec("s4-web", "ipv4_addr"),
         "p-1": SetSpec("p-1", "inet_service", interval=True),
         "to-workload": SetSpec("to-workload", "ifname", verdicts=True),
+        "host-ports4": SetSpec("host-ports4", "inet_proto . inet_service", data="ipv4_addr . inet_service"),
     }

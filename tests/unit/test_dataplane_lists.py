@@ -1,10 +1,12 @@
 """Policies, tiers and lists as chains: what they say, who shares them, and when they are made anew."""
 
 import random
+import re
 
 import pytest
 
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.identity import Decider, prefix
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.skeleton import MORE_SOURCES, SETS
@@ -16,6 +18,7 @@ from ocicat.model.wanted import (
     HostEndpoint,
     HostEndpointGone,
     HostSettings,
+    LogLimit,
     Match,
     PolicyGone,
     PolicyRules,
@@ -65,7 +68,8 @@ def names(ledger, prefix):
 
 
 def rules(ledger, name):
-    return [rule.text for rule in ledger.chain(name).rules]
+    """Without what they count by."""
+    return [re.sub(r'counter name "c-[0-9a-f]{20}" ?', "", rule.text).strip() for rule in ledger.chain(name).rules]
 
 
 def ways(ledger, prefix):
@@ -82,7 +86,7 @@ def followed(ledger, name):
 def test_a_list_asks_its_tiers_then_its_profiles(managers, ledger):
     apply(managers, policy("a", ALLOW), policy("b", DENY), ProfileRules("p", (ALLOW,), ()))
     apply(managers, endpoint("a", tier("t", "a", "b"), tier("u", "b", ends="Pass")))
-    assert ways(ledger, "in-") == [[["accept"], ["drop"], "drop"], [["drop"]], ["accept"], "drop"]
+    assert ways(ledger, "in-") == [[["accept"], ["drop"], "drop"], [["drop"], "return"], ["accept"], "drop"]
 
 
 def test_a_policy_is_one_chain_for_all_tiers_and_endpoints_that_name_it(managers, ledger):
@@ -159,6 +163,113 @@ def test_a_log_rule_of_a_global_policy_and_of_a_profile(managers, ledger):
     assert ways(ledger, "pi-") == ['log prefix "t,gnp,a,a" level notice']
 
 
+STAGED = "/calico/resources/v3/projectcalico.org/stagednetworkpolicies/prod/"
+
+
+def staged(name, *rules, egress=()):
+    return PolicyRules(STAGED + name, rules, tuple(egress), staged=True)
+
+
+def test_a_staged_policy_is_asked_at_its_place_and_decides_nothing(managers, ledger):
+    apply(managers, policy("a", FROM_X), staged("s", LOG, PASS, DENY, ALLOW), policy("b", PASS, DENY))
+    tiers = (Tier("t", "Deny", (KEY + "a", STAGED + "s", KEY + "b")), Tier("u", "Pass", (STAGED + "s",)))
+    apply(managers, endpoint("a", *tiers, profiles=()))
+    asked = ["", "return", "return", "return"]
+    assert ways(ledger, "in-") == [
+        [["ip saddr @s4-x accept", "ip6 saddr @s6-x accept"], asked, "return", "drop", "drop"],
+        [asked, "return"],
+        "drop",
+    ]
+
+
+def test_a_staged_rule_that_cannot_be_rendered_would_deny_and_is_a_problem(managers, ledger):
+    apply(managers, staged("s", WantedRule("Allow", destination=Match(ports=((1, 2),)))))
+    apply(managers, endpoint("a", Tier("t", "Pass", (STAGED + "s",)), profiles=()))
+    assert followed(ledger, names(ledger, "pi-")[0]) == ["return"]
+    assert "policy snp/prod/s ingress normal 0 Deny" in counted(ledger)
+    assert list(managers.policy.problems) == [f"policy {STAGED}s"]
+
+
+def counted(ledger):
+    """The comments of the counters that are wanted."""
+    return [ledger.counter(name).comment for name in ledger.counters.updates()]
+
+
+def named_counters(ledger):
+    """By the rules of all chains."""
+    texts = [rule.text for name in ledger.chains.updates() for rule in ledger.chain(name).rules]
+    return set(re.findall(r'counter name "(c-[0-9a-f]{20})"', " ".join(texts)))
+
+
+def test_every_rule_and_every_end_counts(managers, ledger):
+    apply(managers, ProfileRules("p", (ALLOW,), ()), policy("a", FROM_X, DENY, egress=[PASS]))
+    apply(managers, endpoint("a", tier("t", "a"), egress=[tier("t", "a", ends="Pass")]))
+    assert sorted(counted(ledger)) == [
+        "policy np/prod/a egress normal 0 Pass",
+        "policy np/prod/a ingress normal 0 Allow",
+        "policy np/prod/a ingress normal 1 Deny",
+        "profile p ingress normal 0 Allow",
+        "profiles - egress normal end Deny",
+        "profiles - ingress normal end Deny",
+        "tier t egress normal end Pass",
+        "tier t ingress normal end Deny",
+    ]
+    assert named_counters(ledger) == set(ledger.counters.updates())
+
+
+def test_before_routing_policy_has_counters_of_its_own_and_ends_have_none(managers, ledger):
+    apply(managers, PolicyRules(WORLD + "u", (ALLOW,), ()), PolicyRules(WORLD + "d", (ALLOW,), ()))
+    untracked, pre_dnat = (Tier("t", "Pass", (WORLD + each,)) for each in "ud")
+    apply(managers, HostEndpoint("/h", "up0", untracked_ingress=(untracked,), pre_dnat=(pre_dnat,)))
+    assert sorted(counted(ledger)) == [
+        "policy gnp/d ingress pre-dnat 0 Allow",
+        "policy gnp/u ingress untracked 0 Allow",
+        "profiles - egress normal end Deny",
+        "profiles - ingress normal end Deny",
+    ]
+
+
+def test_an_edit_of_a_rule_leaves_the_counters_of_the_others(managers, ledger):
+    apply(managers, policy("a", ALLOW, FROM_X), endpoint("a", tier("t", "a")))
+    before = set(ledger.counters.updates())
+    apply(managers, policy("a", WantedRule("Allow", protocol=6), FROM_X))
+    assert set(ledger.counters.updates()) == before
+    apply(managers, policy("a", ALLOW, DENY))
+    assert len(before - set(ledger.counters.updates())) == 1
+    apply(managers, policy("a", ALLOW))
+    assert len(set(ledger.counters.updates())) == len(before) - 1
+
+
+def test_flow_logs_may_be_turned_on_and_off(managers, ledger):
+    apply(managers, ProfileRules("p", (DENY,), ()), policy("a", ALLOW), staged("s", DENY))
+    apply(managers, endpoint("a", tier("t", "a"), Tier("u", "Pass", (STAGED + "s",))))
+    silent = ways(ledger, "in-")
+    apply(managers, HostSettings(flow_logs=True))
+    assert ways(ledger, "in-") == [
+        [['log prefix "API0|np/prod/a" group 1 snaplen 80 accept'], 'log prefix "DPI|t" group 1 snaplen 80 drop'],
+        [['log prefix "DPI0|snp/prod/s" group 1 snaplen 80 return'], 'log prefix "PPI|u" group 1 snaplen 80 return'],
+        ['log prefix "DRI0|p" group 1 snaplen 80 drop'],
+        'log prefix "DRI" group 1 snaplen 80 drop',
+    ]
+    apply(managers, HostSettings())
+    assert ways(ledger, "in-") == silent
+
+
+def test_whose_a_prefix_is_is_known_as_long_as_the_rule_is_there(managers):
+    apply(managers, policy("x" * 99, ALLOW), endpoint("a", tier("t", "x" * 99)))
+    (found,) = [each for each in managers.policy.deciders.values() if each.owner == "policy"]
+    assert found == Decider("policy", "np/prod/" + "x" * 99, "ingress", "Allow", 0)
+    assert managers.policy.deciders[prefix(found)] == found
+    apply(managers, EndpointGone("/a"))
+    assert managers.policy.deciders == {}
+
+
+def test_what_log_rules_write_may_be_limited(managers, ledger):
+    apply(managers, policy("a", LOG), endpoint("a", tier("t", "a"), profiles=()))
+    apply(managers, HostSettings(log_prefix="x", log_limit=LogLimit(9, "hour", 3)))
+    assert ways(ledger, "ti-")[0] == ['limit rate 9/hour burst 3 packets log prefix "x" level notice']
+
+
 def test_what_a_policy_cannot_do_is_its_problem(managers):
     ports = WantedRule("Allow", destination=Match(ports=((1, 2),)))
     apply(managers, policy("a", ALLOW, ports, egress=[ports]))
@@ -217,6 +328,21 @@ def test_a_tunnel_from_a_workload_is_dropped_unless_it_is_allowed(managers, ledg
     assert "meta l4proto 4 drop" not in rules(ledger, "input-workload")
 
 
+def marks(ledger):
+    """All numbers that are said of the packet mark."""
+    texts = [rule.text for name in ledger.chains.updates() for rule in ledger.chain(name).rules]
+    return {number for text in texts for number in re.findall(r"mark [&|] (0x[0-9a-f]+)", text)}
+
+
+def test_the_mark_is_the_operators_where_there_is_one(managers, ledger):
+    apply(managers, policy("a", ALLOW), HostEndpoint("/h", "up0", pre_dnat=(tier("t", "a", ends="Pass"),)))
+    assert marks(ledger) == {"0x10000000", "0xefffffff"}
+    apply(managers, HostSettings(mark=0x10000))
+    assert marks(ledger) == {"0x00010000", "0xfffeffff"}
+    apply(managers, HostSettings())
+    assert marks(ledger) == {"0x10000000", "0xefffffff"}
+
+
 POOL = [
     policy("a", FROM_X, PASS, LOG),
     policy("b", ALLOW, WantedRule("Deny", protocol=6, destination=Match(ports=((1, 2), (4, 5))))),
@@ -231,6 +357,12 @@ POOL = [
     AddressSet("s:x", removed=frozenset([A]), nets_removed=frozenset([Cidr.parse("10.0.0.0/8")])),
     HostSettings(log_prefix="a"),
     HostSettings(log_prefix="b"),
+    HostSettings(log_limit=LogLimit(1, "day")),
+    HostSettings(flow_logs=True),
+    staged("s", FROM_X, PASS, LOG),
+    staged("s", DENY),
+    endpoint("b", Tier("t", "Deny", (STAGED + "s", KEY + "a")), egress=[Tier("u", "Pass", (STAGED + "s",))]),
+    HostSettings(mark=0x40),
     endpoint("a", tier("t", "a", "b"), tier("u", "b", ends="Pass")),
     endpoint("a", egress=[tier("t", "b")], profiles=["q", "p"]),
     endpoint("b", tier("t", "a", "b")),
@@ -271,6 +403,7 @@ def chains_after(messages):
     chains = {name: ledger.chain(name) for name in ledger.chains.updates()}
     live = {name: delta.updates() for name, delta in ledger.elements.items() if delta.updates()}
     elements = {name: found for name, found in live.items() if name in ledger.sets.updates()}
+    assert named_counters(ledger) == set(ledger.counters.updates())
     return chains, ledger.sets.updates(), elements, managers.policy.problems
 
 
@@ -291,6 +424,7 @@ def test_when_everything_is_gone_the_skeleton_is_left(seed):
         *map(HostEndpointGone, ("up0", "*")),
         ProfileGone("p"),
         *(PolicyGone(KEY + name) for name in "ab"),
+        PolicyGone(STAGED + "s"),
     ]
     chains, sets, elements, _ = chains_after([*messages, *gone, HostSettings()])
     assert chains == chains_after([])[0]

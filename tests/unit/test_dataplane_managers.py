@@ -5,6 +5,7 @@ import random
 import pytest
 
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.identity import Decider, counter
 from ocicat.dataplane.ledger import Claims, Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.skeleton import FROM_WORKLOAD, SETS, SOURCES, TO_WORKLOAD
@@ -29,6 +30,7 @@ from ocicat.netlink.nftset import key_ifname
 from ocicat.netlink.route import BLACKHOLE
 
 A, B = Addr.parse("10.65.0.2"), Addr.parse("10.65.0.3")
+ENDED = f'counter name "{counter(Decider("profiles", "", "ingress", "Deny")).name}" drop'
 PORTS = WantedRule("Allow", protocol=6, destination=Match(ports=((80, 80), (90, 91))))
 
 
@@ -153,13 +155,13 @@ def test_endpoints_with_the_same_profiles_share_chains(managers, ledger):
 
 def test_a_list_ends_where_a_profile_is_missing(managers, ledger):
     apply(managers, endpoint(profiles=["p", "q"]), ProfileRules("q", (), ()))
-    assert [(rule.text, rule.note) for rule in chains(ledger, "in-")[0].rules] == [("drop", "profile p does not exist")]
+    assert [rule.note for rule in chains(ledger, "in-")[0].rules] == ["profile p does not exist"]
     apply(managers, ProfileRules("p", (), ()))
     jumps = [rule.text for rule in chains(ledger, "in-")[0].rules]
     names = {chain.comment: chain.name for chain in chains(ledger, "pri-")}
-    assert jumps == [f"jump {names['ingress of profile p']}", f"jump {names['ingress of profile q']}", "drop"]
+    assert jumps == [f"jump {names['ingress of profile p']}", f"jump {names['ingress of profile q']}", ENDED]
     apply(managers, ProfileGone("p"), ProfileGone("q"))
-    assert [rule.text for rule in chains(ledger, "in-")[0].rules] == ["drop"]
+    assert [rule.text for rule in chains(ledger, "in-")[0].rules] == [ENDED]
 
 
 def test_an_interval_set_lives_as_long_as_a_rule_looks_in_it(managers, ledger):

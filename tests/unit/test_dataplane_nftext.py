@@ -17,9 +17,12 @@ from ocicat.model.wanted import (
     HostEndpoint,
     HostSettings,
     Icmp,
+    Limits,
     Match,
     OpenPort,
+    OutgoingNat,
     PolicyRules,
+    PortMapping,
     PortSet,
     ProfileRules,
     Tier,
@@ -62,6 +65,7 @@ WEB_RULES = (
 BASE_RULES = (WantedRule("Pass", source=Match(sets=("s:web",))), WantedRule("Deny", source=Match(sets=("s:far",))))
 SAME = (Tier("default", "Deny", (KEY + "globalnetworkpolicies/a",)),)
 LOOSE = (Tier("default", "Pass", (KEY + "globalnetworkpolicies/a",)),)
+NETS = (Cidr.parse("10.65.0.0/16"), Cidr.parse("fd65::/48"))
 HOSTILE = ProfileRules('x" } ; flush ruleset; \n\u00e9', (WantedRule("Allow", problem='"; accept\n'),), ())
 
 
@@ -72,7 +76,8 @@ def text_for(config, *messages):
     for message in messages:
         managers.apply(message)
     chains = [ledger.chain(name) for name in ledger.chains.updates()]
-    return nftext.transaction(ledger.sets.updates().values(), chains)
+    counters = [ledger.counter(name) for name in ledger.counters.updates()]
+    return nftext.transaction(ledger.sets.updates().values(), chains, counters=counters)
 
 
 CASES = {
@@ -123,6 +128,24 @@ CASES = {
         HostEndpoint("/up0", "up0", (), SAME, SAME, SAME, SAME, LOOSE, LOOSE, LOOSE),
         HostEndpoint("/every", "*", ("missing",), forward_ingress=SAME, pre_dnat=LOOSE),
     ),
+    "nat": (
+        DataplaneConfig(),
+        Endpoint("/a", "ocia", (Addr.parse("10.65.0.2"),), (), port_mappings=(PortMapping(6, 8080, 80),)),
+        OutgoingNat(NETS, NETS, (1024, 2048), (Addr.parse("192.0.2.1"),), "eth*"),
+    ),
+    "limits": (
+        DataplaneConfig(),
+        Endpoint(
+            "/a",
+            "ocia",
+            (Addr.parse("10.65.0.2"),),
+            (),
+            ingress_limits=Limits(bandwidth_bit_s=10_000_000, packets_s=1000, burst_packets=2000),
+            egress_limits=Limits(packets_s=100, connections=20),
+            dscp=46,
+        ),
+        Endpoint("/b", "ocib", (Addr.parse("10.65.0.3"),), (), ingress_limits=Limits(connections=10), dscp=46),
+    ),
     "hostile-names": (DataplaneConfig(), HOSTILE, Endpoint("/a", "ocia", (), (HOSTILE.name,))),
 }
 
@@ -147,14 +170,15 @@ def test_a_declared_chain_keeps_its_rules():
     assert "drop" not in text
 
 
-def test_removal_takes_rules_then_chains_then_sets():
-    text = nftext.removal(["a", "b"], [SetSpec("s", "mark"), SetSpec("m", "mark", verdicts=True)])
+def test_removal_takes_rules_then_what_they_used_then_chains():
+    text = nftext.removal(["a", "b"], [SetSpec("s", "mark"), SetSpec("m", "mark", verdicts=True)], ["c"])
     verbs = [" ".join(line.split()[:2]) for line in text.splitlines()]
-    assert verbs == ["flush chain"] * 2 + ["delete chain"] * 2 + ["delete set", "delete map"]
+    assert verbs == ["flush chain"] * 2 + ["delete set", "delete map"] + ["delete chain"] * 2 + ["delete counter"]
 
 
 def test_elements_of_every_kind_of_set():
     host = Element(concat(key_ipv4("10.65.0.2"), key_protocol(6), key_port(80)))
+    mapped = Element(concat(key_protocol(6), key_port(8080)), concat(key_ipv4("10.65.0.2"), key_port(80)))
     ranges = [Element(key_port(22), key_end=key_port(22)), Element(key_port(80), key_end=key_port(65535))]
     nets = [
         Element(key_ipv4("10.0.0.0"), key_end=key_ipv4("10.0.0.1")),
@@ -164,12 +188,14 @@ def test_elements_of_every_kind_of_set():
         SetChange(SetSpec("h", "ipv4_addr . inet_proto . inet_service"), (), (host,)),
         SetChange(SetSpec("p", "inet_service", interval=True), (), tuple(ranges)),
         SetChange(SetSpec("n", "ipv4_addr", interval=True), (), tuple(nets)),
+        SetChange(SetSpec("d", "inet_proto . inet_service", data="ipv4_addr . inet_service"), (), (mapped,)),
     ]
     lines = nftext.transaction([], [], changes).splitlines()
     assert [line.partition("ocicat ")[2] for line in lines if line.startswith("add")] == [
         "h { 10.65.0.2 . 6 . 80 }",
         "p { 22-22, 80-65535 }",
         "n { 10.0.0.0-10.0.0.1, 10.0.0.2-10.0.0.9 }",
+        "d { 6 . 8080 : 10.65.0.2 . 80 }",
     ]
 
 
@@ -178,6 +204,7 @@ MEMBERS, SOURCES, DISPATCH = (
     SetSpec("w", "ifname . ipv4_addr"),
     SetSpec("m", "ifname", verdicts=True),
 )
+FLOATING = SetSpec("f", "ipv4_addr", data="ipv4_addr")
 MEMBER, FRIEND = Element(key_ipv4("10.65.0.2")), Element(key_ipv4("10.65.0.3"))
 SOURCE = Element(concat(key_ifname("ocia"), key_ipv4("10.65.0.2")))
 WAY = Element(key_ifname("ocia"), goto("in-x"))
@@ -204,6 +231,10 @@ def test_elements_go_and_come_before_the_rules():
         (DISPATCH, Element(key_ifname('o"; flush')[:16], goto("in-x")), False),
         (DISPATCH, Element(key_ifname("ocia"), Verdict(ACCEPT)), False),
         (SetSpec("p-x", "inet_service", interval=True), Element(key_port(80)), False),
+        (FLOATING, Element(key_ipv4("192.0.2.1"), key_ipv4("10.65.0.2")), True),
+        (FLOATING, Element(key_ipv4("192.0.2.1")), False),
+        (FLOATING, WAY, False),
+        (MEMBERS, Element(key_ipv4("192.0.2.1"), key_ipv4("10.65.0.2")), False),
     ],
 )
 def test_what_text_cannot_say_safely_is_left_out(spec, element, said):

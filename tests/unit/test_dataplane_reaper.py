@@ -18,8 +18,8 @@ def reap(monkeypatch, work, items):
     ends = []
     done = threading.Event()
 
-    def ended(item, text):
-        ends.append((item, text))
+    def ended(end):
+        ends.append((end.item, end.text))
         if len(ends) == len(items):
             done.set()
 
@@ -33,7 +33,7 @@ def reap(monkeypatch, work, items):
 
 
 def test_flows_are_cut_before_interfaces_are_deleted(monkeypatch):
-    assert reap(monkeypatch, lambda item: None, [GRAVE, FREED]) == [(FREED, ""), (GRAVE, "")]
+    assert reap(monkeypatch, lambda item: (), [GRAVE, FREED]) == [(FREED, ""), (GRAVE, "")]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,7 @@ def test_a_failure_is_told_and_the_next_item_goes_on(monkeypatch, caplog, error,
     def work(item):
         if item == FREED:
             raise error
+        return ()
 
     assert reap(monkeypatch, work, [FREED, GRAVE]) == [(FREED, text), (GRAVE, "")]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocicat.dataplane.rules import hosts_name, merged, ports_name, ranges_name, render
+from ocicat.dataplane.rules import action, hosts_name, merged, ports_name, ranges_name, render, trouble
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import Icmp, Match, WantedRule
 from ocicat.netlink.nftset import Element
@@ -14,8 +14,12 @@ from ocicat.netlink.nftset import Element
 VERDICTS = {"Allow": "accept", "Deny": "drop", "Pass": "return", "Log": 'log prefix "x"'}
 
 
-def texts(rule, **verdicts):
-    return [each.text for each in render(rule, {**VERDICTS, **verdicts}).rules]
+def rendered(rule, name=hosts_name):
+    return render(rule, VERDICTS[action(rule)], name)
+
+
+def texts(rule, name=hosts_name):
+    return [each.text for each in rendered(rule, name).rules]
 
 
 def nets(*cidrs):
@@ -53,35 +57,36 @@ def test_rendering(rule, expected):
     assert texts(rule) == expected
 
 
-def test_allow_is_the_verdict_of_the_direction():
-    assert texts(WantedRule("Allow"), Allow="goto egress-allowed") == ["goto egress-allowed"]
+def test_the_verdict_may_be_several_statements():
+    assert [each.text for each in render(WantedRule("Allow", protocol=6), 'counter name "c" accept').rules] == [
+        'meta l4proto 6 counter name "c" accept'
+    ]
 
 
 @pytest.mark.parametrize(
     "rule",
     [
-        WantedRule("Log"),
-        WantedRule("Pass"),
         WantedRule("Allow", destination=Match(ports=((80, 80),))),
         WantedRule("Allow", protocol=1, destination=Match(ports=((80, 80),))),
     ],
 )
-def test_what_cannot_be_rendered_drops_everything_and_is_a_problem(rule):
-    rendered = render(rule, {"Allow": "accept", "Deny": "drop"})
-    assert [each.text for each in rendered.rules] == ["drop"]
-    assert rendered.problem
-    assert rendered.problem in rendered.rules[0].note
+def test_what_cannot_be_rendered_denies_everything_and_is_a_problem(rule):
+    found = rendered(rule)
+    assert action(rule) == "Deny"
+    assert [each.text for each in found.rules] == ["drop"]
+    assert found.problem == trouble(rule) != ""
+    assert found.problem in found.rules[0].note
 
 
 def test_a_problem_that_came_with_the_rule_is_not_told_twice():
-    rendered = render(WantedRule("Allow", problem="named ports"), VERDICTS)
-    assert [each.text for each in rendered.rules] == ["drop"]
-    assert rendered.problem == ""
+    found = rendered(WantedRule("Allow", problem="named ports"))
+    assert [each.text for each in found.rules] == ["drop"]
+    assert found.problem == ""
 
 
 def test_several_ranges_are_a_set_named_by_content():
-    one = render(WantedRule("Allow", protocol=6, destination=Match(ports=((80, 90), (22, 22), (85, 95)))), VERDICTS)
-    two = render(WantedRule("Deny", protocol=17, source=Match(ports=((22, 22), (80, 95)))), VERDICTS)
+    one = rendered(WantedRule("Allow", protocol=6, destination=Match(ports=((80, 90), (22, 22), (85, 95)))))
+    two = rendered(WantedRule("Deny", protocol=17, source=Match(ports=((22, 22), (80, 95)))))
     assert one.sets == two.sets
     assert one.sets[0].elements == (
         Element(b"\0\x16", key_end=b"\0\x16"),
@@ -91,10 +96,10 @@ def test_several_ranges_are_a_set_named_by_content():
 
 
 def test_nets_of_both_families_are_two_sets():
-    rendered = render(
-        WantedRule("Allow", source=nets("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8", "fd00::/8", "fe80::/10")), VERDICTS
+    found = rendered(
+        WantedRule("Allow", source=nets("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8", "fd00::/8", "fe80::/10"))
     )
-    assert [(each.spec.key, len(each.elements)) for each in rendered.sets] == [("ipv4_addr", 1), ("ipv6_addr", 2)]
+    assert [(each.spec.key, len(each.elements)) for each in found.sets] == [("ipv4_addr", 1), ("ipv6_addr", 2)]
 
 
 def test_a_set_has_the_name_of_its_selector_or_a_digest():
@@ -164,12 +169,19 @@ def test_negations_and_icmp(rule, expected):
     assert texts(rule) == expected
 
 
-def test_an_action_without_a_verdict_is_not_enforceable():
-    rendered = render(WantedRule("Pass"), {"Allow": "accept", "Deny": "drop"})
-    assert rendered.rules[0].text == "drop"
-    assert "Pass" in rendered.problem
+def test_a_log_rule_matches_a_packet_once_however_many_of_its_ports_fit():
+    ports = Match(ports=((80, 80),), named=("s:a", "s:b"))
+    a, b = (f"ip daddr . meta l4proto . th dport {{}}@{ports_name(each, 4)}" for each in ("s:a", "s:b"))
+    said = [a.format(""), b.format("")]
+    allow, log = (WantedRule(each, families=(4,), protocol=6, destination=ports) for each in ("Allow", "Log"))
+    assert texts(allow) == ["meta nfproto ipv4 tcp dport 80 accept", f"{said[0]} accept", f"{said[1]} accept"]
+    assert texts(log) == [
+        'meta nfproto ipv4 tcp dport 80 log prefix "x"',
+        f'{said[0]} tcp dport != 80 log prefix "x"',
+        f'{said[1]} tcp dport != 80 {a.format("!= ")} log prefix "x"',
+    ]
 
 
 def test_sets_of_nets_have_another_name():
     rule = WantedRule("Allow", families=(6,), source=Match(sets=("s:a",)))
-    assert [each.text for each in render(rule, VERDICTS, ranges_name).rules] == ["ip6 saddr @r6-a accept"]
+    assert texts(rule, ranges_name) == ["ip6 saddr @r6-a accept"]

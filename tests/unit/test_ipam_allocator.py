@@ -721,3 +721,68 @@ async def test_closing_finishes_the_commit_under_way_and_fails_what_waits(store)
         for late in (waiting, mine.allocate(Request(handle="e")), mine.release("c")):
             with pytest.raises(Unavailable, match="stopped"):
                 await late
+
+
+# --- from one owner to another ------------------------------------------------------------------------------------
+
+
+def owners(mine):
+    return {str(one.address): (one.handle, one.attributes) for one in mine.held()}
+
+
+@on(ONE_BLOCK_POOL)
+async def test_addresses_pass_from_one_owner_to_another_in_one_commit(store):
+    async with allocator(store) as mine:
+        got = await mine.allocate(Request(handle="early", attributes={"step": "1"}, families=(4, 4, 4)))
+        kept = got.addresses[:2]
+        before = store.commits
+        after = await mine.allocate(
+            Request(
+                handle="late",
+                attributes={"step": "2"},
+                families=(),
+                addresses=kept,
+                takes_over="early",
+                writes=endpoint("e"),
+            )
+        )
+        assert (after.addresses, store.commits) == (kept, before + 1)
+        assert owners(mine) == {"10.0.0.0": ("late", {"step": "2"}), "10.0.0.1": ("late", {"step": "2"})}
+        assert [await store.has(keys.handle(name)) for name in ("early", "late")] == [False, True]
+        assert decode_json(Handle, (await store.get(keys.handle("late"))).value).block == {str(BLOCK): 2}
+        assert arithmetic.check(await store.block()) == []
+        assert await mine.release("early") == ()
+        assert await mine.release("late") == kept
+
+
+@on(ONE_BLOCK_POOL)
+async def test_what_cannot_pass_stays_with_its_owner(store):
+    await store.write(Put(keys.workload("ns", "e"), b"older"))
+    async with allocator(store) as mine:
+        (mine_,) = (await mine.allocate(Request(handle="early"))).addresses
+        (other,) = (await mine.allocate(Request(handle="other"))).addresses
+        for asked, error in (
+            (Request(handle="late", families=(), addresses=(mine_, other), takes_over="early"), Refused),
+            (
+                Request(handle="late", families=(), addresses=(mine_,), takes_over="early", writes=endpoint("e")),
+                Conflict,
+            ),
+        ):
+            got = await asyncio.gather(
+                mine.allocate(asked), mine.allocate(Request(handle=f"beside {error}")), return_exceptions=True
+            )
+            assert isinstance(got[0], error)
+            assert owners(mine)[str(mine_)][0] == "early"
+        assert len(owners(mine)) == await store.used() == 4
+
+
+@on(ONE_BLOCK_POOL)
+async def test_part_of_what_an_owner_has_is_released(store):
+    async with allocator(store) as mine:
+        got = (await mine.allocate(Request(handle="c", families=(4, 4, 4)))).addresses
+        (foreign,) = (await mine.allocate(Request(handle="d"))).addresses
+        assert await mine.release("c", only=(got[1], foreign)) == (got[1],)
+        assert text(mine.addresses_of("c")) == text((got[0], got[2]))
+        assert text(mine.addresses_of("d")) == text((foreign,))
+        assert await mine.release("c", only=()) == ()
+        assert decode_json(Handle, (await store.get(keys.handle("c"))).value).block == {str(BLOCK): 2}

@@ -12,6 +12,7 @@ from ocicat.model.net import Addr, Cidr, parse_interface
 
 DEFAULT_SOCKET = Path("/run/ocicat/agent.sock")
 DEFAULT_STORE = "sqlite:///var/lib/ocicat/store.db"
+DEFAULT_FLOW_LOG = Path("/var/log/ocicat/flows.log")
 SOCKET_MAX_BYTES = 107  # the kernel's limit for the path of a unix socket
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")
 
@@ -29,6 +30,7 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
         20.0  # an ADD takes milliseconds; the executor's registration timeout (60 s) is running meanwhile
     )
     resync_interval_s: float = 90.0
+    flow_log: str = str(DEFAULT_FLOW_LOG)  # written only while FelixConfiguration has flow logs on
 
     @property
     def host_address(self) -> Addr:
@@ -44,6 +46,7 @@ def check(config: AgentConfig) -> AgentConfig:
         )
     _check_address(config.address)
     _check_socket(config.socket)
+    _check_file(config.flow_log)
     for port in config.agent_ports:
         if not 1 <= port <= 65535:
             raise UserError(f"Mesos agent port {port} is not in 1 to 65535")
@@ -60,6 +63,11 @@ def _check_socket(text: str) -> None:
         raise UserError(f"socket {text!r} is not the absolute path of a file", hint=f"for example {DEFAULT_SOCKET}")
     if len(os.fsencode(text)) > SOCKET_MAX_BYTES:
         raise UserError(f"socket {text!r} is longer than {SOCKET_MAX_BYTES} bytes", hint="choose a shorter path")
+
+
+def _check_file(text: str) -> None:
+    if not text.startswith("/") or text.endswith("/"):
+        raise UserError(f"flow log {text!r} is not the absolute path of a file", hint=f"for example {DEFAULT_FLOW_LOG}")
 
 
 def _check_address(text: str) -> None:

@@ -12,27 +12,41 @@ import asyncio
 import fcntl
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ocicat.agent import presence
 from ocicat.agent.config import AgentConfig, check
+from ocicat.agent.flowlog.control import FlowLog
+from ocicat.agent.flowlog.reader import Reader
 from ocicat.agent.identity import INTERFACE_PREFIX
 from ocicat.agent.inforce import InForce
 from ocicat.agent.interfaces import Interfaces
 from ocicat.agent.interfaces import follow as follow_interfaces
 from ocicat.agent.interfaces import present as present_interfaces
 from ocicat.agent.local import Local
+from ocicat.agent.netmodules import NetModules, collect_for_ever
 from ocicat.agent.node import interface_mtu, own_interfaces, register
 from ocicat.agent.workloads import Workloads
 from ocicat.calc.graph import Graph
 from ocicat.clock import SystemClock
 from ocicat.cni.server import Server
-from ocicat.dataplane.api import Applied, DataplaneConfig, Drift, EndpointFailed, EndpointsInForce, Problem, Report
+from ocicat.dataplane.api import (
+    Applied,
+    DataplaneConfig,
+    Drift,
+    EndpointFailed,
+    EndpointsInForce,
+    FlowsCut,
+    Problem,
+    Report,
+)
 from ocicat.dataplane.apply import Dataplane
+from ocicat.dataplane.identity import Decider, parse_prefix
 from ocicat.errors import OcicatError, Refused
 from ocicat.ipam.allocator import Allocator
 from ocicat.store.open import open_store
@@ -51,6 +65,7 @@ class Feed:
     allocator: Allocator
     local: Local
     dataplane: Dataplane
+    flow_log: FlowLog | None = None
     in_force: InForce = field(default_factory=InForce)
     applied: asyncio.Event = field(default_factory=asyncio.Event)  # the first complete state is in the kernel
     _problems: dict[str, str] = field(default_factory=dict)
@@ -71,6 +86,8 @@ class Feed:
     def interfaces(self, found: Interfaces) -> None:
         """All of this host's own."""
         self.graph.interfaces(found)
+        if self.flow_log:
+            self.flow_log.interfaces(found)
         if self._revision is not None:
             self._flush(self._revision)
 
@@ -78,6 +95,8 @@ class Feed:
         wanted = self.graph.flush(revision)
         if wanted:
             self.dataplane.submit(wanted)
+        if self.flow_log:
+            self.flow_log.follow(self.graph, wanted)
         self._tell_problems()
 
     def report(self, report: Report) -> None:
@@ -92,6 +111,8 @@ class Feed:
                 self.applied.set()
             case Drift(by, what):
                 log.warning("mended: %s: %s", "; ".join(by), _few(what))
+            case FlowsCut(count, by):
+                log.info("%d established flows ended: %s", count, _few(tuple(f"{each} by {who}" for who, each in by)))
             case Problem(subject, ""):
                 log.info("%s: solved", subject)
             case Problem(subject, text):
@@ -164,7 +185,9 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
 
     dataplane = Dataplane(dataplane_config, hear)
     allocator = Allocator(store, config.host, clock)
-    feed = Feed(Graph(config.host), allocator, Local(config.host), dataplane)
+    flow_log = FlowLog(partial(_flow_reader, config, dataplane))
+    stack.callback(flow_log.stop)
+    feed = Feed(Graph(config.host), allocator, Local(config.host), dataplane, flow_log)
     dataplane.start()
     stack.callback(dataplane.stop)
     await allocator.start()
@@ -182,7 +205,8 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     workloads = Workloads(config, clock, store, allocator, dataplane, feed.local, feed.in_force)
     stack.push_async_callback(workloads.close)
     await workloads.reclaim(own_interfaces(INTERFACE_PREFIX))
-    server = Server(Path(config.socket), workloads)
+    net_modules = NetModules(config, clock, allocator, workloads)
+    server = Server(Path(config.socket), workloads, net_modules)
     await server.start()
     stack.push_async_callback(server.close)
     log.info(
@@ -190,7 +214,18 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     )
     mending = asyncio.create_task(_mend(dataplane, config.resync_interval_s), name="mend the kernel")
     stack.push_async_callback(_cancel, mending)
-    return [following, mending]
+    collecting = asyncio.create_task(
+        collect_for_ever(net_modules, partial(own_interfaces, INTERFACE_PREFIX)), name="collect what containers left"
+    )
+    stack.push_async_callback(_cancel, collecting)
+    return [following, mending, collecting]
+
+
+def _flow_reader(config: AgentConfig, dataplane: Dataplane, interval_s: float, tier_of: Callable[[str], str]) -> Reader:
+    def decider(prefix: str) -> Decider | None:
+        return parse_prefix(prefix) or dataplane.deciders.get(prefix)
+
+    return Reader(Path(config.flow_log), config.host, SystemClock(), decider, tier_of, interval_s=interval_s)
 
 
 async def _ready(feed: Feed, following: asyncio.Task[None]) -> None:

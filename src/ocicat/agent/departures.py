@@ -30,7 +30,8 @@ PATIENCE_S = 5.0  # for the first attempt; a busy store and a kernel under load 
 
 
 class Leaving(Struct, frozen=True):
-    """`interface`: the host's side; "" when it is gone already. `owns`: there is an endpoint or an address to give back."""
+    """`key`: the endpoint's; "" where there is none. `interface`: the host's side; "" when it is gone already. `owns`: there is an
+    endpoint or an address to give back."""
 
     key: str
     handle: str
@@ -114,7 +115,7 @@ class Departures:
             await asyncio.wrap_future(self.dataplane.detach(Detach(key=leaving.key, interface=leaving.interface)))
             departure.closed = True
         if leaving.owns:
-            await self.allocator.release(leaving.handle, [Delete(leaving.key)])
+            await self.allocator.release(leaving.handle, [Delete(leaving.key)] if leaving.key else [])
             self.local.observe(leaving.key, None)
 
     @staticmethod

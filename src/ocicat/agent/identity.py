@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
-from ocicat.agent import profiles
+from ocicat.agent import limits, profiles
+from ocicat.cni.ports import PROTOCOLS
 from ocicat.cni.request import NetworkInfo, Request
 from ocicat.errors import UserError
 from ocicat.model import keys
@@ -17,9 +18,13 @@ from ocicat.model.names import WorkloadEndpointIds, label_value
 from ocicat.model.net import Addr
 from ocicat.model.resources import Metadata, WorkloadEndpoint, WorkloadEndpointSpec
 from ocicat.model.v3.defaults import LABEL_NAMESPACE, LABEL_ORCHESTRATOR
+from ocicat.model.v3.endpoints import QoSControls, WorkloadEndpointPort
+from ocicat.model.wanted import PortMapping
 
 INTERFACE_PREFIX = "oci"
 DEFAULT_NAMESPACE = "default"
+
+_PROTOCOLS = {number: name.upper() for name, number in PROTOCOLS.items()}
 
 
 class Identity(Struct, frozen=True):
@@ -64,7 +69,7 @@ def interface_name(container: str, interface: str) -> str:
 
 
 def endpoint(host: str, request: Request, identity: Identity, addresses: tuple[Addr, ...]) -> WorkloadEndpoint:
-    """The object as it is stored. Errors: UserError when a label claims what only a group gives."""
+    """The object as it is stored. Errors: UserError when a label claims what only a group gives, or says a limit wrongly."""
     labels = _labels(request.info) | {LABEL_NAMESPACE: identity.namespace, LABEL_ORCHESTRATOR: request.orchestrator}
     for key in labels:
         if key.startswith(profiles.MEMBER_PREFIX):
@@ -82,19 +87,39 @@ def endpoint(host: str, request: Request, identity: Identity, addresses: tuple[A
             endpoint=request.interface,
             ip_networks=tuple(str(address.cidr()) for address in addresses),
             profiles=profile_names(request),
+            ports=tuple(map(_port, request.ports)),
+            qos_controls=_limits(request),
             interface_name=identity.interface,
             mac=identity.mac.hex(":"),
         ),
     )
 
 
+def _limits(request: Request) -> QoSControls | None:
+    try:
+        return limits.controls(request.info.labels.labels)
+    except UserError as error:
+        raise UserError(f"container {request.container_id}: {error.message}", hint=error.hint) from error
+
+
+def _port(mapping: PortMapping) -> WorkloadEndpointPort:
+    return WorkloadEndpointPort(
+        protocol=_PROTOCOLS[mapping.protocol],
+        port=mapping.port,
+        host_port=mapping.host_port,
+        host_ip=str(mapping.host_address) if mapping.host_address else "",
+    )
+
+
 def profile_names(request: Request) -> tuple[str, ...]:
-    return profiles.names_for(request.info.groups, request.config.default_profile or request.config.name)
+    default = request.config.default_profile
+    return profiles.names_for(request.info.groups, request.config.name if default == "" else default)
 
 
 def _labels(info: NetworkInfo) -> dict[str, str]:
     """NetworkInfo's labels in the form that selectors can name, as Calico's CNI plugin makes them."""
-    cleaned = ((_label_key(label.key), label_value(label.value)) for label in info.labels.labels)
+    said = (label for label in info.labels.labels if not limits.is_limit(label.key))
+    cleaned = ((_label_key(label.key), label_value(label.value)) for label in said)
     return {key: value for key, value in cleaned if key}
 
 

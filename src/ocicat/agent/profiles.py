@@ -5,7 +5,8 @@ profile is never changed here. Members are recognised by a label that the profil
 
 * group g: members may open connections to members; everything out is allowed.
 * `public`: everyone may open connections to its members; everything out is allowed.
-* no group: the profile of the network, which works as a group that all such tasks of the network share.
+* no group: the profile of the network, which works as a group that all such tasks of the network share; or none, which allows
+  nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ PUBLIC = "public"
 MEMBER_PREFIX = "mesos-group/"  # label key of a member of group g: mesos-group/g
 
 
-def names_for(groups: tuple[str, ...], default: str) -> tuple[str, ...]:
-    """Profile names for a task, in the order given, each once. `default` serves the task that names no group."""
-    return tuple(dict.fromkeys(profile_name(group) for group in groups or (default,)))
+def names_for(groups: tuple[str, ...], default: str | None) -> tuple[str, ...]:
+    """Profile names for a task, in the order given, each once. `default` serves the task that names no group; None: it has none."""
+    return tuple(dict.fromkeys(profile_name(group) for group in groups or filter(None, (default,))))
 
 
 def profile_name(group: str) -> str:

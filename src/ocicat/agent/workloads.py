@@ -22,6 +22,7 @@ from ocicat.agent.identity import Identity
 from ocicat.agent.inforce import InForce
 from ocicat.agent.local import Local
 from ocicat.agent.origin import stamped
+from ocicat.agent.ports import HostPorts, mappings
 from ocicat.clock import Clock
 from ocicat.cni.request import Request
 from ocicat.cni.result import Attachment
@@ -56,8 +57,10 @@ class Workloads:
     local: Local
     in_force: InForce
     departures: Departures = field(init=False)
+    ports: HostPorts = field(init=False)
 
     def __post_init__(self) -> None:
+        self.ports = HostPorts(self.local, self.store)
         self.departures = Departures(self.allocator, self.dataplane, self.local)
 
     async def add(self, request: Request) -> Attachment:
@@ -127,6 +130,10 @@ class Workloads:
 
     async def _add(self, request: Request, ids: Identity) -> Attachment:
         await self.departures.gone(ids.handle)
+        async with self.ports.reserved(ids.key, request.ports):
+            return await self._add_with_ports(request, ids)
+
+    async def _add_with_ports(self, request: Request, ids: Identity) -> Attachment:
         for name in identity.profile_names(request):
             if name not in self.local.profiles:
                 await groups.make_profile(self.store, name)
@@ -159,6 +166,7 @@ class Workloads:
         for _ in range(ATTEMPTS):
             if known and (existing := await self._existing(request, ids)):
                 return existing
+            self.ports.check_listeners(request.ports)
             try:
                 made = await self.allocator.allocate(self._address_request(request, ids))
             except Conflict:
@@ -193,6 +201,7 @@ class Workloads:
             families=() if request.addresses else (4,),
             addresses=request.addresses,
             pools=request.config.pools,
+            takes_over=request.takes_over,
             writes=writes,
         )
 
@@ -201,11 +210,17 @@ class Workloads:
         if stored is None:
             self.local.observe(ids.key, None)
             return None
-        addresses = _addresses(decode_json(WorkloadEndpoint, stored.value, what=f"endpoint {ids.name}"))
+        endpoint = decode_json(WorkloadEndpoint, stored.value, what=f"endpoint {ids.name}")
+        addresses = _addresses(endpoint)
         if request.addresses and set(request.addresses) != set(addresses):
             raise Refused(
                 f"container {request.container_id} has {', '.join(map(str, addresses))} on {request.interface} already",
                 hint="DEL it before asking for another address",
+            )
+        if set(request.ports) != set(mappings(endpoint)):
+            raise Refused(
+                f"container {request.container_id} has other ports of the host for {request.interface} already",
+                hint="DEL it before asking for these",
             )
         return Granted(addresses, stored.modified, fresh=False)
 

@@ -1,8 +1,9 @@
 """Which policies and profiles this host needs: those that its own endpoints match or name.
 
-Promise: downstream sees exactly the policies whose selector matches a local endpoint, and the profiles that exist *and* are named
-by one, each with its newest rules. A profile that is named and does not exist is not there: the dataplane denies what would have
-asked it. A tier that does not exist comes after all others, and denies. `take` tells once what has changed, however often it did.
+Promise: downstream sees exactly the policies whose selector matches a local endpoint, staged ones too, and the profiles that exist
+*and* are named by one, each with its newest rules. A profile that is named and does not exist is not there: the dataplane denies
+what would have asked it. A tier that does not exist comes after all others, and denies. `take` tells once what has changed, however
+often it did.
 """
 
 from __future__ import annotations

@@ -1,28 +1,26 @@
 """What FelixConfiguration objects say, for this host and for any other.
 
-Promise: `of(host)` is what `policy.settings` makes of the host's own object and `default`. What cannot be used leaves Calico's
-defaults in force, and is a problem of the object.
+Promise: `of(host)` is what `policy.settings` makes of the host's own object and `default`. What cannot be used is passed over, and
+is a problem of the object.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
+from ocicat.calc import flow_log_settings, log_settings, nat_settings
 from ocicat.calc.problems import Problem
 from ocicat.calc.sequencer import Sequencer
-from ocicat.errors import UserError
 from ocicat.model.v3.felix import FelixConfigurationSpec
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.wanted import HostSettings, OpenPort
 from ocicat.policy.settings import OpenPort as ResolvedPort
-from ocicat.policy.settings import Settings, settings
+from ocicat.policy.settings import Settings, setting_problems, settings
 
 CONFIGURATIONS = KINDS["FelixConfiguration"].prefix()
 _DEFAULT = "default"
 _OF_NODE = "node."
-_LOG_PREFIX = re.compile(r"[a-zA-Z0-9%: /_-]*")  # it becomes part of the ruleset's text
-_LOG_PREFIX_HINT = "it may hold letters, digits, spaces and % : / _ -"
+_PARTS = (nat_settings, flow_log_settings, log_settings)
 _NOT_APPLIED = "only the objects default and node.HOST are applied"
 
 
@@ -54,6 +52,14 @@ class Configuration:
         self._tell()
         return True
 
+    def overlay(self) -> list[FelixConfigurationSpec]:
+        """What there is for our host, the most special first."""
+        return self._overlay(_OF_NODE + self._host)
+
+    def flow_log_interval_s(self) -> float | None:
+        """How often our host's flows are written; None: never."""
+        return flow_log_settings.interval_s(self.overlay())
+
     def problems(self) -> Iterable[Problem]:
         return self._problems.values()
 
@@ -65,13 +71,11 @@ class Configuration:
         if name != _DEFAULT and not name.startswith(_OF_NODE):
             self._problems[name] = Problem(CONFIGURATIONS + name, _NOT_APPLIED)
             return
-        if not _LOG_PREFIX.fullmatch(self._specs[name].log_prefix):
-            self._problems[name] = Problem(CONFIGURATIONS + name, f"logPrefix is passed over: {_LOG_PREFIX_HINT}")
-        try:
-            self._settings[name] = settings(self._overlay(name))
-        except UserError as error:
-            self._settings[name] = Settings()
-            self._problems[name] = Problem(CONFIGURATIONS + name, f"Calico's defaults are used: {error}")
+        self._settings[name] = settings(self._overlay(name))
+        spec = self._specs[name]
+        parts = (setting_problems(spec), *(part.problems(spec) for part in _PARTS))
+        if texts := [text for part in parts for text in part]:
+            self._problems[name] = Problem(CONFIGURATIONS + name, "; ".join(texts))
 
     def _overlay(self, name: str) -> list[FelixConfigurationSpec]:
         """The most special first."""
@@ -79,8 +83,6 @@ class Configuration:
 
     def _tell(self) -> None:
         found = self.of(self._host)
-        prefixes = [spec.log_prefix for spec in self._overlay(_OF_NODE + self._host)]
-        usable = [prefix for prefix in prefixes if prefix and _LOG_PREFIX.fullmatch(prefix)]
         self._sequencer.settings(
             HostSettings(
                 failsafe_inbound=_ports(found.failsafe_inbound),
@@ -89,7 +91,10 @@ class Configuration:
                 vxlan_port=found.vxlan_port,
                 vxlan_from_workloads=found.vxlan_from_workloads,
                 ipip_from_workloads=found.ipip_from_workloads,
-                log_prefix=usable[0] if usable else HostSettings().log_prefix,
+                log_prefix=found.log_prefix,
+                log_limit=log_settings.limit(self.overlay()),
+                flow_logs=self.flow_log_interval_s() is not None,
+                mark=found.mark,
             )
         )
 

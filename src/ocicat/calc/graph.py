@@ -4,12 +4,13 @@
            |                                                                      |
       Dispatcher ------------------- problems of each node ---------> problems()  |
            | blocks,   | profiles      | endpoints,    | policies,  | settings    |
-           | nodes     |               | network sets  | tiers      |             |
+           | nodes,    |               | network sets  | tiers      |             |
+           | pools     |               |               |            |             |
            |           +--> labels --> LabelIndex      |            |             |
            |           |                | matches      |            |             |
            v           v                v              v            v             v
-        Routes   ActiveProfiles     SetMembers   ActivePolicies  Configuration  HostEndpoints
-           |           |                ^              |            |             |
+        Routes,  ActiveProfiles     SetMembers   ActivePolicies  Configuration  HostEndpoints
+        Outgoing       |                ^              |            |             |
            |           +-- in use --> RuleScanner <----+            |             |
            |                     (opens, closes sets)  |            |             |
            |                             |             +--------> LocalEndpoints  |
@@ -28,7 +29,7 @@ changes; 3. the sum of all batches depends on what the datastore holds now, neve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from ocicat.calc import records
@@ -38,6 +39,7 @@ from ocicat.calc.dispatcher import Dispatcher, feed
 from ocicat.calc.host_endpoints import HostEndpoints
 from ocicat.calc.label_index import LabelIndex
 from ocicat.calc.local_endpoints import LocalEndpoints
+from ocicat.calc.nat_outgoing import Outgoing
 from ocicat.calc.problems import Problem
 from ocicat.calc.records import BlockRecord, EndpointRecord, HostEndpointRecord, NodeRecord, PeerRecord
 from ocicat.calc.routes import Routes
@@ -52,6 +54,9 @@ from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.policy import Profile, Tier
 from ocicat.model.wanted import Batch
 from ocicat.policy import HostInterface
+
+PeerTold = Callable[[str, PeerRecord | None], None]
+"""(key, what it is; None: it is gone)"""
 
 _NO_PEER = PeerRecord({}, (), ())
 
@@ -68,7 +73,9 @@ class Graph:
         "_labels",
         "_local",
         "_members",
+        "_outgoing",
         "_peer_problems",
+        "_peer_told",
         "_policies",
         "_profiles",
         "_routes",
@@ -81,6 +88,7 @@ class Graph:
         self._host = host
         self._sequencer = Sequencer()
         self._routes = Routes(host, self._sequencer)
+        self._outgoing = Outgoing(self._sequencer)
         self._members = SetMembers(self._sequencer)
         self._labels = LabelIndex(started=self._members.match_started, stopped=self._members.match_stopped)
         self._scanner = RuleScanner(self._sequencer, opened=self._open_set, closed=self._close_set)
@@ -93,6 +101,7 @@ class Graph:
             self._sequencer, applied=self._policies.applied, is_workload=self._is_workload
         )
         self._peer_problems: dict[str, Problem] = {}
+        self._peer_told: PeerTold | None = None
         self._in_sync = False
         self._dispatcher = Dispatcher(
             {
@@ -100,6 +109,7 @@ class Graph:
                 keys.BLOCKS: feed(records.read_block, self._block),
                 keys.PROFILES: feed(records.read_profile, self._profile),
                 keys.NODES: feed(records.read_node, self._node),
+                KINDS["IPPool"].prefix(): feed(records.read_pool, self._outgoing.set_pool),
                 CONFIGURATIONS: feed(records.read_configuration, self._configure),
                 KINDS["HostEndpoint"].prefix(): feed(partial(records.read_host_endpoint, host), self._host_endpoint),
                 KINDS["NetworkSet"].prefix(): feed(records.read_network_set, self._peer),
@@ -107,6 +117,10 @@ class Graph:
                 KINDS["Tier"].prefix(): feed(records.read_tier, self._tier),
                 KINDS["NetworkPolicy"].prefix(): feed(records.read_policy, self._policies.set_policy),
                 KINDS["GlobalNetworkPolicy"].prefix(): feed(records.read_global_policy, self._policies.set_policy),
+                KINDS["StagedNetworkPolicy"].prefix(): feed(records.read_staged_policy, self._policies.set_policy),
+                KINDS["StagedGlobalNetworkPolicy"].prefix(): feed(
+                    records.read_staged_global_policy, self._policies.set_policy
+                ),
             }
         )
 
@@ -148,12 +162,24 @@ class Graph:
             texts[problem.key].add(problem.text)
         return {key: "; ".join(sorted(texts[key])) for key in sorted(texts)}
 
+    def flow_log_interval_s(self) -> float | None:
+        """How often this host's flows are written, in seconds; None: never."""
+        return self._configuration.flow_log_interval_s()
+
+    def follow_peers(self, told: PeerTold | None) -> None:
+        """Tells every endpoint and network set that there is, now (labels and addresses only), and from now on all that change."""
+        self._peer_told = told
+        if told:
+            for key, labels in self._labels.items():
+                told(key, PeerRecord(labels, (), self._members.addresses(key)))
+
     def _settle(self) -> None:
         policies, endpoints = self._policies.take()
         for key, policy in policies.items():
             self._scanner.policy(key, policy)
         for name, profile in self._profiles.take().items():
             self._scanner.profile(name, profile)
+        self._outgoing.settle()
         self._local.settle(endpoints)
         self._host_endpoints.settle(endpoints)
 
@@ -163,6 +189,7 @@ class Graph:
         peer, local = (record.peer, record.local) if record else (None, None)
         self._peer(key, peer)
         self._local_peer(key, peer if local else None)
+        self._routes.set_floating(key, record.host if record else "", record.floating if record else ())
         if self._local.set(key, local):
             self._host_endpoints.workloads_changed()
 
@@ -181,6 +208,8 @@ class Graph:
         else:
             self._labels.set_item(key, record.labels, record.parents)
         self._note(key, peer.problem)
+        if self._peer_told:
+            self._peer_told(key, record)
 
     def _local_peer(self, key: str, record: PeerRecord | None) -> None:
         if record is None:
@@ -204,10 +233,12 @@ class Graph:
             for endpoint, value in self._workloads.dependent():
                 self._dispatcher.update(endpoint, value)
             self._host_endpoints.workloads_changed()
+            self._outgoing.configure(self._configuration.overlay())
 
     def _node(self, key: str, node: NodeRecord | None) -> None:
         name = keys.name_of(key)
         self._routes.set_node(name, node)
+        self._outgoing.set_node(name, node)
         if name == self._host:
             self._host_endpoints.interfaces_written(node.interfaces if node else ())
             self._note(key, node.problem if node else "")

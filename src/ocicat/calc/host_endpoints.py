@@ -75,7 +75,7 @@ class HostEndpoints:
     def problems(self) -> Iterator[Problem]:
         """Host endpoints for all interfaces have no untracked policy."""
         key = self._sent.get(EVERY_INTERFACE, "")
-        if key and any(one.policy.hook == "untracked" for one in self._applied(key)):
+        if key and any(one.policy.hook == "untracked" and not one.policy.staged for one in self._applied(key)):
             yield Problem(key, "doNotTrack policies do not apply to an endpoint for all interfaces")
 
     def _governed(self) -> dict[str, str]:

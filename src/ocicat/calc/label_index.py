@@ -55,6 +55,10 @@ class LabelIndex:
         item = self._items.get(key)
         return item.matched if item else ()
 
+    def items(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Every item with its own labels."""
+        return ((key, item.labels) for key, item in self._items.items())
+
     def set_item(self, key: str, labels: Mapping[str, str], parents: tuple[str, ...]) -> None:
         item = self._items.get(key)
         if item is None:

@@ -1,7 +1,8 @@
 """This host's workload endpoints: each with the policies and profiles that decide about it.
 
 Promise: of two with one interface the first by namespace and name is in force, as in `policy.resolve`; the other is not sent, and
-has a problem. Costs what has changed: lists of policies are put in order for the endpoints that were touched.
+has a problem. Who has which floating address and host port: `nat_endpoints`. Costs what has changed: lists of policies are put in
+order for the endpoints that were touched.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
+from ocicat.calc.nat_endpoints import NONE, Claims
 from ocicat.calc.policy_order import Applied, in_order, tiers
 from ocicat.calc.problems import Problem
 from ocicat.calc.records import LocalRecord
@@ -19,13 +21,14 @@ from ocicat.model.wanted import Endpoint
 class LocalEndpoints:
     """`applied` gives the policies that match an endpoint."""
 
-    __slots__ = ("_applied", "_endpoints", "_on_interface", "_sequencer", "_touched")
+    __slots__ = ("_applied", "_claims", "_endpoints", "_on_interface", "_sequencer", "_touched")
 
     def __init__(self, sequencer: Sequencer, applied: Callable[[str], Iterable[Applied]]) -> None:
         self._sequencer = sequencer
         self._applied = applied
         self._endpoints: dict[str, LocalRecord] = {}  # by datastore key
         self._on_interface: defaultdict[str, set[str]] = defaultdict(set)
+        self._claims = Claims()
         self._touched: set[str] = set()
 
     def set(self, key: str, endpoint: LocalRecord | None) -> bool:
@@ -50,11 +53,17 @@ class LocalEndpoints:
 
     def settle(self, touched: Iterable[str]) -> None:
         """`touched`: endpoints of any kind whose policies have changed."""
+        for key in list(self._touched):
+            endpoint = self._endpoints.get(key)
+            self._touched |= self._claims.ask(key, endpoint.translations if endpoint and self._governs(key) else NONE)
         for key in self._touched.union(touched):
             self._sequencer.endpoint(key, self._wanted(key))
         self._touched.clear()
 
     def problems(self) -> Iterator[Problem]:
+        yield from self._claims.problems()
+        for key, endpoint in self._endpoints.items():
+            yield from (Problem(key, text) for text in endpoint.limited.problems)
         for keys in self._on_interface.values():
             for key in keys - {self._in_force(keys)}:
                 namespace, name = self._endpoints[self._in_force(keys)].name
@@ -70,11 +79,16 @@ class LocalEndpoints:
     def _in_force(self, keys: Iterable[str]) -> str:
         return min(keys, key=lambda key: self._endpoints[key].name)
 
+    def _governs(self, key: str) -> bool:
+        """Is it the one in force on its interface?"""
+        return self._in_force(self._on_interface[self._endpoints[key].interface]) == key
+
     def _wanted(self, key: str) -> Endpoint | None:
         endpoint = self._endpoints.get(key)
-        if endpoint is None or self._in_force(self._on_interface[endpoint.interface]) != key:
+        if endpoint is None or not self._governs(key):
             return None
         policies = in_order(self._applied(key))
+        granted = self._claims.granted(key)
         return Endpoint(
             key=key,
             interface=endpoint.interface,
@@ -83,4 +97,9 @@ class LocalEndpoints:
             ingress=tiers(policies, "normal", "Ingress"),
             egress=tiers(policies, "normal", "Egress"),
             sources=endpoint.sources,
+            floating=granted.floating,
+            port_mappings=granted.ports,
+            ingress_limits=endpoint.limited.ingress,
+            egress_limits=endpoint.limited.egress,
+            dscp=endpoint.limited.dscp,
         )

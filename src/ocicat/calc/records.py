@@ -12,20 +12,24 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TypeVar
 
+from ocicat.calc.limits import UNLIMITED, Limited, limited
+from ocicat.calc.nat_endpoints import NONE, Translations, translations
 from ocicat.errors import UserError
 from ocicat.model import keys
 from ocicat.model.base import Struct, replace
 from ocicat.model.codec import decode_json
-from ocicat.model.net import WIDTH, Addr, Cidr, parse_interface
-from ocicat.model.resources import Block
+from ocicat.model.net import Addr, Cidr, parse_interface
+from ocicat.model.resources import Block, IPPool
+from ocicat.model.v3.defaults import Policy
 from ocicat.model.v3.document import parse
 from ocicat.model.v3.endpoints import GlobalNetworkSet, HostEndpoint, NetworkSet, Node, NodeInterface, WorkloadEndpoint
 from ocicat.model.v3.felix import FelixConfiguration, FelixConfigurationSpec
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, Tier
+from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedNetworkPolicy
 from ocicat.policy import HostInterface, endpoints
-from ocicat.policy.model import NamedPort, Peer, ResolvedEndpoint, ResolvedPolicy, ResolvedRule, Rules
-from ocicat.policy.policies import resolve_policy
+from ocicat.policy.model import NamedPort, Peer, ResolvedEndpoint, ResolvedPolicy
+from ocicat.policy.policies import StagedPolicy, denying_unknown, resolve_policy
 from ocicat.policy.settings import Settings
 
 T = TypeVar("T")
@@ -39,13 +43,15 @@ R = TypeVar(
     Tier,
     NetworkPolicy,
     GlobalNetworkPolicy,
+    StagedNetworkPolicy,
+    StagedGlobalNetworkPolicy,
     FelixConfiguration,
     Node,
+    IPPool,
 )
-P = TypeVar("P", NetworkPolicy, GlobalNetworkPolicy)
+P = TypeVar("P", NetworkPolicy, GlobalNetworkPolicy, StagedNetworkPolicy, StagedGlobalNetworkPolicy)
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
-_RULE_PATH = re.compile(r"spec\.(?P<direction>ingress|egress)\[(?P<index>\d+)\]\.(?P<field>.*)", re.DOTALL)
 _HOST_AFFINITY = "host:"
 _EVERY_WORKLOADS = frozenset(endpoints.LINK_LOCAL)
 _NAMESPACE_PROFILE = "kns."
@@ -72,13 +78,17 @@ class LocalRecord(Struct, frozen=True, gc=False):
     addresses: tuple[Addr, ...]
     profiles: tuple[str, ...]
     sources: tuple[Cidr, ...]
+    translations: Translations = NONE
+    limited: Limited = UNLIMITED
 
 
 class EndpointRecord(Struct, frozen=True, gc=False):
-    """A workload's endpoint on any host. `local` is set for those of this host only."""
+    """A workload's endpoint on any host. `local` is set for those of this host only; `floating`: its addresses of that kind."""
 
     peer: PeerRecord
     local: LocalRecord | None
+    host: str = ""
+    floating: tuple[Addr, ...] = ()
 
 
 class HostEndpointRecord(Struct, frozen=True):
@@ -96,6 +106,11 @@ class NodeRecord(Struct, frozen=True, gc=False):
     problem: str = ""
 
 
+class PoolRecord(Struct, frozen=True, gc=False):
+    cidr: Cidr
+    nat_outgoing: bool
+
+
 class BlockRecord(Struct, frozen=True, gc=False):
     """A block of addresses; `host` is None while no host has it."""
 
@@ -109,12 +124,12 @@ def parse_endpoint(key: str, value: bytes) -> WorkloadEndpoint:
 
 def endpoint_record(host: str, endpoint: WorkloadEndpoint, settings: Settings) -> EndpointRecord:
     """`host` is the host we calculate for, `settings` are those of the endpoint's host."""
-    for text in endpoint.spec.ip_networks:
-        _single_address(text)
     found = endpoints.workload(endpoint, {}, settings)
     peer = _peer(found)
+    nats = endpoints.floating(endpoint.spec, settings)
+    floating = tuple(dict.fromkeys(Addr.parse(nat.external_ip) for nat in nats))
     if found.host != host:
-        return EndpointRecord(peer, None)
+        return EndpointRecord(peer, None, found.host, floating)
     addresses = tuple(dict.fromkeys(found.addresses))
     usual = _EVERY_WORKLOADS.union(address.cidr() for address in addresses)
     local = LocalRecord(
@@ -123,8 +138,10 @@ def endpoint_record(host: str, endpoint: WorkloadEndpoint, settings: Settings) -
         addresses=addresses,
         profiles=peer.parents,
         sources=tuple(dict.fromkeys(net for net in found.sources if net not in usual)),
+        translations=translations(nats, endpoint.spec.ports, addresses),
+        limited=limited(endpoint.spec.qos_controls),
     )
-    return EndpointRecord(peer, local)
+    return EndpointRecord(peer, local, found.host, floating)
 
 
 def read_host_endpoint(host: str, key: str, value: bytes) -> HostEndpointRecord:
@@ -155,11 +172,21 @@ def read_tier(key: str, value: bytes) -> Tier:
 
 
 def read_policy(key: str, value: bytes) -> ResolvedPolicy:
-    return _policy(NetworkPolicy, key, value)
+    return _resolved(*_policy(NetworkPolicy, key, value))
 
 
 def read_global_policy(key: str, value: bytes) -> ResolvedPolicy:
-    return _policy(GlobalNetworkPolicy, key, value)
+    return _resolved(*_policy(GlobalNetworkPolicy, key, value))
+
+
+def read_staged_policy(key: str, value: bytes) -> ResolvedPolicy | None:
+    """None: it has no rules to ask, because it is to be ignored, or says that another policy will go."""
+    return _staged(*_policy(StagedNetworkPolicy, key, value))
+
+
+def read_staged_global_policy(key: str, value: bytes) -> ResolvedPolicy | None:
+    """Likewise."""
+    return _staged(*_policy(StagedGlobalNetworkPolicy, key, value))
 
 
 def read_configuration(key: str, value: bytes) -> FelixConfigurationSpec:
@@ -174,6 +201,11 @@ def read_node(key: str, value: bytes) -> NodeRecord:
     texts = {4: node.spec.bgp.ipv4_address, 6: node.spec.bgp.ipv6_address}
     addresses = tuple(_node_address(family, text) for family, text in texts.items() if text)
     return NodeRecord(addresses, interfaces, problem)
+
+
+def read_pool(key: str, value: bytes) -> PoolRecord:
+    spec = _resource(IPPool, key, value).spec
+    return PoolRecord(Cidr.parse(spec.cidr), spec.nat_outgoing)
 
 
 def read_block(key: str, value: bytes) -> BlockRecord:
@@ -201,9 +233,10 @@ def _called(key: str, found: R) -> R:
     return found
 
 
-def _policy(wanted: type[P], key: str, value: bytes) -> ResolvedPolicy:
+def _policy(wanted: type[P], key: str, value: bytes) -> tuple[P, tuple[str, ...]]:
+    """With the paths of the fields that this version has no word for."""
     try:
-        return _resolved(_resource(wanted, key, value))
+        return _resource(wanted, key, value), ()
     except UserError as error:
         try:
             document = parse(value)
@@ -211,36 +244,18 @@ def _policy(wanted: type[P], key: str, value: bytes) -> ResolvedPolicy:
             raise error from None
         if not document.unknown or not isinstance(document.resource, wanted):
             raise
-        return _with_unknown(_resolved(_called(key, document.resource)), document.unknown)
+        return _called(key, document.resource), document.unknown
 
 
-def _resolved(policy: NetworkPolicy | GlobalNetworkPolicy) -> ResolvedPolicy:
+def _staged(policy: StagedPolicy, unknown: tuple[str, ...]) -> ResolvedPolicy | None:
+    return _resolved(policy, unknown) if policy.spec.staged_action not in ("Delete", "Ignore") else None
+
+
+def _resolved(policy: Policy, unknown: tuple[str, ...]) -> ResolvedPolicy:
     try:
-        return resolve_policy(policy)
+        return denying_unknown(resolve_policy(policy), unknown)
     except UserError as error:
         raise UserError(f"not in force: {error.message}", hint=error.hint) from error
-
-
-def _with_unknown(policy: ResolvedPolicy, paths: tuple[str, ...]) -> ResolvedPolicy:
-    """Rules with a field that we do not know deny what reaches them: without the whole policy, others might allow it."""
-    found = [match for match in map(_RULE_PATH.fullmatch, paths) if match]
-    faults = {(match["direction"], int(match["index"])): match["field"] for match in found}
-    return replace(
-        policy,
-        ingress=_denying(policy.ingress, "ingress", faults),
-        egress=_denying(policy.egress, "egress", faults),
-    )
-
-
-def _denying(rules: Rules | None, direction: str, faults: Mapping[tuple[str, int], str]) -> Rules | None:
-    if rules is None:
-        return None
-    return tuple(
-        ResolvedRule(action="Deny", problem=f"{faults[direction, index]}: this version does not know it")
-        if (direction, index) in faults
-        else rule
-        for index, rule in enumerate(rules)
-    )
 
 
 def _peer(found: ResolvedEndpoint) -> PeerRecord:
@@ -269,12 +284,6 @@ def _network_set(peer: Peer, parents: tuple[str, ...], texts: tuple[str, ...]) -
         else:
             nets[net.address if net.size == 1 else net] = None
     return PeerRecord(peer.labels, parents, tuple(nets), problem="; ".join(problems))
-
-
-def _single_address(text: str) -> None:
-    address, cidr = parse_interface(text)
-    if cidr.length != WIDTH[cidr.family]:
-        raise UserError(f"spec.ipNetworks: {text} is not one address", hint=f"write {address.cidr()}")
 
 
 def _interface(name: str) -> str:

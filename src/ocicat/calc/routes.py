@@ -3,7 +3,8 @@
 Promise: a block of ours is a `LocalBlock`; one of another host is a `RemoteBlock` through that host's address of the same family,
 and nothing while that address is unknown; one that no host has is nothing. A node's change touches its own blocks only.
 
-Single addresses that live away from their block's host will be routes of their own beside these: `_route` says it all for a block.
+A floating address goes like a block to the host of the endpoint that has it; on that host it is the endpoint's (`nat_endpoints`).
+Of several endpoints the first by datastore key has it. A block of the same single address goes before.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from ocicat.model.wanted import LocalBlock, RemoteBlock
 
 
 class Routes:
-    __slots__ = ("_addresses", "_blocks", "_cidrs", "_host", "_sequencer")
+    __slots__ = ("_addresses", "_blocks", "_cidrs", "_claims", "_floating", "_host", "_hosts", "_owners", "_sequencer")
 
     def __init__(self, host: str, sequencer: Sequencer) -> None:
         self._host = host
         self._sequencer = sequencer
         self._blocks: dict[str, BlockRecord] = {}  # by datastore key
-        self._cidrs: defaultdict[str, set[Cidr]] = defaultdict(set)  # of each host that has any
+        self._owners: dict[Cidr, str] = {}  # the hosts that have them
+        self._floating: dict[str, tuple[Addr, ...]] = {}  # by the endpoint's datastore key
+        self._claims: defaultdict[Cidr, dict[str, str]] = defaultdict(dict)  # floating address -> endpoint -> host
+        self._hosts: dict[Cidr, str] = {}  # where each block and floating address is
+        self._cidrs: defaultdict[str, set[Cidr]] = defaultdict(set)  # the same, by host
         self._addresses: dict[str, tuple[Addr, ...]] = {}  # of each node
 
     def set_block(self, key: str, block: BlockRecord | None) -> None:
@@ -31,12 +36,28 @@ class Routes:
         if block == before:
             return
         if before is not None:
-            self._forget(key, before)
+            del self._blocks[key]
+            self._owners.pop(before.cidr, None)
         if block is not None:
             self._blocks[key] = block
             if block.host is not None:
-                self._cidrs[block.host].add(block.cidr)
-                self._sequencer.block(block.cidr, self._route(block.cidr, block.host))
+                self._owners[block.cidr] = block.host
+        for cidr in {found.cidr for found in (before, block) if found is not None}:
+            self._settle(cidr)
+
+    def set_floating(self, key: str, host: str, addresses: tuple[Addr, ...]) -> None:
+        """Those of one endpoint, which is on that host."""
+        before = self._floating.pop(key, ())
+        if addresses:
+            self._floating[key] = addresses
+        for address in before:
+            self._claims[address.cidr()].pop(key, None)
+        for address in addresses:
+            self._claims[address.cidr()][key] = host
+        for cidr in {address.cidr() for address in (*before, *addresses)}:
+            if not self._claims[cidr]:
+                del self._claims[cidr]
+            self._settle(cidr)
 
     def set_node(self, name: str, node: NodeRecord | None) -> None:
         addresses = node.addresses if node else ()
@@ -49,17 +70,24 @@ class Routes:
         for cidr in self._cidrs.get(name, ()):
             self._sequencer.block(cidr, self._route(cidr, name))
 
-    def _forget(self, key: str, block: BlockRecord) -> None:
-        del self._blocks[key]
-        self._sequencer.block(block.cidr, None)
-        if block.host is not None:
-            self._cidrs[block.host].remove(block.cidr)
-            if not self._cidrs[block.host]:
-                del self._cidrs[block.host]
+    def _settle(self, cidr: Cidr) -> None:
+        before, now = self._hosts.pop(cidr, None), self._host_of(cidr)
+        if before is not None:
+            self._cidrs[before].discard(cidr)
+            if not self._cidrs[before]:
+                del self._cidrs[before]
+        if now is not None:
+            self._hosts[cidr] = now
+            self._cidrs[now].add(cidr)
+        self._sequencer.block(cidr, None if now is None else self._route(cidr, now))
+
+    def _host_of(self, cidr: Cidr) -> str | None:
+        claims = self._claims.get(cidr, {})
+        return self._owners.get(cidr) or (claims[min(claims)] if claims else None)
 
     def _route(self, cidr: Cidr, host: str) -> RemoteBlock | LocalBlock | None:
         if host == self._host:
-            return LocalBlock(cidr)
+            return LocalBlock(cidr) if cidr in self._owners else None
         for address in self._addresses.get(host, ()):
             if address.family == cidr.family:
                 return RemoteBlock(cidr, address)

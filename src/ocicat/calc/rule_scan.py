@@ -38,7 +38,7 @@ class RuleScanner:
         rules = None
         if policy is not None:
             ingress, egress = policy.ingress or (), policy.egress or ()
-            rules = PolicyRules(key, wanted_rules(ingress, sets), wanted_rules(egress, sets))
+            rules = PolicyRules(key, wanted_rules(ingress, sets), wanted_rules(egress, sets), policy.staged)
         self._sequencer.policy(key, rules)
         self._scanned(key, policy, sets)
 

@@ -29,6 +29,7 @@ from ocicat.model.wanted import (
     InSync,
     LocalBlock,
     Message,
+    OutgoingNat,
     PolicyGone,
     PolicyRules,
     PortSet,
@@ -48,6 +49,7 @@ class Sequencer:
         "_endpoints",
         "_host_endpoints",
         "_in_sync",
+        "_outgoing",
         "_policies",
         "_profiles",
         "_said_in_sync",
@@ -61,6 +63,7 @@ class Sequencer:
         self._policies = ObjectChanges[str, PolicyRules]()
         self._profiles = ObjectChanges[str, ProfileRules]()
         self._settings = ObjectChanges[str, HostSettings]()
+        self._outgoing = ObjectChanges[str, OutgoingNat]()
         self._endpoints = ObjectChanges[str, Endpoint]()
         self._host_endpoints = ObjectChanges[str, HostEndpoint]()
         self._blocks = ObjectChanges[Cidr, RemoteBlock | LocalBlock]()
@@ -92,6 +95,10 @@ class Sequencer:
     def settings(self, settings: HostSettings) -> None:
         self._settings.want("", settings)
 
+    def outgoing_nat(self, outgoing: OutgoingNat | None) -> None:
+        """None: nothing leaves with another source than it has."""
+        self._outgoing.want("", outgoing)
+
     def endpoint(self, key: str, endpoint: Endpoint | None) -> None:
         self._endpoints.want(key, endpoint)
 
@@ -122,6 +129,7 @@ class Sequencer:
         policies, policies_gone = self._policies.take()
         profiles, profiles_gone = self._profiles.take()
         settings, _ = self._settings.take()
+        outgoing, outgoing_gone = self._outgoing.take()
         endpoints, endpoints_gone = self._endpoints.take()
         host_endpoints, host_endpoints_gone = self._host_endpoints.take()
         blocks, blocks_gone = self._blocks.take()
@@ -132,6 +140,8 @@ class Sequencer:
             *policies,
             *profiles,
             *settings,
+            *outgoing,
+            *(OutgoingNat() for _ in outgoing_gone),
             *blocks,
             *endpoints,
             *host_endpoints,

@@ -32,6 +32,9 @@ class SetMembers:
         self._sets: dict[str, PeerSet] = {}  # the open ones
         self._counts: dict[str, dict[Member, int]] = {}  # of every open set: how many of its peers bring the member
 
+    def addresses(self, peer: str) -> Addresses:
+        return self._addresses.get(peer, ())
+
     def open(self, peer_set: PeerSet, peers: Iterable[str]) -> None:
         """`peers` match it now."""
         set_id = peer_set.set_id

@@ -54,7 +54,7 @@ def show_changes(store: str, wanted: tuple[Asked, ...], selector: str, style: Fo
     printer = _Printer(kind, style, namespaces=namespaces)
 
     async def run(opened: Datastore) -> None:
-        await _while_somebody_reads(_print(_Follower(opened, kind, namespace, names, selector), printer))
+        await while_somebody_reads(_print(_Follower(opened, kind, namespace, names, selector), printer))
 
     with_store(store, run)
 
@@ -173,7 +173,7 @@ def _event(told: Told) -> dict[str, object]:
     return {"type": told.event, "object": ordered(told.item.document.raw)}
 
 
-async def _while_somebody_reads(work: Coroutine[None, None, None]) -> None:
+async def while_somebody_reads(work: Coroutine[None, None, None]) -> None:
     """Runs `work`. Ends with BrokenPipeError when the reader of a pipe goes away: at once, not only at the next change."""
     task = asyncio.ensure_future(work)
     pipe = _pipe()

@@ -37,6 +37,7 @@ STANDARD_FIELDS = frozenset(
     }
 )
 OWN_FIELDS = frozenset({"pools", "defaultProfile", "mtu"})
+CAPABILITIES = ("ips", "portMappings")
 REFUSED_FIELDS = {
     "ipam": 'this plugin manages addresses itself; "pools" chooses where they come from',
     "plugins": "this is a list of configurations: the runtime takes it apart, and wants it in a file that ends in .conflist",
@@ -60,7 +61,7 @@ class NetworkConfig(Struct, frozen=True):
     version: str = field(default=DEFAULT_VERSION, name="cniVersion")
     dns: Dns = Dns()
     pools: tuple[str, ...] = ()  # names or CIDRs of the pools to take addresses from; none: any that serves the host
-    default_profile: str = field(default="", name="defaultProfile")  # for tasks in no group; "": the network's own
+    default_profile: str | None = field(default="", name="defaultProfile")  # of no group; "": the network's own; None: none
     mtu: int | None = None
 
 
@@ -78,6 +79,12 @@ class WantedAddress(Struct, frozen=True):
     ip_address: str = ""
 
 
+class MesosPort(Struct, frozen=True):
+    host_port: int = 0
+    container_port: int = 0
+    protocol: str = "tcp"
+
+
 class NetworkInfo(Struct, frozen=True):
     """What a Mesos framework asked for; every field of the message in mesos.proto 1.11."""
 
@@ -85,7 +92,7 @@ class NetworkInfo(Struct, frozen=True):
     groups: tuple[str, ...] = ()
     labels: Labels = Labels()
     ip_addresses: tuple[WantedAddress, ...] = ()
-    port_mappings: tuple[dict[str, object], ...] = ()
+    port_mappings: tuple[MesosPort, ...] = ()
 
 
 class MesosArgs(Struct, frozen=True):
@@ -96,10 +103,18 @@ class Args(Struct, frozen=True):
     mesos: MesosArgs | None = field(default=None, name="org.apache.mesos")
 
 
+class RuntimePort(Struct, frozen=True, rename="camel"):
+    host_port: int = 0
+    container_port: int = 0
+    protocol: str = "tcp"
+    host_ip: str = field(default="", name="hostIP")
+
+
 class Runtime(Struct, frozen=True):
     """What the runtime passes for the `capabilities` that the configuration declares."""
 
     ips: tuple[str, ...] = ()
+    port_mappings: tuple[RuntimePort, ...] = field(default=(), name="portMappings")
 
 
 class NamedInterface(Struct, frozen=True):
@@ -168,14 +183,8 @@ def checked(document: bytes) -> tuple[NetworkConfig, Envelope]:
     config = _decode(NetworkConfig, document)
     _check_values(config)
     _check_runtime(document)
-    envelope = _decode(Envelope, document)
-    if envelope.args.mesos and envelope.args.mesos.network_info.port_mappings:
-        raise CniError(
-            Code.UNSUPPORTED_FIELD,
-            "the task asks for port_mappings, which this version does not serve",
-            hint="leave them out: the container's own address is reachable directly",
-        )
-    return replace(config, version=version), envelope  # an empty one, as some runtimes write it, is none
+    # An empty version, as some runtimes write it, is none.
+    return replace(config, version=version), _decode(Envelope, document)
 
 
 def unchecked(document: bytes) -> tuple[NetworkConfig, Envelope]:
@@ -225,7 +234,7 @@ def _check_values(config: NetworkConfig) -> None:
 def _check_runtime(document: bytes) -> None:
     """`runtimeConfig` holds only what the operator declared as a capability of this plugin."""
     for name, value in _decode(_RuntimeKeys, document).runtime.items():
-        if value and name != "ips":
+        if value and name not in CAPABILITIES:
             raise _unsupported(
                 f"runtimeConfig.{name}", f'not served by this version: remove "{name}" from "capabilities"'
             )

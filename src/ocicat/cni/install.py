@@ -1,4 +1,5 @@
-"""Puts the plugin where a container runtime looks for it: `python -m ocicat.cni.install DIRECTORY [SOCKET]`.
+"""Puts the plugin where a container runtime looks for it: `python -m ocicat.cni.install DIRECTORY [SOCKET]`; and that for Mesos'
+old network isolator module, which speaks to the same agent.
 
 1. The plugin is the C relay where there is a compiler, and its twin in Python where there is none.
 2. A plugin that is running meanwhile is not disturbed: the new one takes its name in one step.
@@ -20,27 +21,38 @@ from pathlib import Path
 
 from ocicat.cni.relay import DEFAULT_SOCKET, LINK, PLUGIN
 from ocicat.errors import OcicatError, Refused, UserError
+from ocicat.mesos import netmodules
 
 log = logging.getLogger(__name__)
 
 SHIM = Path(__file__).with_name("shim.c")
 FALLBACK = Path(__file__).with_name("fallback.py")
+NETMODULES = "ocicat-netmodules"
+NETMODULES_PLUGIN = Path(netmodules.__file__).with_name("plugin.py")
 SOCKET_PATH_BYTES = 107  # the kernel's limit, without the final NUL
 COMPILE_TIMEOUT_S = 60.0
 
 
 def install(plugin_dir: Path, socket: Path) -> Path:
     """The plugin's path. `socket` is that of the agent it shall ask. UserError (a bad socket path), Refused (cannot write)."""
+    return _install(plugin_dir / PLUGIN, executable, socket)
+
+
+def install_netmodules(plugin_dir: Path, socket: Path) -> Path:
+    """The path of the plugin for the network isolator module of Mesos 0.24 to 0.28. Errors: as `install`."""
+    return _install(plugin_dir / NETMODULES, NETMODULES_PLUGIN.read_bytes, socket)
+
+
+def _install(plugin: Path, content: Callable[[], bytes], socket: Path) -> Path:
     _check_socket(socket)
-    plugin = plugin_dir / PLUGIN
     try:
-        plugin_dir.mkdir(parents=True, exist_ok=True)
-        _link(plugin_dir / LINK, socket)  # first: the plugin must never ask a wrong agent
-        content = executable()
-        _replace(plugin, lambda path: _write(path, content))
+        plugin.parent.mkdir(parents=True, exist_ok=True)
+        _link(plugin.parent / LINK, socket)  # first: the plugin must never ask a wrong agent
+        made = content()
+        _replace(plugin, lambda path: _write(path, made))
     except OSError as error:
         raise Refused(
-            f"the plugin cannot be installed in {plugin_dir}: {error.strerror}", hint=f"see {error.filename}"
+            f"the plugin cannot be installed in {plugin.parent}: {error.strerror}", hint=f"see {error.filename}"
         ) from error
     return plugin
 

@@ -1,8 +1,9 @@
 """How the plugin's process and the agent talk over the unix socket: one request, one reply, then both close.
 
 Request: every `CNI_*` variable as `NAME=value` and a NUL byte, one more NUL, then standard input as it came; the writer shuts its
-side down. Reply: one byte, "0" or "1" (the exit status), then what goes to standard output. A connection that closes without a
-reply means that the agent went away: the plugin starts over, which is safe because every command is idempotent. Pure.
+side down. A plugin that speaks another language than CNI's says so by a variable `PROTOCOL` instead. Reply: one byte, "0" or "1"
+(the exit status), then what goes to standard output. A connection that closes without a reply means that the agent went away: the
+plugin starts over, which is safe because every command is idempotent. Pure.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ocicat.cni.spec import CniError, Code
 PLUGIN = "ocicat"  # the file's name: what a network configuration gives as its "type"
 LINK = "ocicat.sock"  # lies beside the plugin and leads to its agent's socket, unless that is the default one
 DEFAULT_SOCKET = Path("/run/ocicat/agent.sock")
+PROTOCOL = "OCICAT_PROTOCOL"
 LIMIT_BYTES = 1 << 20  # of a request; a network configuration is a few hundred bytes, a megabyte is a mistake
 
 

@@ -10,12 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import cast, get_args
 
-from ocicat.cni import config
+from ocicat.cni import config, ports
 from ocicat.cni.config import NAME, NetworkConfig, NetworkInfo
 from ocicat.cni.spec import CniError, Code, Command
 from ocicat.errors import UserError
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
+from ocicat.model.wanted import PortMapping
 
 __all__ = ["NetworkConfig", "NetworkInfo", "Request", "parse"]
 
@@ -34,6 +35,8 @@ class Request(Struct, frozen=True):
     info: NetworkInfo
     orchestrator: str  # "mesos" or "cni"
     addresses: tuple[Addr, ...] = ()  # ADD: asked for by name; empty: one is chosen
+    ports: tuple[PortMapping, ...] = ()  # ADD: of the host, that lead to the container
+    takes_over: str = ""  # ADD: the handle that holds `addresses` until then
     previous: tuple[Addr, ...] | None = None  # CHECK: those that the runtime knows of; None: it says nothing
 
 
@@ -54,6 +57,7 @@ def parse(environment: Mapping[str, str], document: bytes) -> Request:
         info=info,
         orchestrator="mesos" if mesos else "cni",
         addresses=_wanted(environment, envelope, info) if command == "ADD" else (),
+        ports=ports.wanted(info, envelope.runtime) if command == "ADD" else (),
         previous=_known(envelope, interface) if command == "CHECK" else None,
     )
 

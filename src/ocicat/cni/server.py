@@ -1,4 +1,5 @@
-"""The agent's end of the plugin's socket: requests in, a handler called, results or errors out.
+"""The agent's end of the plugins' socket: requests in, a handler called, results or errors out. Two languages are spoken there:
+that of CNI, and that of Mesos' old network isolator module (`ocicat.mesos.netmodules`).
 
 1. Every request gets one reply, whatever the handler raises; a failure of ours is code 101 and is logged with its trace.
 2. Only root may ask: the peer's credentials are checked beside the mode of the socket.
@@ -24,7 +25,9 @@ from ocicat.cni.config import answer_version
 from ocicat.cni.request import Request, parse
 from ocicat.cni.spec import CniError, Code, ErrorResult
 from ocicat.errors import OcicatError, Refused
+from ocicat.mesos.netmodules import protocol as netmodules
 from ocicat.model.codec import encode_json
+from ocicat.model.net import Addr
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,12 @@ class Handler(Protocol):
     async def delete(self, request: Request) -> None: ...
 
     async def check(self, request: Request) -> None: ...
+
+
+class NetModules(Protocol):
+    """What the agent does for the network isolator module. May raise `OcicatError`."""
+
+    async def perform(self, request: netmodules.Request) -> tuple[Addr, ...]: ...
 
 
 @dataclass(slots=True)
@@ -64,10 +73,11 @@ class Turns:
 
 @dataclass(slots=True)
 class Server:
-    """Serves `handler` on the unix socket at `path` until `close`."""
+    """Serves both handlers on the unix socket at `path` until `close`."""
 
     path: Path
     handler: Handler
+    net_modules: NetModules
     _server: asyncio.Server | None = None
     _turns: Turns = field(default_factory=Turns)
     _running: set[asyncio.Task[None]] = field(default_factory=set)
@@ -108,21 +118,32 @@ class Server:
             writer.close()
 
     async def _reply(self, reader: asyncio.StreamReader, connection: socket.socket) -> bytes:
+        environment: dict[str, str] = {}
         document = b""
         try:
             _refuse_others_than_root(connection)
             environment, document = relay.parse(await _read_all(reader))
-            request = parse(environment, document)
-            async with self._turns.take((request.container_id, request.interface)):
-                return relay.reply(0, await self._perform(request))
+            return relay.reply(0, await self._answer(environment, document))
         except OcicatError as error:
-            return relay.reply(1, _failure(CniError.of(error), document))
+            return relay.reply(1, _failure(CniError.of(error), environment, document))
         except Exception as error:  # promise 1: the plugin must never wait for a reply that does not come
-            log.exception("a CNI request failed in an unforeseen way")
+            log.exception("a plugin's request failed in an unforeseen way")
             bug = CniError(
                 Code.INTERNAL, f"{type(error).__name__}: {error}", hint="this is a defect: see the agent's log"
             )
-            return relay.reply(1, _failure(bug, document))
+            return relay.reply(1, _failure(bug, environment, document))
+
+    async def _answer(self, environment: dict[str, str], document: bytes) -> bytes:
+        if _speaks_netmodules(environment):
+            return await self._answer_netmodules(netmodules.parse(document))
+        request = parse(environment, document)
+        async with self._turns.take((request.container_id, request.interface)):
+            return await self._perform(request)
+
+    async def _answer_netmodules(self, request: netmodules.Request) -> bytes:
+        async with self._turns.take(netmodules.subject(request)):
+            addresses = await self.net_modules.perform(request)
+        return netmodules.allocated(addresses) if isinstance(request, netmodules.Allocate) else netmodules.succeeded()
 
     async def _perform(self, request: Request) -> bytes:
         if request.command == "ADD":
@@ -157,6 +178,13 @@ def _refuse_others_than_root(connection: socket.socket) -> None:
         raise CniError(Code.REFUSED, f"user {uid} may not attach containers", hint="only root may")
 
 
-def _failure(error: CniError, document: bytes) -> bytes:
+def _speaks_netmodules(environment: dict[str, str]) -> bool:
+    return environment.get(relay.PROTOCOL) == netmodules.NAME
+
+
+def _failure(error: CniError, environment: dict[str, str], document: bytes) -> bytes:
+    if _speaks_netmodules(environment):
+        log.warning("request of the network isolator module refused: %s", error)
+        return netmodules.failed(str(error))
     log.warning("CNI request refused: %s", error)
     return encode_json(ErrorResult(answer_version(document), int(error.code), error.message, error.hint))

@@ -14,7 +14,8 @@ class DataplaneConfig(Struct, frozen=True):
 
     `agent_ports`: TCP ports of that agent. `mtu` in bytes, for an Attach that gives none.
     `interface_prefix`: every interface whose name starts so is ours. `mark`: the bit of the packet mark that is ours where a host
-    endpoint has untracked or pre-DNAT policy; nowhere else is any used.
+    endpoint has untracked or pre-DNAT policy; nowhere else is any used. `flat_from`: so many rules of one tier are looked up, fewer are
+    asked one after the other.
     """
 
     host_addresses: tuple[Addr, ...] = ()
@@ -23,6 +24,7 @@ class DataplaneConfig(Struct, frozen=True):
     interface_prefix: str = "oci"
     nft: str = "/usr/sbin/nft"
     mark: int = 0x1000_0000
+    flat_from: int = 16
 
 
 class Attach(Struct, frozen=True):
@@ -73,8 +75,8 @@ class Applied(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """`object` is "policy KEY", "profile NAME", "tier NAME", "host endpoint KEY", "block CIDR", "interface NAME" or "dataplane"; an
-    empty text says that it is solved."""
+    """`object` is "policy KEY", "profile NAME", "tier NAME", "host endpoint KEY", "block CIDR", "interface NAME", "flows",
+    "endpoint KEY" (it lacks a limit that was asked for) or "dataplane"; an empty text says that it is solved."""
 
     object: str
     text: str
@@ -88,4 +90,12 @@ class Drift(Struct, frozen=True):
     what: tuple[str, ...]
 
 
-Report = EndpointsInForce | EndpointFailed | Applied | Problem | Drift
+class FlowsCut(Struct, frozen=True):
+    """Established flows that policy forbids since it was tightened, and that were therefore ended. `by`: who forbids them, and how
+    many each."""
+
+    count: int
+    by: tuple[tuple[str, int], ...]
+
+
+Report = EndpointsInForce | EndpointFailed | Applied | Problem | Drift | FlowsCut

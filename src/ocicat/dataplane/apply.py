@@ -17,18 +17,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from ocicat.dataplane import nftext
 from ocicat.dataplane.api import Attach, Attached, DataplaneConfig, Detach, Problem, Report
+from ocicat.dataplane.counting import Counted
 from ocicat.dataplane.drivers import links, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.engine import Engine
+from ocicat.dataplane.identity import Decider
 from ocicat.dataplane.jobs import AfterPass, BeforePass, Job, Settled
-from ocicat.dataplane.reaper import Freed, Grave, Reaper
+from ocicat.dataplane.reaper import Done, Reaper
 from ocicat.dataplane.watchman import Hints, Watchman
 from ocicat.errors import Bug, OcicatError, Unavailable
 from ocicat.model.wanted import Batch
@@ -59,6 +61,11 @@ class Dataplane:
         self._ended = threading.Event()
         self._state = ""
 
+    @property
+    def deciders(self) -> Mapping[str, Decider]:
+        """Whose the prefixes of flow logs are. Any thread may look one up, and do nothing else with it."""
+        return self._engine.deciders
+
     def start(self) -> None:
         """In the network namespace of the calling thread: reads the kernel, puts the base of the ruleset in place."""
         self._reaper.start()
@@ -84,6 +91,10 @@ class Dataplane:
     def verify(self, name: str, attach: Attach | None = None) -> Future[list[str]]:
         """What is wrong with the endpoint of that key or host interface; with `attach` the container's side is looked at too."""
         return self._put(AfterPass(lambda engine: engine.verify(name, attach)))
+
+    def counters(self) -> Future[list[Counted]]:
+        """What every rule has counted until now (`dataplane.counting`)."""
+        return self._put(AfterPass(lambda engine: engine.counted()))
 
     def resync(self) -> Future[None]:
         """Done when everything of ours was read back and what differed is mended."""
@@ -125,7 +136,7 @@ class Dataplane:
             for job in late:
                 job.before_pass(self._engine)
             jobs = [*jobs, *late]
-        error = error or self._attempt(lambda: self._pass(tidy=not jobs))
+        error = error or self._attempt(lambda: self._pass(tidy=not jobs and self._engine.cut_wait_s() is None))
         for job in jobs:
             job.after_pass(self._engine, error)
         self._tell_state(error)
@@ -144,14 +155,16 @@ class Dataplane:
     def _pass(self, *, tidy: bool) -> None:
         for report in self._engine.run_pass(tidy=tidy):
             self._tell(report)
+        for report in self._engine.cut():
+            self._tell(report)
 
     def _delay_s(self, failures: int) -> float | None:
-        """How long to wait for work before doing something unasked: trying again, or tidying up."""
+        """How long to wait for work before doing something unasked: trying again, cutting flows, or tidying up."""
         if failures:
             return min(_FIRST_RETRY_S * 2.0 ** min(failures - 1, 10), _LAST_RETRY_S)
-        if (doubt_s := self._doubt_s()) is not None:
-            return doubt_s
-        return _TIDY_AFTER_S if self._engine.untidy else None
+        tidy_s = _TIDY_AFTER_S if self._engine.untidy else None
+        waits = (self._doubt_s(), self._engine.cut_wait_s(), tidy_s)
+        return min((each for each in waits if each is not None), default=None)
 
     def _take(self, timeout_s: float | None) -> list[Job]:
         """Everything that is queued; waits for the first. None: as long as it takes."""
@@ -201,9 +214,9 @@ class Dataplane:
         """From the watchman's thread to ours."""
         self._put(BeforePass(lambda engine: engine.suspect(hints)))
 
-    def _reaped(self, item: Grave | Freed, text: str) -> None:
+    def _reaped(self, done: Done) -> None:
         """From the reaper's thread to ours."""
-        self._put(BeforePass(lambda engine: engine.reaped(item, text)))
+        self._put(BeforePass(lambda engine: engine.reaped(done)))
 
 
 def cleanup(config: DataplaneConfig) -> None:
@@ -213,6 +226,8 @@ def cleanup(config: DataplaneConfig) -> None:
         kernel.reopen()
         for link in links.ours(kernel.route, config.interface_prefix):
             links.remove(kernel.route, link.name)
+        for link in links.ifbs(kernel.route):
+            links.remove(kernel.route, link.index)
         ours = routes.read(kernel.route)
         routes.change(kernel.route, routes.Change(delete=ours))
         kernel.nft.run(nftext.table_removal())

@@ -9,9 +9,10 @@ swept, but a container that lost its interface cannot get it back; one that is m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 
-from ocicat.dataplane import readback
+from ocicat.dataplane import counting, readback
 from ocicat.dataplane.api import (
     Applied,
     Attach,
@@ -25,21 +26,27 @@ from ocicat.dataplane.api import (
     Report,
 )
 from ocicat.dataplane.check import Checker
+from ocicat.dataplane.counting import Counted
+from ocicat.dataplane.cuts import Cut, Cuts, Places, Search, guards
 from ocicat.dataplane.doubts import Judge
-from ocicat.dataplane.drivers import container, links, sysctl
+from ocicat.dataplane.drivers import container, counters, elements, links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
+from ocicat.dataplane.drivers.surroundings import Surroundings
+from ocicat.dataplane.identity import Decider
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.ownership import check_interface, detached_addresses, is_detached
 from ocicat.dataplane.ports import Ports
 from ocicat.dataplane.program import Program
-from ocicat.dataplane.reaper import Freed, Grave, Reaper
+from ocicat.dataplane.reaper import Done, Freed, Grave, Reaper
 from ocicat.dataplane.skeleton import DISPATCH, SOURCES
 from ocicat.dataplane.watchman import Hints
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model.wanted import Batch
 from ocicat.netlink.link import Link
 from ocicat.netlink.nftset import IFNAME_BYTES, key_ifname
+
+_JUDGING_S = 0.005  # at a time: an ADD should not wait longer
 
 
 class Engine:
@@ -52,6 +59,8 @@ class Engine:
         self._ledger = Ledger()
         self._managers = Managers(config, self._ledger)
         self._program = Program(self._ledger, self._kernel)
+        self._cuts = Cuts(config, self._managers)
+        self._places: Places | None = None  # as long as they can be trusted
         self._ready = False
         self._tidy_next = False
         self._waiting: set[str] = set()  # endpoints that were not told to be in force since they last changed
@@ -73,6 +82,11 @@ class Engine:
         return self._kernel.ports
 
     @property
+    def deciders(self) -> Mapping[str, Decider]:
+        """Whose the prefixes of flow logs are."""
+        return self._managers.policy.deciders
+
+    @property
     def in_doubt(self) -> bool:
         """Is there a sign that what is ours was changed by another hand?"""
         return bool(self._doubts)
@@ -87,6 +101,7 @@ class Engine:
         self._mended = [setting for family in self._managers.families() for setting in sysctl.forward(family)]
         before = self._ledger.differences(sweep=self._managers.in_sync)
         self._ledger.found(readback.read(self._kernel))
+        self._managers.nat.keep()
         self._find_links()
         self._note_drift(before)
         self._program.retry()
@@ -110,6 +125,8 @@ class Engine:
     def _note_drift(self, before: Mapping[str, int]) -> None:
         after = self._ledger.differences(sweep=self._managers.in_sync)
         what = [f"{count} {name}" if count > 1 else name for name, count in after.items() if before.get(name) != count]
+        if what and self._ready and self._managers.in_sync:
+            self._cuts.note_everything()
         if self._doubts and (what or self._mended):
             self._drift.append(Drift(tuple(self._doubts), (*what, *self._mended)))
         self._doubts.clear()
@@ -117,7 +134,10 @@ class Engine:
 
     def batch(self, batch: Batch) -> None:
         for message in batch:
+            self._cuts.note(message)
             self._managers.apply(message)
+        self._managers.settle()
+        self._places = None
         self._expect(self._managers.changed)
         self._filter_sources({self._managers.endpoints.endpoints[key].interface for key in self._managers.changed})
         self._managers.changed.clear()
@@ -133,7 +153,7 @@ class Engine:
             self._remove_past(request.interface)
             made = container.plug(self._kernel.route, request)
         self._unclaimed.discard(request.interface)
-        self._managers.endpoints.link_there(request.interface, made.index, request.key)
+        self._managers.endpoints.link_there(request.interface, made.index, request.key, request.mtu)
         self._own_sources[request.interface] = True
         self._filter_sources([request.interface])
         self._expect(self._managers.endpoints.on_interface(request.interface))
@@ -154,19 +174,54 @@ class Engine:
         if found is not None and links.mark_detached(self._kernel.route, found.index, addresses):
             self._graves.append(Grave(found.index, found.name))
 
-    def reaped(self, item: Grave | Freed, text: str) -> None:
-        """The reaper is done with it, or could not do it for that reason."""
-        if text:
-            self._unreaped[item] = text
-            return
-        self._unreaped.pop(item, None)
-        if isinstance(item, Freed):
-            self._flushing.discard(item.address)
-            self._managers.endpoints.release(item.address)
+    def reaped(self, done: Done) -> None:
+        """The reaper is done with it, or could not do it."""
+        match done.item:
+            case Grave() | Freed() as item if done.text:
+                self._unreaped[item] = done.text
+            case Grave() as item:
+                self._unreaped.pop(item, None)
+            case Freed(address) as item:
+                self._unreaped.pop(item, None)
+                self._flushing.discard(address)
+                self._managers.endpoints.release(address)
+            case Search() | Cut() as item if done.text:
+                self._cuts.failed(item, done.text, time.monotonic())
+            case Search():
+                self._cuts.found(done.flows, time.monotonic())
+            case Cut() as item:
+                self._cuts.ended(item, done.flows)
+
+    def cut(self) -> list[Report]:
+        """After a pass: what it has forbidden is looked for, and what was found is judged, some of it at a time. Unavailable."""
+        now = time.monotonic()
+        if search := self._cuts.search(now):
+            self._places = None
+            self._reaper.put(search)
+        self._cuts.judge(self._place, lambda: time.monotonic() < now + _JUDGING_S)
+        if self._cuts.forbidden:
+            elements.commit(self._kernel.netfilter, guards(self._cuts.forbidden))
+            self._reaper.put(self._cuts.handed_over())
+        reports, self._cuts.reports = self._cuts.reports, []
+        return [*reports]
+
+    def cut_wait_s(self) -> float | None:
+        """How long until `cut` has something to do; None: it has nothing."""
+        return self._cuts.wait_s(time.monotonic())
+
+    def _place(self, address: bytes) -> str | None:
+        if self._places is None:
+            found = Surroundings(self._kernel.route)
+            self._places = Places(self._managers, self._ledger, found.is_local, found.way_to)
+        return self._places(address)
 
     def verify(self, name: str, request: Attach | None) -> list[str]:
         """What is wrong with the endpoint of that key or interface, as the kernel has it now."""
         return Checker(self._kernel, self._managers, self._ledger).faults(name, request)
+
+    def counted(self) -> list[Counted]:
+        """Until now, by every rule. Unavailable."""
+        return counting.order(counters.read(self._kernel.netfilter))
 
     @property
     def untidy(self) -> bool:
@@ -183,6 +238,9 @@ class Engine:
             self._flushing.add(address)
             self._reaper.put(Freed(address))
         self._program.lost.clear()
+        while self._program.shapers.idle:
+            idle = self._program.shapers.idle.pop()
+            self._graves.append(Grave(idle.index, idle.name))
         # Only now: while the reaper deletes an interface, the kernel lets nobody else change one, nor a route.
         while self._graves:
             self._reaper.put(self._graves.pop())
@@ -221,7 +279,7 @@ class Engine:
         for name in self._managers.endpoints.links.keys() - live.keys():
             self._managers.endpoints.link_gone(name)
         for name, link in live.items():
-            self._managers.endpoints.link_there(name, link.index, link.alias)
+            self._managers.endpoints.link_there(name, link.index, link.alias, link.mtu)
             self._mend_link(link)
         if not self._ready:
             self._unclaimed = set(live)
@@ -264,6 +322,7 @@ class Engine:
             self._ledger.unwant_element(name, each)
         if link is not None:
             self._ledger.release_routes_on(link.index)
+            self._ledger.release_shapers_on(link.index)
 
     def _remove_past(self, interface: str) -> None:
         """An interface of the same name that is on its way out. This waits for the kernel; it is rare."""
@@ -310,12 +369,16 @@ class Engine:
     def _problems(self) -> dict[str, str]:
         found = {**self._managers.policy.problems, **self._managers.hosts.problems}
         found |= {str(item): text for item, text in self._unreaped.items()}
+        if self._cuts.trouble:
+            found["flows"] = self._cuts.trouble
         for chain, text in self._program.refused.items():
             if owner := self._managers.policy.owner(chain):
                 found[owner] = text
         for dst, block in self._managers.blocks.items() if self._program.failed else ():
             if dst in self._program.failed:
                 found[f"block {block.cidr}"] = self._program.failed[dst]
+        for shaper, text in self._program.shapers.failed.items():
+            found[f"endpoint {self._managers.limits.holder(shaper)}"] = text
         if self._managers.in_sync:
             for name in self._unclaimed:
                 if not self._managers.endpoints.on_interface(name):

@@ -15,10 +15,12 @@ from typing import Generic
 
 from ocicat.dataplane.delta import Delta, K, V
 from ocicat.dataplane.listing import Listing
-from ocicat.dataplane.objects import Chain, SetSpec, Shape
+from ocicat.dataplane.objects import Chain, Counter, SetSpec, Shape
+from ocicat.dataplane.shaping import DIRECTIONS, Shaper
 from ocicat.model.base import Struct
 from ocicat.netlink.inet import Prefix
 from ocicat.netlink.nftset import Element
+from ocicat.netlink.qdisc import Bucket
 from ocicat.netlink.route import Route
 
 
@@ -28,6 +30,7 @@ class Actual(Struct, frozen=True):
     listing: Listing
     elements: Mapping[str, tuple[Element, ...]]
     routes: tuple[Route, ...]
+    shapers: Mapping[Shaper, Bucket] = {}
 
 
 class Claims(Generic[K, V]):
@@ -62,17 +65,34 @@ class Claims(Generic[K, V]):
 
 
 class Ledger:
-    """The deltas of all kinds. Keys: names, element keys (see `element_key`), destinations."""
+    """The deltas of all kinds. Keys: names, element keys (see `element_key`), destinations.
 
-    __slots__ = ("_chains", "_route_claims", "chains", "dirty", "elements", "routes", "sets")
+    Of counters only the names are compared: what they have counted is theirs, and what they are is in the name.
+    """
+
+    __slots__ = (
+        "_chains",
+        "_counters",
+        "_route_claims",
+        "chains",
+        "counters",
+        "dirty",
+        "elements",
+        "routes",
+        "sets",
+        "shapers",
+    )
 
     def __init__(self) -> None:
         self.chains: Delta[str, Shape] = Delta()
         self.sets: Delta[str, SetSpec] = Delta()
+        self.counters: Delta[str, str] = Delta()
         self.elements: defaultdict[str, Delta[bytes, Element]] = defaultdict(Delta)
         self.routes: Delta[Prefix, Route] = Delta()
+        self.shapers: Delta[Shaper, Bucket] = Delta()
         self.dirty: set[str] = set()
         self._chains: dict[str, Chain] = {}
+        self._counters: dict[str, Counter] = {}
         self._route_claims: Claims[Prefix, Route] = Claims()
 
     def want_chain(self, chain: Chain) -> None:
@@ -86,6 +106,18 @@ class Ledger:
     def chain(self, name: str) -> Chain:
         """With its text; only for a chain that is wanted."""
         return self._chains[name]
+
+    def want_counter(self, counter: Counter) -> None:
+        self._counters[counter.name] = counter
+        self.counters.want(counter.name, counter.name)
+
+    def unwant_counter(self, name: str) -> None:
+        self._counters.pop(name, None)
+        self.counters.unwant(name)
+
+    def counter(self, name: str) -> Counter:
+        """With its comment; only for a counter that is wanted."""
+        return self._counters[name]
 
     def want_set(self, spec: SetSpec, elements: Iterable[Element] = ()) -> None:
         if self.sets.wanted(spec.name) is None:
@@ -135,6 +167,12 @@ class Ledger:
         there = self.routes.there(dst)
         return there is not None and there.oif == index and self.routes.wanted(dst) is None
 
+    def release_shapers_on(self, index: int) -> None:
+        """Those found on that interface, that nobody wants."""
+        for shaper in [Shaper(index, direction) for direction in DIRECTIONS]:
+            if self.shapers.wanted(shaper) is None:
+                self.shapers.unwant(shaper)
+
     def set_is_gone(self, name: str) -> None:
         self.sets.now_gone(name)
         self.elements.pop(name, None)
@@ -144,17 +182,19 @@ class Ledger:
         """The actual side, all of it, freshly read."""
         self.found_table(actual.listing, actual.elements)
         self.routes.found({route.dst: route for route in actual.routes})
+        self.shapers.found(actual.shapers)
 
     def found_table(self, listing: Listing, elements: Mapping[str, tuple[Element, ...]]) -> None:
         self.chains.found(listing.chains)
         self.sets.found(listing.sets)
+        self.counters.found({name: name for name in listing.counters})
         for name in [*self.elements, *elements]:
             self.elements[name].found({element_key(element): element for element in elements.get(name, ())})
         self.dirty = set(self.elements)
 
     def differences(self, *, sweep: bool) -> dict[str, int]:
         """What is not as wanted: by name, and how many elements or 1. `sweep`: also what nobody asked for."""
-        kinds = (("chain", self.chains), ("set", self.sets))
+        kinds = (("chain", self.chains), ("set", self.sets), ("counter", self.counters))
         found = {
             f"{kind} {name}": 1 for kind, delta in kinds for name in (*delta.updates(), *delta.deletes(sweep=sweep))
         }
@@ -162,7 +202,8 @@ class Ledger:
             if count := len(elements.updates()) + len(elements.deletes(sweep=sweep)):
                 found[f"elements of {name}"] = count
         routes = (*self.routes.updates(), *self.routes.deletes(sweep=sweep))
-        return found | {f"route {dst}": 1 for dst in routes}
+        shapers = (*self.shapers.updates(), *self.shapers.deletes(sweep=sweep))
+        return found | {f"route {dst}": 1 for dst in routes} | {str(shaper): 1 for shaper in shapers}
 
     def changed_elements(self, name: str, deleted: Iterable[Element], added: Iterable[Element]) -> None:
         """What a transaction did to the kernel's set."""

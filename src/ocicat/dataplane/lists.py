@@ -1,12 +1,16 @@
 """What the chains say that the endpoints' lists are made of: tiers in order, in each its policies, then profiles.
 
     in-<list>     jumps to  ti-<tier> ...    then to  pri-<profile> ...  then drop
-    ti-<tier>     jumps to  pi-<policy> ...  then drop, or nothing: the next tier decides
+    ti-<tier>     jumps to  pi-<policy> ...  then drop, or return: the next tier decides
     pi-<policy>, pri-<profile>               rules
+
+A tier of many rules has no chains of policies: runs of rules that decide are looked up (`flat_chains`), others stand in its chain.
+
+    ti-<tier>     jumps to  fi-<run> ...     rules that only tell, jumps to staged policies; then goes to  fi-<run>  or ends
 
 (`out-`, `to-`, `po-`, `pro-` for egress.) Accept ends the stage. A return from a tier's chain passes the packet to the next tier;
 so a policy that has a Pass rule cannot be jumped to, and stands in the tier's chain itself. A return from a profile's chain passes
-the packet to the next profile.
+the packet to the next profile, one from a staged policy's to the next policy.
 
 A stage is a hook of the policy model. Normal and forward policy share chains; the other two have their own, because there Allow
 also marks the packet. Profiles are asked at the normal hook only. Where no tier applies, forwarded packets pass, and so do those
@@ -14,33 +18,36 @@ that no tier decides; before routing, what nobody decides goes on to the next st
 
 Each chain is described by a recipe, which is small and can be compared, and `build` makes the chain from what is known.
 Equal recipes give equal names. Invariants: 1. A policy or profile that is not known denies at its place. 2. `Built.reads` names
-everything that a chain was made from: as long as that stays, so does the chain. Pure.
+everything that a chain was made from: as long as that stays, so does the chain. 3. `Built.deciders` names all whose counters its
+rules name. Pure.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from ocicat.dataplane.objects import Chain, IntervalSet, Rule, comment_text, digest
-from ocicat.dataplane.rules import Rendered, SetName, hosts_name, render
-from ocicat.model.base import Struct
+from ocicat.dataplane import ruled
+from ocicat.dataplane.book import Book
+from ocicat.dataplane.identity import Decider, Direction, Hook
+from ocicat.dataplane.limits import LimitChain
+from ocicat.dataplane.objects import Chain, IntervalSet, Rule, digest
+from ocicat.dataplane.ruled import Ruled, title_of
+from ocicat.errors import Bug
+from ocicat.model.base import Struct, replace
 from ocicat.model.net import Cidr
-from ocicat.model.wanted import PolicyRules, ProfileRules, Tier, WantedRule
+from ocicat.model.wanted import PolicyRules, Tier, WantedRule
 
-Hook = Literal["normal", "forward", "untracked", "pre-dnat"]
-Direction = Literal["ingress", "egress"]
-Input = tuple[Literal["policy", "form of policy", "profile", "presence of profile", "set", "log prefix"], str]
-"""Something that a chain is made from. The form of a policy is whether it is known, and whether it can be jumped to."""
+Input = tuple[Literal["policy", "form of policy", "profile", "presence of profile", "set", "logging", "flow logs", "mark"], str]
+"""Something that a chain is made from. The form of a policy is whether it is known, whether it can be jumped to, and its length."""
 
-LOG_PREFIX: Input = ("log prefix", "")
+LOGGING: Input = ("logging", "")
+FLOW_LOGS: Input = ("flow logs", "")
+MARK: Input = ("mark", "")
 
 _LETTER: Mapping[Hook, str] = {"normal": "", "forward": "", "untracked": "u", "pre-dnat": "d"}
 _LIST_LETTER: Mapping[Hook, str] = {**_LETTER, "forward": "f"}
-_KINDS = {"networkpolicies": "np", "globalnetworkpolicies": "gnp"}
-_PATH = re.compile(r".*/projectcalico\.org/(?P<kind>[a-z]+)/(?:(?P<namespace>[^/]+)/)?(?P<name>[^/]+)")
 
 
 class Way(Struct, frozen=True):
@@ -118,7 +125,31 @@ class SourcesChain(Struct, frozen=True):
         return f"src-{digest(*map(str, self.nets))}"
 
 
-Recipe = PolicyChain | ProfileChain | TierChain | ListChain | SourcesChain
+class RunChain(Struct, frozen=True):
+    """The way into a run of rules that are looked up: the one at that place in what the tier is made of."""
+
+    tier: Tier
+    way: Way
+    place: int
+
+    @property
+    def name(self) -> str:
+        return self.way.chain("f", self.tier.name, self.tier.ends, str(self.place), *self.tier.policies)
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Piece:
+    """A chain named by its content, and already built; equal ones are one. `owner`: whose words these are."""
+
+    built: Built
+    owner: str
+
+    @property
+    def name(self) -> str:
+        return self.built.chain.name
+
+
+Recipe = PolicyChain | ProfileChain | TierChain | ListChain | SourcesChain | LimitChain | RunChain | Piece
 
 
 class Built(Struct, frozen=True):
@@ -127,25 +158,9 @@ class Built(Struct, frozen=True):
     chain: Chain
     uses: tuple[Recipe, ...] = ()
     sets: tuple[IntervalSet, ...] = ()
+    deciders: tuple[Decider, ...] = ()
     reads: frozenset[Input] = frozenset()
     problems: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(slots=True)
-class Book:
-    """All that chains are made from. `mark`: the bit of the packet mark that says: allowed before routing."""
-
-    mark: int
-    set_name: SetName = hosts_name
-    log_prefix: str = ""
-    policies: dict[str, PolicyRules] = field(default_factory=dict)
-    profiles: dict[str, ProfileRules] = field(default_factory=dict)
-
-    def verdicts(self, way: Way, log_prefix: str) -> dict[str, str]:
-        marked = f"meta mark set meta mark | {self.mark:#010x}"
-        allow = {"untracked": f"{marked} notrack accept", "pre-dnat": f"{marked} accept"}.get(way.hook, "accept")
-        log = f'log prefix "{comment_text(log_prefix).replace("$", "?")}" level notice'
-        return {"Allow": allow, "Deny": "drop", "Pass": "return", "Log": log}
 
 
 def build(recipe: Recipe, book: Book) -> Built:
@@ -158,6 +173,12 @@ def build(recipe: Recipe, book: Book) -> Built:
             return _tier(recipe.name, tier, way, book)
         case ListChain():
             return _list(recipe, book)
+        case LimitChain():
+            return Built(recipe.chain())
+        case Piece(built):
+            return built
+        case RunChain():
+            raise Bug("a run needs to know the peers: see managers_flat")
         case SourcesChain(nets):
             return Built(Chain(recipe.name, (*map(_from, nets), Rule("drop")), comment="what workloads may send from"))
 
@@ -166,67 +187,149 @@ def has_pass(rules: Iterable[WantedRule]) -> bool:
     return any(rule.action == "Pass" for rule in rules)
 
 
-def rules_of(source: PolicyRules | ProfileRules, way: Way) -> tuple[WantedRule, ...]:
-    return source.ingress if way.direction == "ingress" else source.egress
+def is_inlined(policy: PolicyRules, way: Way) -> bool:
+    """Must its rules stand in the tier's chain itself?"""
+    return not policy.staged and has_pass(ruled.rules_of(policy, way.direction))
 
 
 def _policy(name: str, policy_id: str, tier: str, way: Way, book: Book) -> Built:
     part = _policy_part(book.policies[policy_id], tier, way, book)
-    comment = f"{way.direction} of policy {_title(policy_id)}"
-    return Built(Chain(name, part.rules, comment, authored=True), (), part.sets, part.reads, part.problems)
+    comment = f"{way.direction} of policy {title_of(policy_id)}"
+    chain = Chain(name, part.rules, comment, authored=True)
+    return Built(chain, (), part.sets, part.deciders, part.reads, part.problems)
 
 
 def _profile(name: str, profile: str, way: Way, book: Book) -> Built:
-    rules = rules_of(book.profiles[profile], way)
-    prefix = _expanded(book.log_prefix, "", "pro", "", profile)
-    part = _part(rules, f"profile {profile}", "", way, book.verdicts(way, prefix), book.set_name)
-    comment = f"{way.direction} of profile {profile}"
+    part = _joined(ruled.of_profile(book.profiles[profile], way.direction, book), way, book)
+    chain = Chain(name, part.rules, f"{way.direction} of profile {profile}", authored=True)
     reads: frozenset[Input] = part.reads | {("profile", profile)}
-    return Built(Chain(name, part.rules, comment, authored=True), (), part.sets, reads, part.problems)
+    return Built(chain, (), part.sets, part.deciders, reads, part.problems)
 
 
 def _tier(name: str, tier: Tier, way: Way, book: Book) -> Built:
+    if is_long(tier, way, book):
+        return _long_tier(name, tier, way, book)
     lines: list[Rule] = []
     uses: list[Recipe] = []
-    inlined: list[_Part] = []
+    inlined: list[Part] = []
     for policy_id in tier.policies:
         policy = book.policies.get(policy_id)
         if policy is None:
-            lines.append(Rule("drop", f"policy {_title(policy_id)} is not known"))
-        elif has_pass(rules_of(policy, way)):
+            lines.append(Rule("drop", f"policy {title_of(policy_id)} is not known"))
+        elif is_inlined(policy, way):
             inlined.append(_policy_part(policy, tier.name, way, book))
             lines += inlined[-1].rules
         else:
             uses.append(PolicyChain(policy_id, tier.name, way))
-            lines.append(Rule(f"jump {uses[-1].name}", _title(policy_id)))
-    if tier.ends == "Deny":
-        lines.append(Rule("drop", f"end of tier {tier.name}"))
-    chain = Chain(name, tuple(lines), f"{way.direction} of tier {tier.name}", authored=bool(inlined))
+            lines.append(Rule(f"jump {uses[-1].name}", title_of(policy_id)))
+    end = tier_end(tier, way, book)
+    chain = Chain(name, (*lines, *end.rules), f"{way.direction} of tier {tier.name}", authored=bool(inlined))
     reads: frozenset[Input] = frozenset(("form of policy", policy_id) for policy_id in tier.policies)
+    return _built(chain, uses, [*inlined, end], reads)
+
+
+def _built(chain: Chain, uses: Iterable[Recipe], parts: Sequence[Part], reads: frozenset[Input]) -> Built:
     return Built(
         chain,
         tuple(uses),
-        tuple(each for part in inlined for each in part.sets),
-        reads.union(*(part.reads for part in inlined)),
-        tuple(each for part in inlined for each in part.problems),
+        tuple(each for part in parts for each in part.sets),
+        tuple(each for part in parts for each in part.deciders),
+        reads.union(*(part.reads for part in parts)),
+        tuple(each for part in parts for each in part.problems),
     )
+
+
+def is_long(tier: Tier, way: Way, book: Book) -> bool:
+    """Are its rules so many that they are looked up? Not before routing: there packets come in fragments, without ports."""
+    policies = [book.policies[each] for each in tier.policies if each in book.policies]
+    lengths = (len(ruled.rules_of(policy, way.direction)) for policy in policies if not policy.staged)
+    return way.hook == "normal" and sum(lengths) >= book.flat_from
+
+
+def _long_tier(name: str, tier: Tier, way: Way, book: Book) -> Built:
+    lines: list[Rule] = []
+    uses: list[Recipe] = []
+    parts: list[Part] = []
+    steps = sections_of(tier, way, book)
+    for place, step in enumerate(steps):
+        if isinstance(step, Rule):
+            lines.append(step)
+        elif isinstance(step, PolicyChain):
+            uses.append(step)
+            lines.append(Rule(f"jump {step.name}", title_of(step.policy_id)))
+        elif is_looked_up(step, book, last=place == len(steps) - 1):
+            uses.append(RunChain(tier, way, place))
+            lines.append(Rule(f"{'goto' if place == len(steps) - 1 else 'jump'} {uses[-1].name}"))
+        else:
+            parts.append(_joined(step, way, book))
+            lines += parts[-1].rules
+    end = Part() if lines and lines[-1].text.startswith("goto ") else tier_end(tier, way, book)
+    chain = Chain(name, (*lines, *end.rules), f"{way.direction} of tier {tier.name}", authored=bool(parts))
+    return _built(chain, uses, [*parts, end], frozenset(policies_of(tier)))
+
+
+def policies_of(tier: Tier) -> Iterator[Input]:
+    for policy_id in tier.policies:
+        yield "form of policy", policy_id
+        yield "policy", policy_id
+
+
+def sections_of(tier: Tier, way: Way, book: Book) -> list[Rule | PolicyChain | tuple[Ruled, ...]]:
+    """What a long tier is made of: runs of rules that decide about what they match, and what stands between them. A run of one
+    rule may be one that only tells."""
+    steps: list[Rule | PolicyChain | tuple[Ruled, ...]] = []
+    run: list[Ruled] = []
+    for policy_id in tier.policies:
+        policy = book.policies.get(policy_id)
+        if policy is None or policy.staged:
+            unknown = Rule("drop", f"policy {title_of(policy_id)} is not known")
+            steps += [tuple(run), PolicyChain(policy_id, tier.name, way) if policy else unknown]
+            run = []
+            continue
+        for each in ruled.of_policy(policy, tier.name, way.direction, way.hook, book):
+            if each.decider.action == "Log":
+                steps += [tuple(run), (each,)]
+                run = []
+            else:
+                run.append(each)
+    return [step for step in (*steps, tuple(run)) if step != ()]
+
+
+def is_looked_up(run: tuple[Ruled, ...], book: Book, *, last: bool) -> bool:
+    """Pass returns from the chain that was jumped to, so it cannot stand in one that the tier itself jumps to."""
+    actions = {each.decider.action for each in run}
+    return len(run) >= book.flat_from and "Log" not in actions and (last or "Pass" not in actions)
+
+
+def tier_end(tier: Tier, way: Way, book: Book) -> Part:
+    """What becomes of a packet that none of its policies decides. Before routing that is for the next stage to say."""
+    if way.hook != "normal":
+        return Part()
+    denied = tier.ends == "Deny"
+    decider = Decider("tier", tier.name, way.direction, "Deny" if denied else "Pass")
+    rule = Rule(book.verdict(decider), f"end of tier {tier.name}")
+    return Part((rule,), deciders=(decider,), reads=frozenset([FLOW_LOGS]))
 
 
 def _list(recipe: ListChain, book: Book) -> Built:
     normal = recipe.way.hook == "normal"
     profiles = recipe.profiles if normal else ()
     known = _until_missing(profiles, book)
+    missing = profiles[len(known) :][:1]
     uses: tuple[Recipe, ...] = (*recipe.tier_chains, *(ProfileChain(name, recipe.way) for name in known))
     jumps = (Rule(f"jump {each.name}") for each in uses)
-    missing = profiles[len(known) :][:1]
-    end = (
-        [Rule("drop", f"profile {missing[0]} does not exist" if missing else "no profile allows it")] if normal else []
-    )
+    end = _list_end(recipe.way, missing, book) if normal else Part()
     tiers = ", ".join(tier.name for tier in recipe.tiers)
     parts = [f"tiers {tiers}" if tiers else "", f"profiles {', '.join(profiles)}" if profiles else ""]
     comment = f"{recipe.way.hook} {recipe.way.direction}: {'; '.join(filter(None, parts)) or 'nothing'}"
     reads: frozenset[Input] = frozenset(("presence of profile", name) for name in (*known, *missing))
-    return Built(Chain(recipe.name, (*jumps, *end), comment), uses, reads=reads)
+    return Built(Chain(recipe.name, (*jumps, *end.rules), comment), uses, (), end.deciders, reads | end.reads)
+
+
+def _list_end(way: Way, missing: tuple[str, ...], book: Book) -> Part:
+    decider = Decider("profiles", "", way.direction, "Deny")
+    why = f"profile {missing[0]} does not exist" if missing else "no profile allows it"
+    return Part((Rule(book.verdict(decider), why),), deciders=(decider,), reads=frozenset([FLOW_LOGS]))
 
 
 def _until_missing(profiles: tuple[str, ...], book: Book) -> tuple[str, ...]:
@@ -242,56 +345,37 @@ def _from(net: Cidr) -> Rule:
     return Rule(f"{'ip' if net.family == 4 else 'ip6'} saddr {net} accept")
 
 
-class _Part(Struct, frozen=True):
-    rules: tuple[Rule, ...]
-    sets: tuple[IntervalSet, ...]
-    reads: frozenset[Input]
-    problems: tuple[tuple[str, str], ...]
+class Part(Struct, frozen=True):
+    """Of a chain: rules, and what came with them (see `Built`)."""
+
+    rules: tuple[Rule, ...] = ()
+    sets: tuple[IntervalSet, ...] = ()
+    deciders: tuple[Decider, ...] = ()
+    reads: frozenset[Input] = frozenset()
+    problems: tuple[tuple[str, str], ...] = ()
 
 
-def _policy_part(policy: PolicyRules, tier: str, way: Way, book: Book) -> _Part:
-    policy_id = policy.policy_id
-    found = _PATH.fullmatch(policy_id)
-    kind, namespace, name = found.group("kind", "namespace", "name") if found else ("", "", policy_id)
-    prefix = _expanded(book.log_prefix, tier, _KINDS.get(kind, kind), namespace or "", name)
-    verdicts = book.verdicts(way, prefix)
-    part = _part(rules_of(policy, way), f"policy {policy_id}", _title(policy_id), way, verdicts, book.set_name)
-    return _Part(part.rules, part.sets, part.reads | {("policy", policy_id)}, part.problems)
+def _policy_part(policy: PolicyRules, tier: str, way: Way, book: Book) -> Part:
+    part = _joined(ruled.of_policy(policy, tier, way.direction, way.hook, book), way, book)
+    return replace(part, reads=part.reads | {("policy", policy.policy_id)})
 
 
-def _part(
-    rules: tuple[WantedRule, ...], owner: str, title: str, way: Way, verdicts: dict[str, str], set_name: SetName
-) -> _Part:
-    """`title` and the rule's index are in each rule's comment."""
-    notes = [f"{title} {index}".lstrip() for index in range(len(rules))]
-    parts = [render(rule, verdicts, set_name, note=note) for rule, note in zip(rules, notes, strict=True)]
-    return _Part(
+def _joined(rules: Sequence[Ruled], way: Way, book: Book) -> Part:
+    parts = [each.render(book) for each in rules]
+    return Part(
         tuple(line for part in parts for line in part.rules),
         tuple(each for part in parts for each in part.sets),
-        frozenset(_inputs(rules)),
-        tuple((owner, f"{way.direction} {text}") for text in _problems(parts)),
+        tuple(each.decider for each, part in zip(rules, parts, strict=True) if part.rules),
+        frozenset([FLOW_LOGS, *([MARK] if way.hook in ("untracked", "pre-dnat") else ()), *inputs(rules)]),
+        tuple(told for each, part in zip(rules, parts, strict=True) for told in each.problem(part.problem)),
     )
 
 
-def _inputs(rules: tuple[WantedRule, ...]) -> Iterable[Input]:
-    for rule in rules:
-        for side in (rule.source, rule.destination):
+def inputs(rules: Iterable[Ruled]) -> Iterator[Input]:
+    """What each rule is made of that may change."""
+    for each in rules:
+        for side in (each.rule.source, each.rule.destination):
             for set_id in (*side.sets, *side.not_sets):
                 yield "set", set_id
-        if rule.action == "Log":
-            yield LOG_PREFIX
-
-
-def _problems(rendered: list[Rendered]) -> list[str]:
-    return [f"rule {i}: {part.problem}" for i, part in enumerate(rendered, 1) if part.problem]
-
-
-def _title(policy_id: str) -> str:
-    """As much of a datastore key as says which policy it is."""
-    return policy_id.rpartition("/projectcalico.org/")[2]
-
-
-def _expanded(prefix: str, tier: str, kind: str, namespace: str, name: str) -> str:
-    """What Calico puts in place of each word (felix/rules/policy.go, generateLogPrefix)."""
-    words = {"%t": tier, "%k": kind, "%n": name, "%p": f"{namespace}/{name}" if namespace else name}
-    return re.sub("%[tknp]", lambda found: words[found[0]], prefix)
+        if each.rule.action == "Log":
+            yield LOGGING

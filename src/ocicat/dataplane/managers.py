@@ -9,10 +9,12 @@ from typing import assert_never
 
 from ocicat.dataplane import skeleton
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.book import Book
 from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.lists import Book
 from ocicat.dataplane.managers_endpoints import IPV6_PRIORITY, EndpointManager
 from ocicat.dataplane.managers_hosts import HostManager
+from ocicat.dataplane.managers_limits import LimitManager
+from ocicat.dataplane.managers_nat import NatManager
 from ocicat.dataplane.managers_policy import PolicyManager
 from ocicat.dataplane.managers_sets import SetManager
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
@@ -29,6 +31,7 @@ from ocicat.model.wanted import (
     InSync,
     LocalBlock,
     Message,
+    OutgoingNat,
     PolicyGone,
     PolicyRules,
     PortSet,
@@ -63,15 +66,18 @@ class Managers:
 
     def __init__(self, config: DataplaneConfig, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._sets = SetManager(ledger)
-        self.policy = PolicyManager(ledger, Book(config.mark, self._sets.name))
-        self.endpoints = EndpointManager(ledger, self.policy)
+        self.sets = SetManager(ledger)
+        self.book = Book(config.mark, self.sets.name, flat_from=config.flat_from)
+        self.policy = PolicyManager(ledger, self.book, self.sets.members)
+        self.limits = LimitManager(ledger)
+        self.endpoints = EndpointManager(ledger, self.policy, self.limits)
         self.blocks: dict[Prefix, RemoteBlock | LocalBlock] = {}
         self.changed: set[str] = set()
         self.in_sync = False
         self.revision = 0
         for spec in skeleton.SETS:
             ledger.want_set(spec)
+        self.nat = NatManager(ledger)
         self.hosts = HostManager(config, ledger, self.policy)
 
     def apply(self, message: Message) -> None:
@@ -87,16 +93,23 @@ class Managers:
             case EndpointGone():
                 self.endpoints.gone(message.key)
                 self.changed.discard(message.key)
+            case OutgoingNat():
+                self.nat.outgoing(message)
             case RemoteBlock() | LocalBlock():
                 self._block(message)
             case BlockGone():
                 self._block_gone(message.cidr)
             case InSync():
                 self.in_sync = True
+                self.nat.in_sync()
             case Revision():
                 self.revision = message.revision
             case _:
                 assert_never(message)
+
+    def settle(self) -> None:
+        """What is put off until a batch is complete."""
+        self.policy.settle()
 
     def families(self) -> tuple[int, ...]:
         """In which the host has to forward: always IPv4, and IPv6 as long as an endpoint has such an address."""
@@ -106,14 +119,15 @@ class Managers:
     def _set(self, message: AddressSet | AddressSetGone | PortSet | PortSetGone) -> None:
         match message:
             case AddressSet():
-                if self._sets.change(message):
+                if self.sets.change(message):
                     self.policy.renamed(message.set_id)
+                self.policy.moved(message)
             case AddressSetGone():
-                self._sets.gone(message.set_id)
+                self.sets.gone(message.set_id)
             case PortSet():
-                self._sets.change_ports(message)
+                self.sets.change_ports(message)
             case PortSetGone():
-                self._sets.ports_gone(message.set_id)
+                self.sets.ports_gone(message.set_id)
 
     def _rules(self, message: PolicyRules | PolicyGone | ProfileRules | ProfileGone) -> None:
         match message:
@@ -137,6 +151,7 @@ class Managers:
 
     def _endpoint(self, endpoint: Endpoint) -> None:
         if self.endpoints.endpoints.get(endpoint.key) != endpoint:
+            self.nat.endpoint(endpoint)
             self.endpoints.endpoint(endpoint)
             self.changed.add(endpoint.key)
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ocicat.dataplane import limits, managers_nat
 from ocicat.dataplane.ledger import Claims, Ledger, element_key
 from ocicat.dataplane.lists import EGRESS, INGRESS, ListChain, Recipe, SourcesChain
+from ocicat.dataplane.managers_limits import LimitManager
 from ocicat.dataplane.managers_policy import PolicyManager
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
 from ocicat.dataplane.skeleton import FROM_WORKLOAD, MORE_SOURCES, SOURCES, TO_WORKLOAD
@@ -37,7 +39,10 @@ def placed(endpoint: Endpoint, index: int) -> Placed:
     interface = key_ifname(endpoint.interface)
     dispatch = tuple((name, Element(interface, goto(recipe.name))) for name, recipe in recipes(endpoint).items())
     sources = tuple((SOURCES[a.family], Element(concat(interface, a.pack()))) for a in endpoint.addresses)
-    return Placed(dispatch + sources, tuple(host_route(address, index) for address in endpoint.addresses))
+    return Placed(
+        dispatch + sources + managers_nat.elements(endpoint),
+        tuple(host_route(address, index) for address in endpoint.addresses),
+    )
 
 
 def recipes(endpoint: Endpoint) -> dict[str, Recipe]:
@@ -48,7 +53,7 @@ def recipes(endpoint: Endpoint) -> dict[str, Recipe]:
     }
     if endpoint.sources:
         found[MORE_SOURCES] = SourcesChain(endpoint.sources)
-    return found
+    return found | limits.chains(endpoint)
 
 
 def host_route(address: Addr, index: int) -> Route:
@@ -64,19 +69,21 @@ def host_route(address: Addr, index: int) -> Route:
 
 
 class Bearer(Struct, frozen=True):
-    """An interface that is there: its ifindex, and the endpoint it was made for ("": nobody says)."""
+    """An interface that is there: its ifindex, the endpoint it was made for ("": nobody says), and its MTU."""
 
     index: int
     key: str = ""
+    mtu: int = 1500
 
 
 class EndpointManager:
     """`links`: the interfaces that are there, by name. `held`: addresses (packed) that lately were another endpoint's, whose
     flows are not cut yet; no endpoint gets them until `release`."""
 
-    def __init__(self, ledger: Ledger, policy: PolicyManager) -> None:
+    def __init__(self, ledger: Ledger, policy: PolicyManager, limits: LimitManager) -> None:
         self._ledger = ledger
         self._policy = policy
+        self._limits = limits
         self._claims: dict[str, Claims[bytes, Element]] = {}
         self._placed: dict[str, Placed] = {}
         self._on_interface: dict[str, set[str]] = {}
@@ -86,8 +93,10 @@ class EndpointManager:
 
     def endpoint(self, endpoint: Endpoint) -> None:
         # The new lists are taken before the old ones are let go: if they are the same they never go away.
-        for recipe in recipes(endpoint).values():
+        wanted = recipes(endpoint)
+        for recipe in wanted.values():
             self._policy.acquire(recipe)
+        self._limits.acquire(wanted)
         before = self._remove(endpoint.key)
         self.endpoints[endpoint.key] = endpoint
         self._on_interface.setdefault(endpoint.interface, set()).add(endpoint.key)
@@ -122,17 +131,19 @@ class EndpointManager:
         if endpoint is None:
             return []
         freed = self._displace(key)
-        for recipe in recipes(endpoint).values():
+        wanted = recipes(endpoint)
+        for recipe in wanted.values():
             self._policy.release(recipe)
+        self._limits.release(wanted)
         keys = self._on_interface[endpoint.interface]
         keys.discard(key)
         if not keys:
             del self._on_interface[endpoint.interface]
         return freed
 
-    def link_there(self, name: str, index: int, key: str = "") -> None:
+    def link_there(self, name: str, index: int, key: str = "", mtu: int = 1500) -> None:
         """`key`: the endpoint that it was made for."""
-        bearer = Bearer(index, key)
+        bearer = Bearer(index, key, mtu)
         if self.links.get(name) != bearer:
             self.links[name] = bearer
             self._relink(name)
@@ -205,6 +216,7 @@ class EndpointManager:
             self._ledger.want_element(name, held)
         for route in wanted.routes:
             self._ledger.claim_route(key, route)
+        self._limits.place(endpoint, bearer.index, bearer.mtu)
 
     def _displace(self, key: str) -> list[bytes]:
         """The addresses (packed) that it had."""
@@ -217,4 +229,5 @@ class EndpointManager:
                 self._ledger.want_element(name, held)
         for route in old.routes:
             self._ledger.release_route(key, route.dst)
+        self._limits.displace(key)
         return [route.dst.address for route in old.routes]

@@ -19,25 +19,26 @@ EVERY = "*"
 
 
 class HostManager:
-    """`problems`: by object, what cannot be done."""
+    """`endpoints`: by interface. `current`: the settings. `problems`: by object, what cannot be done."""
 
     def __init__(self, config: DataplaneConfig, ledger: Ledger, policy: PolicyManager) -> None:
         self._config = config
         self._ledger = ledger
         self._policy = policy
-        self._settings = HostSettings()
-        self._endpoints: dict[str, HostEndpoint] = {}
+        self.current = HostSettings()
+        self.endpoints: dict[str, HostEndpoint] = {}
         self.problems: dict[str, str] = {}
-        policy.log_prefix(self._settings.log_prefix)
+        policy.logging(self.current)
         self._want_skeleton()
 
     def settings(self, message: HostSettings) -> None:
-        self._settings = message
-        self._policy.log_prefix(message.log_prefix)
+        self.current = message
+        self._policy.logging(message)
+        self._policy.mark(skeleton.mark(self._config, message))
         self._want_skeleton()
 
     def endpoint(self, message: HostEndpoint) -> None:
-        before = self._endpoints.get(message.interface)
+        before = self.endpoints.get(message.interface)
         if message == before:
             return
         if len(message.interface.encode()) not in range(1, IFNAME_BYTES):
@@ -45,7 +46,7 @@ class HostManager:
             return
         for recipe in lists(message).values():
             self._policy.acquire(recipe)
-        self._endpoints[message.interface] = message
+        self.endpoints[message.interface] = message
         if message.interface != EVERY:
             for way, recipe in lists(message).items():
                 self._ledger.want_element(HOST_MAPS[way], Element(key_ifname(message.interface), goto(recipe.name)))
@@ -54,7 +55,7 @@ class HostManager:
         self._want_skeleton()
 
     def gone(self, interface: str) -> None:
-        before = self._endpoints.pop(interface, None)
+        before = self.endpoints.pop(interface, None)
         if before is None:
             return
         if interface != EVERY:
@@ -68,12 +69,12 @@ class HostManager:
             self._policy.release(recipe)
 
     def _want_skeleton(self) -> None:
-        for chain in skeleton.chains(self._config, self._settings, self._hosts()):
+        for chain in skeleton.chains(self._config, self.current, self._hosts()):
             self._ledger.want_chain(chain)
 
     def _hosts(self) -> Hosts:
-        endpoints = self._endpoints.values()
-        every = self._endpoints.get(EVERY)
+        endpoints = self.endpoints.values()
+        every = self.endpoints.get(EVERY)
         return Hosts(
             governed=bool(endpoints),
             untracked=any(each.untracked_ingress or each.untracked_egress for each in endpoints),

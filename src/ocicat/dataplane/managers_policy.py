@@ -1,7 +1,7 @@
 """The chains that lists of policies and profiles need: made once for all that use them, and made anew when what they say changes.
 
 Invariants: 1. A chain is there as long as something uses it: an endpoint its lists, a list its tiers and profiles, a tier its
-policies; an interval set as long as a rule looks in it. The chains of a profile are there as long as the profile.
+policies; an interval set and a counter as long as a rule names it. The chains of a profile are there as long as the profile.
 2. The chains depend on what is known and used, not on the order in which it came. Pure. What the chains say: `lists`.
 """
 
@@ -11,23 +11,31 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ocicat.dataplane import identity
+from ocicat.dataplane.book import Book
+from ocicat.dataplane.flat.blocks import TooMuch
+from ocicat.dataplane.identity import Decider
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.lists import (
     EGRESS,
+    FLOW_LOGS,
     INGRESS,
-    LOG_PREFIX,
-    Book,
+    LOGGING,
+    MARK,
     Built,
     Input,
+    Piece,
     PolicyChain,
     ProfileChain,
     Recipe,
+    RunChain,
     TierChain,
     build,
-    has_pass,
+    is_inlined,
 )
+from ocicat.dataplane.managers_runs import RunManager, SetMembers
 from ocicat.dataplane.objects import IntervalSet
-from ocicat.model.wanted import PolicyRules, ProfileRules
+from ocicat.model.wanted import AddressSet, HostSettings, PolicyRules, ProfileRules
 
 
 @dataclass(slots=True)
@@ -37,20 +45,30 @@ class _Made:
 
 
 class PolicyManager:
-    """`book` holds what is known; change it by these methods only."""
+    """`book` holds what is known; change it by these methods only.
 
-    def __init__(self, ledger: Ledger, book: Book) -> None:
+    `deciders`: whose the prefixes of flow logs are; other threads may look something up in it.
+    """
+
+    def __init__(self, ledger: Ledger, book: Book, members: SetMembers) -> None:
         self._ledger = ledger
         self._book = book
         self._made: dict[Recipe, _Made] = {}
         self._recipes: dict[str, Recipe] = {}  # by name of chain
         self._readers: defaultdict[Input, dict[Recipe, None]] = defaultdict(dict)
         self._looked_in: defaultdict[str, set[str]] = defaultdict(set)  # interval set -> chains
+        self._counting: defaultdict[Decider, set[str]] = defaultdict(set)  # likewise
+        self._runs = RunManager(ledger, book, members, self.acquire, self.release)
+        self._stale: dict[Recipe, None] = {}
+        self._moves: list[AddressSet] = []
+        self.deciders: dict[str, Decider] = {}
         self._troubled: set[Recipe] = set()
 
     def policy(self, message: PolicyRules) -> None:
         before = self._book.policies.get(message.policy_id)
         self._book.policies[message.policy_id] = message
+        if before != message:
+            self._book.ruled.pop(message.policy_id, None)
         # First those that jump to it: a policy that has got a Pass rule must have no chain of its own.
         if before is None or _form(before) != _form(message):
             self._touch(("form of policy", message.policy_id))
@@ -59,6 +77,7 @@ class PolicyManager:
 
     def policy_gone(self, policy_id: str) -> None:
         if self._book.policies.pop(policy_id, None):
+            self._book.ruled.pop(policy_id, None)
             self._touch(("form of policy", policy_id))
 
     def profile(self, message: ProfileRules) -> None:
@@ -77,14 +96,54 @@ class PolicyManager:
             for recipe in _chains_of(name):
                 self.release(recipe)
 
-    def log_prefix(self, prefix: str) -> None:
-        if prefix != self._book.log_prefix:
-            self._book.log_prefix = prefix
-            self._touch(LOG_PREFIX)
+    def logging(self, settings: HostSettings) -> None:
+        """What Log rules write and what is told of flows."""
+        self._book.ruled.clear()
+        log = (settings.log_prefix, settings.log_limit)
+        if log != (self._book.log_prefix, self._book.log_limit):
+            self._book.log_prefix, self._book.log_limit = log
+            self._touch(LOGGING)
+        if settings.flow_logs != self._book.flow_logs:
+            self._book.flow_logs = settings.flow_logs
+            self._touch(FLOW_LOGS)
+
+    def mark(self, bit: int) -> None:
+        """The bit of the packet mark that says: allowed before routing."""
+        if bit != self._book.mark:
+            self._book.mark = bit
+            self._touch(MARK)
 
     def renamed(self, set_id: str) -> None:
         """Rules must call that set by another name."""
+        self._book.ruled.clear()
         self._touch(("set", set_id))
+
+    def moved(self, message: AddressSet) -> None:
+        """The members of a set have changed."""
+        runs = [recipe for recipe in self._readers.get(("set", message.set_id), ()) if isinstance(recipe, RunChain)]
+        if runs and (message.nets_added or message.nets_removed):
+            self._stale.update(dict.fromkeys(runs))
+        elif runs:
+            self._moves.append(message)
+
+    def settle(self) -> None:
+        """Long tiers and their runs as they are to be after all that was said since; the tiers first, for they have the runs."""
+        stale = sorted(self._stale, key=lambda recipe: isinstance(recipe, RunChain))
+        self._stale = {}
+        for recipe in stale:
+            if recipe in self._made:
+                self._remake(recipe)
+        moves, self._moves = self._moves, []
+        for message in moves:
+            for recipe in [*self._readers.get(("set", message.set_id), ())]:
+                if isinstance(recipe, RunChain):
+                    self._move(recipe, message)
+
+    def _move(self, recipe: RunChain, message: AddressSet) -> None:
+        try:
+            self._runs.moved(recipe, message)
+        except TooMuch:
+            self._remake(recipe)
 
     def acquire(self, recipe: Recipe) -> None:
         """One more needs this chain."""
@@ -121,24 +180,34 @@ class PolicyManager:
                 return f"policy {policy_id}"
             case ProfileChain(profile=name):
                 return f"profile {name}"
-            case TierChain(tier=tier):
+            case TierChain(tier=tier) | RunChain(tier=tier):
                 return f"tier {tier.name}"
+            case Piece(owner=owner):
+                return owner
             case _:
                 return ""
 
     def _touch(self, changed: Input) -> None:
         for recipe in list(self._readers.get(changed, ())):
-            if recipe in self._made:  # an earlier one may have let it go
+            made = self._made.get(recipe)  # an earlier one may have let it go
+            if made and (isinstance(recipe, RunChain) or _has_runs(made.built)):
+                self._stale[recipe] = None
+            elif made:
                 self._remake(recipe)
 
+    def _build(self, recipe: Recipe) -> Built:
+        return self._runs.build(recipe) if isinstance(recipe, RunChain) else build(recipe, self._book)
+
     def _make(self, recipe: Recipe) -> _Made:
-        made = self._made[recipe] = _Made(build(recipe, self._book))
+        made = self._made[recipe] = _Made(self._build(recipe))
         self._want(recipe, made.built)
         return made
 
     def _remake(self, recipe: Recipe) -> None:
         made = self._made[recipe]
-        before, made.built = made.built, build(recipe, self._book)
+        if isinstance(recipe, PolicyChain) and recipe.policy_id not in self._book.policies:
+            return  # its tier lets it go soon
+        before, made.built = made.built, self._build(recipe)
         if made.built != before:
             self._want(recipe, made.built)
             self._let_go(recipe, before, made.built)
@@ -147,6 +216,8 @@ class PolicyManager:
         self._ledger.unwant_chain(built.chain.name)
         self._recipes.pop(built.chain.name, None)
         self._troubled.discard(recipe)
+        if isinstance(recipe, RunChain):
+            self._runs.gone(recipe)
         self._let_go(recipe, built, None)
 
     def _want(self, recipe: Recipe, built: Built) -> None:
@@ -155,6 +226,8 @@ class PolicyManager:
         for each in built.sets:
             self._looked_in[each.spec.name].add(built.chain.name)
             self._ledger.want_set(each.spec, each.elements)
+        for decider in built.deciders:
+            self._count(decider, built.chain.name)
         for each_input in built.reads:
             self._readers[each_input][recipe] = None
         self._recipes[built.chain.name] = recipe
@@ -170,10 +243,25 @@ class PolicyManager:
             if not self._looked_in[name]:
                 del self._looked_in[name]
                 self._ledger.unwant_set(name)
+        for decider in frozenset(before.deciders).difference(now.deciders if now else ()):
+            self._count_no_more(decider, before.chain.name)
         for each in before.reads - (now.reads if now else frozenset()):
             self._readers[each].pop(recipe, None)
             if not self._readers[each]:
                 del self._readers[each]
+
+    def _count(self, decider: Decider, chain: str) -> None:
+        if decider not in self._counting:
+            self._ledger.want_counter(identity.counter(decider))
+            self.deciders[identity.prefix(decider)] = decider
+        self._counting[decider].add(chain)
+
+    def _count_no_more(self, decider: Decider, chain: str) -> None:
+        self._counting[decider].discard(chain)
+        if not self._counting[decider]:
+            del self._counting[decider]
+            self._ledger.unwant_counter(identity.counter(decider).name)
+            self.deciders.pop(identity.prefix(decider), None)
 
 
 def _names(sets: Iterable[IntervalSet]) -> set[str]:
@@ -184,5 +272,9 @@ def _chains_of(profile: str) -> tuple[ProfileChain, ...]:
     return tuple(ProfileChain(profile, way) for way in (INGRESS, EGRESS))
 
 
-def _form(policy: PolicyRules) -> tuple[bool, bool]:
-    return has_pass(policy.ingress), has_pass(policy.egress)
+def _form(policy: PolicyRules) -> tuple[bool, bool, int, int]:
+    return is_inlined(policy, INGRESS), is_inlined(policy, EGRESS), len(policy.ingress), len(policy.egress)
+
+
+def _has_runs(built: Built) -> bool:
+    return any(isinstance(use, RunChain) for use in built.uses)

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ocicat.dataplane.flat.space import Members
 from ocicat.dataplane.ledger import Ledger, element_key
 from ocicat.dataplane.objects import SetSpec
 from ocicat.dataplane.rules import hosts_name, ports_name, range_element, ranges_name
@@ -54,6 +55,18 @@ class SetManager:
     def name(self, set_id: str, family: int) -> str:
         members = self._sets.get((set_id, family))
         return ranges_name(set_id, family) if members and members.nets else hosts_name(set_id, family)
+
+    def has(self, set_id: str, address: Addr) -> bool:
+        members = self._sets.get((set_id, address.family))
+        return members is not None and (address in members.hosts or members.covers(address))
+
+    def has_port(self, set_id: str, address: Addr, protocol: int, port: int) -> bool:
+        members = self._ledger.elements.get(ports_name(set_id, address.family))
+        return members is not None and members.wanted(_host_port((address, protocol, port)).key) is not None
+
+    def members(self, set_id: str, family: int) -> Members:
+        found = self._sets.get((set_id, family), _Members())
+        return Members([host.value for host in found.hosts], found.nets)
 
     def change(self, message: AddressSet) -> bool:
         """Is a set called differently from now on?"""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from ocicat.dataplane.objects import Chain, SetChange, SetSpec, comment_text
+from ocicat.dataplane.objects import Chain, Counter, SetChange, SetSpec, comment_text
 from ocicat.dataplane.ownership import TABLE
 from ocicat.netlink import inet
 from ocicat.netlink.nftset import GOTO, IFNAME_BYTES, Element, Verdict
 
 _TABLE = f"inet {TABLE}"
 _FIELD_BYTES = {"ifname": IFNAME_BYTES, "ipv4_addr": 4, "ipv6_addr": 16, "inet_proto": 1, "inet_service": 2}
+_COLLECT_S = 600  # the kernel walks the whole set each time
 _REGISTER_BYTES = 4  # each field of a concatenation fills whole ones
 _PLAIN_NAME = re.compile(rb"[A-Za-z0-9._-]+\0+")
 
@@ -26,16 +27,23 @@ def transaction(
     chains: Sequence[Chain],
     changes: Iterable[SetChange] = (),
     *,
+    counters: Iterable[Counter] = (),
     declared: Sequence[Chain] = (),
     rebuild: bool = False,
 ) -> str:
-    """Declares `sets` and `chains` where they are not there yet, and gives the chains their rules, in place of any they have.
+    """Declares `sets`, `counters` and `chains` where they are not there yet, and gives the chains their rules, in place of any they
+    have. A counter that is there goes on counting.
 
     `changes`: of elements that are `sayable`, and ranges to add. `declared`: chains that keep the rules they have, if any.
     `rebuild`: the table is first removed with all that is in it, in the same transaction.
     """
     parts = [table_removal()] if rebuild else []
-    parts.append(_table([*map(_declared_set, sets), *map(_declared_chain, [*chains, *declared])]))
+    declarations = (
+        map(_declared_set, sets),
+        map(_declared_counter, counters),
+        map(_declared_chain, [*chains, *declared]),
+    )
+    parts.append(_table([block for blocks in declarations for block in blocks]))
     parts += [line for change in changes for line in _changed(change)]
     parts += [f"flush chain {_TABLE} {chain.name}\n" for chain in chains]
     parts.append(_table([_block(f"chain {chain.name}", map(str, chain.rules)) for chain in chains if chain.rules]))
@@ -46,11 +54,8 @@ def sayable(spec: SetSpec, element: Element) -> bool:
     """Can this element be written here at no great cost? Not ranges, for which nft reads the whole set first; nor names and
     verdicts that we should never give."""
     named = not spec.key.startswith("ifname") or _PLAIN_NAME.fullmatch(element.key[:IFNAME_BYTES]) is not None
-    return (
-        named
-        and not spec.interval
-        and (isinstance(element.data, Verdict) and element.data.code == GOTO) == spec.verdicts
-    )
+    leads = isinstance(element.data, Verdict) and element.data.code == GOTO
+    return named and not spec.interval and (leads, isinstance(element.data, bytes)) == (spec.verdicts, bool(spec.data))
 
 
 def table_removal() -> str:
@@ -58,11 +63,13 @@ def table_removal() -> str:
     return f"table {_TABLE}\ndelete table {_TABLE}\n"
 
 
-def removal(chains: Sequence[str], sets: Sequence[SetSpec]) -> str:
-    """Rules first, so that no chain is in use by another one that goes too, nor a set by a chain."""
+def removal(chains: Sequence[str], sets: Sequence[SetSpec], counters: Sequence[str] = ()) -> str:
+    """Rules first, so that no chain is in use by another one that goes too, nor a set or a counter by a chain; chains after the maps
+    that lead to them."""
     lines = [f"flush chain {_TABLE} {name}" for name in chains]
+    lines += [f"delete {spec.kind} {_TABLE} {spec.name}" for spec in sets]
     lines += [f"delete chain {_TABLE} {name}" for name in chains]
-    lines += [f"delete {'map' if spec.verdicts else 'set'} {_TABLE} {spec.name}" for spec in sets]
+    lines += [f"delete counter {_TABLE} {name}" for name in counters]
     return "\n".join(lines) + "\n"
 
 
@@ -77,15 +84,23 @@ def _changed(change: SetChange) -> list[str]:
 
 def _elements(spec: SetSpec, elements: Iterable[Element]) -> Iterator[str]:
     for element in elements:
-        data = f" : goto {element.data.chain}" if isinstance(element.data, Verdict) else ""
-        yield " . ".join(_fields(spec, element.key)) + data
+        yield _fields(spec.key, element.key) + _data(spec, element)
 
 
-def _fields(spec: SetSpec, key: bytes) -> Iterator[str]:
-    for field in spec.key.split(" . "):
+def _data(spec: SetSpec, element: Element) -> str:
+    if isinstance(element.data, Verdict):
+        return f" : goto {element.data.chain}"
+    return f" : {_fields(spec.data, element.data)}" if element.data is not None else ""
+
+
+def _fields(kind: str, value: bytes) -> str:
+    """A key or data of that type, as nft writes it."""
+    said = []
+    for field in kind.split(" . "):
         size = _FIELD_BYTES[field]
-        yield _said(field, key[:size])
-        key = key[-(-size // _REGISTER_BYTES) * _REGISTER_BYTES :]
+        said.append(_said(field, value[:size]))
+        value = value[-(-size // _REGISTER_BYTES) * _REGISTER_BYTES :]
+    return " . ".join(said)
 
 
 def _said(field: str, raw: bytes) -> str:
@@ -96,7 +111,7 @@ def _said(field: str, raw: bytes) -> str:
 
 def _ranges(spec: SetSpec, elements: Iterable[Element]) -> Iterator[str]:
     for element in elements:
-        yield f"{_said(spec.key, element.key)}-{_said(spec.key, element.key_end)}"
+        yield f"{_said(spec.key, element.key)}-{_said(spec.key, element.key_end)}{_data(spec, element)}"
 
 
 def _table(blocks: Sequence[str]) -> str:
@@ -109,12 +124,22 @@ def _block(head: str, lines: Iterable[str]) -> str:
 
 
 def _declared_set(spec: SetSpec) -> str:
-    kind, data = ("map", " : verdict") if spec.verdicts else ("set", "")
-    return _block(f"{kind} {spec.name}", [f"type {spec.key}{data}", *(["flags interval"] if spec.interval else [])])
+    data = "verdict" if spec.verdicts else spec.data
+    kind = " : ".join(filter(None, (spec.key, data)))
+    timed = ["flags timeout", f"timeout {spec.timeout_s}s", f"gc-interval {_COLLECT_S}s"] if spec.timeout_s else []
+    flags = ["flags interval"] if spec.interval else timed
+    return _block(f"{spec.kind} {spec.name}", [f"type {kind}", *flags])
+
+
+def _declared_counter(counter: Counter) -> str:
+    return _block(
+        f"counter {counter.name}",
+        [f'comment "{comment_text(counter.comment)}"', f"packets {counter.packets} bytes {counter.bytes}"],
+    )
 
 
 def _declared_chain(chain: Chain) -> str:
     lines = [f'comment "{comment_text(chain.comment)}"'] if chain.comment else []
     if chain.hook:
-        lines.append(f"type filter hook {chain.hook} priority {chain.priority}; policy accept;")
+        lines.append(f"type {chain.kind} hook {chain.hook} priority {chain.priority}; policy accept;")
     return _block(f"chain {chain.name}", lines)

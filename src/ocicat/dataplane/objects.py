@@ -47,7 +47,7 @@ class Rule(Struct, frozen=True):
 
 class Shape(Struct, frozen=True):
     """What must be equal for a chain in the kernel to be the one that is wanted. `hook` is empty but for base chains, of which it
-    says hook, priority and, as the last word, policy ("forward filter - 1 accept")."""
+    says type, hook, priority and, as the last word, policy ("filter forward filter - 1 accept")."""
 
     hook: str
     marks: tuple[str, ...]
@@ -55,7 +55,7 @@ class Shape(Struct, frozen=True):
 
 class Chain(Struct, frozen=True):
     """A chain and all of its rules. A base chain has a `hook` ("forward"), a `priority` as nft lists it ("filter - 1"),
-    and policy accept.
+    a type (`kind`: "filter" or "nat"), and policy accept.
 
     `authored`: its rules say what an operator wrote, so nft may refuse them; all others are our own words.
     """
@@ -66,24 +66,33 @@ class Chain(Struct, frozen=True):
     hook: str = ""
     priority: str = ""
     authored: bool = False
+    kind: str = "filter"
 
     @property
     def shape(self) -> Shape:
-        hook = f"{self.hook} {self.priority} accept" if self.hook else ""
+        hook = f"{self.kind} {self.hook} {self.priority} accept" if self.hook else ""
         return Shape(hook, tuple(rule.mark for rule in self.rules))
 
 
 class SetSpec(Struct, frozen=True):
-    """A set, or a verdict map. `key` is nft's type ("ipv4_addr", "ifname . ipv4_addr"); `interval`: its elements are ranges.
+    """A set, a verdict map, or a map. `key` is nft's type ("ipv4_addr", "ifname . ipv4_addr"), `data` that of what it leads to,
+    unless these are verdicts; `interval`: its elements are ranges.
 
     A range is one Element from `key` to `key_end`, both included. It comes and goes as a whole: the kernel holds beginning and end
-    apart, and takes half a range for an overlap.
+    apart, and takes half a range for an overlap. `timeout_s`: elements end by themselves after so long, and are not compared.
     """
 
     name: str
     key: str
     interval: bool = False
     verdicts: bool = False
+    data: str = ""
+    timeout_s: int = 0
+
+    @property
+    def kind(self) -> str:
+        """nft's word for it."""
+        return "map" if self.verdicts or self.data else "set"
 
 
 class SetChange(Struct, frozen=True):
@@ -92,6 +101,15 @@ class SetChange(Struct, frozen=True):
     spec: SetSpec
     delete: tuple[Element, ...]
     add: tuple[Element, ...]
+
+
+class Counter(Struct, frozen=True):
+    """What it has counted, or begins with. Its comment says whose packets they are; the name is made of it."""
+
+    name: str
+    comment: str
+    packets: int = 0
+    bytes: int = 0
 
 
 class IntervalSet(Struct, frozen=True):

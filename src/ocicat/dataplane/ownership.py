@@ -5,6 +5,8 @@
     route                     its protocol number is 84, in the main table
     interface                 its name starts with the configured prefix ("oci")
       dying interface         and its alias begins with `DETACHED`, in place of its endpoint's key; no endpoint has it: it is closed
+    token bucket              its handle is c1c: (`netlink.qdisc`)
+    ifb interface             its name is "bwoci" and the ifindex, in hexadecimal, of the interface that it serves
     conntrack entry           never; those of an address are cut when a workload loses that address
 
 Invariants: 1. nothing that fails these tests is changed or removed. 2. `DETACHED` begins no endpoint's key. Pure.
@@ -27,12 +29,24 @@ GATEWAY_V4 = bytes((169, 254, 1, 1))
 # The link-local address that the kernel derives from HOST_MAC (RFC 4291, modified EUI-64).
 GATEWAY_V6 = bytes.fromhex("fe80000000000000eceeeefffeeeeeee")
 
+_IFB = "bwoci"
 _NAME_BYTES = 15  # IFNAMSIZ without its NUL
 _ALIAS_ADDRESSES = 5  # of IPv6 at their longest, in an alias of 255 bytes
 
 
 def is_ours(name: str, prefix: str) -> bool:
     return name.startswith(prefix)
+
+
+def ifb_name(index: int) -> str:
+    """Of the interface through which goes what the workload on interface `index` sends."""
+    return f"{_IFB}{index:x}"
+
+
+def ifb_index(name: str) -> int:
+    """The interface that it serves; 0 if it is none of these."""
+    found = re.fullmatch(rf"{_IFB}([1-9a-f][0-9a-f]{{0,7}})", name)
+    return int(found[1], 16) if found else 0
 
 
 def detached_alias(addresses: Sequence[bytes]) -> str:

@@ -1,6 +1,6 @@
 """One pass: what differs in the ledger, into the kernel, in the one order that is safe at every moment.
 
-    1. new sets and new chains      one nft transaction; nothing leads to them yet
+    1. new sets, counters, chains   one nft transaction; nothing leads to them yet
     2. ranges of the new sets       only if chains that carry traffic are about to look in them; such a set never changes
     3. chains that change           one nft transaction, with all the elements that change: members, dispatch, sources
     4. elements, if no chain does   one netlink transaction
@@ -8,7 +8,7 @@
     6. what nothing uses any more   one nft transaction, only when there is time: nft waits 15 ms for the kernel to forget
 
 A set or base chain of ours that nft cannot turn into the wanted one asks for a new table: the old one goes and the new one comes,
-with all that is in it, in one nft transaction, once everything that belongs into it is known.
+with all that is in it, in one nft transaction, once everything that belongs into it is known. What was counted is taken over.
 
 A step without anything to do costs nothing. An endpoint whose chains are there needs 4 and 5 only, and these start no process.
 
@@ -22,13 +22,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ocicat.dataplane import nftext
-from ocicat.dataplane.drivers import elements, routes
+from ocicat.dataplane.drivers import counters, elements, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.drivers.nft import NftRefused
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.listing import Listing
-from ocicat.dataplane.objects import Chain, Rule, SetChange, SetSpec
+from ocicat.dataplane.objects import Chain, Counter, Rule, SetChange, SetSpec
 from ocicat.dataplane.ownership import TABLE
+from ocicat.dataplane.shapers import Shapers
 from ocicat.dataplane.skeleton import SOURCES
 from ocicat.errors import Unavailable
 from ocicat.netlink.inet import Prefix
@@ -50,11 +51,13 @@ class Program:
         self.refused: dict[str, str] = {}
         self.failed: dict[Prefix, str] = {}
         self.lost: set[bytes] = set()
+        self.shapers = Shapers(ledger, kernel)
 
     def run(self, *, sweep: bool, tidy: bool) -> None:
         """`sweep`: the complete state is known; `tidy`: unused chains and sets go too. Unavailable."""
         if self._ledger.incompatible():
             self._rebuild(complete=sweep)
+        self.shapers.settle(sweep=sweep)
         self._grow()
         self._settle_chains()
         self._settle_elements(sweep=sweep)
@@ -64,8 +67,9 @@ class Program:
 
     @property
     def untidy(self) -> bool:
-        """Are there chains or sets that nothing uses?"""
-        return bool(self._ledger.chains.deletes(sweep=True) or self._ledger.sets.deletes(sweep=True))
+        """Are there chains, sets or counters that nothing uses?"""
+        kinds = (self._ledger.chains, self._ledger.sets, self._ledger.counters)
+        return any(delta.deletes(sweep=True) for delta in kinds)
 
     def retry(self) -> None:
         """Whatever was refused or failed is tried again by the next pass, as it was asked for."""
@@ -73,9 +77,13 @@ class Program:
             if self._ledger.chains.wanted(name) == _closed(chain, self.refused[name]).shape:
                 self._ledger.want_chain(chain)
         self._failed_routes.clear()
+        self.shapers.retry()
 
     def _due(self) -> list[Chain]:
         return [self._ledger.chain(name) for name in self._ledger.chains.updates()]
+
+    def _due_counters(self) -> list[Counter]:
+        return [self._ledger.counter(name) for name in self._ledger.counters.updates()]
 
     def _rebuild(self, *, complete: bool) -> None:
         if not complete:
@@ -83,14 +91,16 @@ class Program:
                 f"table inet {TABLE} is another version's; it stays in force until the state is complete",
                 hint="nothing: it is replaced when the datastore has been read",
             )
+        counted = {each.name: each for each in counters.read(self._kernel.netfilter)}
         self._ledger.found_table(Listing(), {})
         sets = list(self._ledger.sets.updates().values())
-        self._load(sets, self._due(), self._changes(sweep=False), rebuild=True)
+        going_on = [counted.get(each.name, each) for each in self._due_counters()]
+        self._load(sets, self._due(), self._changes(sweep=False), counters=going_on, rebuild=True)
 
     def _grow(self) -> None:
         sets = list(self._ledger.sets.updates().values())
         new = [chain for chain in self._due() if self._ledger.chains.there(chain.name) is None]
-        self._load(sets, new)
+        self._load(sets, new, counters=self._due_counters())
 
     def _settle_chains(self) -> None:
         """Those that are there and change, with the elements that change."""
@@ -105,35 +115,51 @@ class Program:
         chains: Sequence[Chain],
         changes: Sequence[SetChange] = (),
         *,
+        counters: Sequence[Counter] = (),
         rebuild: bool = False,
     ) -> None:
-        if not sets and not chains:
+        if not sets and not chains and not counters:
             return
         try:
-            self._kernel.nft.run(nftext.transaction(sets, chains, changes, rebuild=rebuild))
+            self._kernel.nft.run(nftext.transaction(sets, chains, changes, counters=counters, rebuild=rebuild))
         except NftRefused:
-            self._load_apart(sets, chains, changes, rebuild=rebuild)
+            self._load_apart(sets, chains, changes, counters=counters, rebuild=rebuild)
         else:
-            self._took(sets, chains, changes)
+            self._took(sets, chains, changes, counters)
 
     def _load_apart(
-        self, sets: Sequence[SetSpec], chains: Sequence[Chain], changes: Sequence[SetChange], *, rebuild: bool
+        self,
+        sets: Sequence[SetSpec],
+        chains: Sequence[Chain],
+        changes: Sequence[SetChange],
+        *,
+        counters: Sequence[Counter],
+        rebuild: bool,
     ) -> None:
         """Our own words first, with nothing but the names of the chains at fault; then those, by bisection."""
         sturdy = [chain for chain in chains if not chain.authored]
         authored = [chain for chain in chains if chain.authored]
         try:
-            self._kernel.nft.run(nftext.transaction(sets, sturdy, changes, declared=authored, rebuild=rebuild))
+            text = nftext.transaction(sets, sturdy, changes, counters=counters, declared=authored, rebuild=rebuild)
+            self._kernel.nft.run(text)
         except NftRefused as error:
             raise Unavailable(f"the ruleset cannot be loaded: {error.message}") from error
-        self._took(sets, sturdy, changes)
+        self._took(sets, sturdy, changes, counters)
         self._bisect(authored)
 
-    def _took(self, sets: Sequence[SetSpec], chains: Sequence[Chain], changes: Sequence[SetChange]) -> None:
+    def _took(
+        self,
+        sets: Sequence[SetSpec],
+        chains: Sequence[Chain],
+        changes: Sequence[SetChange],
+        counters: Sequence[Counter] = (),
+    ) -> None:
         for chain in chains:
             self._loaded(chain)
         for spec in sets:
             self._ledger.sets.now_there(spec.name, spec)
+        for counter in counters:
+            self._ledger.counters.now_there(counter.name, counter.name)
         for change in changes:
             self._ledger.changed_elements(change.spec.name, change.delete, change.add)
             if change.spec.name in _SOURCE_SETS:
@@ -215,18 +241,21 @@ class Program:
         chains = self._ledger.chains.deletes(sweep=True)
         specs = [self._ledger.sets.there(name) for name in self._ledger.sets.deletes(sweep=True)]
         sets = [spec for spec in specs if spec is not None]
-        if not chains and not sets:
+        idle = self._ledger.counters.deletes(sweep=True)
+        if not chains and not sets and not idle:
             return
         try:
-            self._kernel.nft.run(nftext.removal(chains, sets))
+            self._kernel.nft.run(nftext.removal(chains, sets, idle))
         except NftRefused as error:
-            raise Unavailable(f"unused chains and sets cannot be removed: {error.message}") from error
+            raise Unavailable(f"unused chains, sets and counters cannot be removed: {error.message}") from error
         for name in chains:
             self._ledger.chains.now_gone(name)
             self.refused.pop(name, None)
             self._refused_chains.pop(name, None)
         for spec in sets:
             self._ledger.set_is_gone(spec.name)
+        for name in idle:
+            self._ledger.counters.now_gone(name)
 
 
 def _sayable(change: SetChange) -> SetChange:

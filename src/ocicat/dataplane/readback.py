@@ -5,7 +5,7 @@ Invariants: 1. Only reads. 2. Whatever changes while it reads ends in a refused 
 
 from __future__ import annotations
 
-from ocicat.dataplane.drivers import elements, routes
+from ocicat.dataplane.drivers import elements, qdisc, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Actual
 from ocicat.dataplane.listing import parse
@@ -14,5 +14,6 @@ from ocicat.dataplane.listing import parse
 def read(kernel: Kernel) -> Actual:
     """Unavailable."""
     listing = parse(kernel.nft.listing())
-    members = {name: elements.read(kernel.netfilter, spec) for name, spec in listing.sets.items()}
-    return Actual(listing, members, routes.read(kernel.route))
+    compared = (spec for spec in listing.sets.values() if not spec.timeout_s)
+    members = {spec.name: elements.read(kernel.netfilter, spec) for spec in compared}
+    return Actual(listing, members, routes.read(kernel.route), qdisc.read(kernel.route))

@@ -4,7 +4,7 @@ A rule that speaks of addresses becomes one for each family that it can match; o
 Where one of several conditions is enough (a port by number or by name), it becomes one rule for each of them. Single nets and
 port ranges are literals, several are one named set.
 
-Invariants: 1. What cannot be rendered exactly is a drop of everything that reaches it, with the reason in its comment.
+Invariants: 1. What cannot be rendered exactly denies everything that reaches it, with the reason in its comment.
 2. A condition that no packet of a family can meet leaves no rule for that family. 3. Text from outside reaches nft only as numbers,
 addresses, digests, or the checked characters of a set's name. Pure. What a rule means: `ocicat.model.wanted`.
 """
@@ -17,8 +17,8 @@ from itertools import product
 from ocicat.dataplane.objects import IntervalSet, Rule, SetSpec, digest
 from ocicat.model.base import Struct
 from ocicat.model.net import WIDTH, Cidr
-from ocicat.model.wanted import Icmp, Match, PortRange, WantedRule
-from ocicat.netlink.nftset import Element
+from ocicat.model.wanted import Action, Icmp, Match, PortRange, WantedRule
+from ocicat.netlink.nftset import Element, Verdict
 
 Range = tuple[int, int]  # first and last, both included
 SetName = Callable[[str, int], str]
@@ -82,22 +82,28 @@ def ports_name(set_id: str, family: int) -> str:
     return f"h{family}-{digest(set_id)}"
 
 
-def render(rule: WantedRule, verdicts: dict[str, str], name: SetName = hosts_name, *, note: str = "") -> Rendered:
-    """`verdicts`: what stands for each action. `note`: which rule it is, for whoever reads the ruleset."""
-    problem = rule.problem or _obstacle(rule, verdicts)
-    if problem:
+def trouble(rule: WantedRule) -> str:
+    """Why it cannot be rendered as it is written; "" if it can."""
+    return rule.problem or _obstacle(rule)
+
+
+def action(rule: WantedRule) -> Action:
+    """What becomes of a packet that it matches; of every one that reaches it, if it cannot be rendered."""
+    return "Deny" if trouble(rule) else rule.action
+
+
+def render(rule: WantedRule, verdict: str, name: SetName = hosts_name, *, note: str = "") -> Rendered:
+    """`verdict`: the statements for its `action`. `note`: which rule it is, for whoever reads the ruleset."""
+    if problem := trouble(rule):
         why = f"{note} not enforceable: {problem}".lstrip()
-        return Rendered((Rule("drop", why),), problem="" if rule.problem else problem)
+        return Rendered((Rule(verdict, why),), problem="" if rule.problem else problem)
     variants = [variant for family in _families(rule) for variant in _variants(rule, family, name)]
-    verdict = verdicts[rule.action]
     rules = tuple(Rule(" ".join([*(c.text for c in variant), verdict]), note) for variant in variants)
     sets = {each.spec.name: each for variant in variants for condition in variant for each in condition.sets}
     return Rendered(rules, tuple(sets.values()))
 
 
-def _obstacle(rule: WantedRule, verdicts: dict[str, str]) -> str:
-    if rule.action not in verdicts:
-        return f"action {rule.action} is not supported"
+def _obstacle(rule: WantedRule) -> str:
     sides = (rule.source, rule.destination)
     if any(_speaks_of_ports(side) for side in sides) and rule.protocol not in _WITH_PORTS:
         return f"ports need a protocol that has them, not {rule.protocol}"
@@ -206,9 +212,13 @@ def _ports(side: Match, rule: WantedRule, family: int, end: str) -> Alternatives
     never += [Condition(f"{named} != @{ports_name(set_id, family)}") for set_id in side.not_named]
     if not side.ports and not side.named:
         return (tuple(never),)
-    enough = [*([_port_ranges(side.ports, field)] if side.ports else [])]
-    enough += [Condition(f"{named} @{ports_name(set_id, family)}") for set_id in side.named]
-    return tuple((one, *never) for one in enough)
+    enough = [*([(_port_ranges(side.ports, field), _port_ranges(side.ports, f"{field} !="))] if side.ports else [])]
+    sets = [f"@{ports_name(set_id, family)}" for set_id in side.named]
+    enough += [(Condition(f"{named} {each}"), Condition(f"{named} != {each}")) for each in sets]
+    if rule.action != "Log":
+        return tuple((holds, *never) for holds, _ in enough)
+    # Only what does not decide can match a packet twice.
+    return tuple((holds, *never, *(no for _, no in enough[:place])) for place, (holds, _) in enumerate(enough))
 
 
 def _port_ranges(ranges: tuple[PortRange, ...], field: str) -> Condition:
@@ -225,9 +235,9 @@ def _in_set(field: str, kind: str, key: str, ranges: Iterable[Range], size_bytes
     return Condition(f"{field} @{name}", (IntervalSet(SetSpec(name, key, interval=True), elements),))
 
 
-def range_element(first: int, last: int, size_bytes: int) -> Element:
-    """Of an interval set whose keys have that many bytes."""
-    return Element(first.to_bytes(size_bytes, "big"), key_end=last.to_bytes(size_bytes, "big"))
+def range_element(first: int, last: int, size_bytes: int, data: Verdict | None = None) -> Element:
+    """Of an interval set, or map, whose keys have that many bytes."""
+    return Element(first.to_bytes(size_bytes, "big"), data, last.to_bytes(size_bytes, "big"))
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:

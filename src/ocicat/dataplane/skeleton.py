@@ -13,6 +13,9 @@ Allow, which is an accept, ends that stage and no other.
     output                 filter      host endpoints' egress policy
     postrouting            filter      the same where the host's own packet was translated: only here its interface is known
 
+What translates addresses has base chains of its own (`skeleton_nat`): all stages from `input` on see the packet translated, but for
+the source of one that leaves.
+
 Verdict maps lead from an interface's name to the chain of its list. What no host endpoint has by name goes to the chain of the host
 endpoint for all interfaces ("*"), if there is one. The stages of host endpoints are empty on a host that has none.
 
@@ -30,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import product
 
+from ocicat.dataplane import limits, skeleton_nat
 from ocicat.dataplane.api import DataplaneConfig
 from ocicat.dataplane.lists import Way
 from ocicat.dataplane.objects import Chain, Rule, SetSpec
@@ -49,12 +53,21 @@ HOST_MAPS: Mapping[Way, str] = {
     Way("egress", "untracked"): "host-untracked-out",
     Way("ingress", "pre-dnat"): "host-pre-dnat",
 }
+CUT_FLOWS = {
+    family: SetSpec(f"cut-flows{family}", f"{key} . inet_service . {key} . inet_service", timeout_s=86400)
+    for family, key in ((4, "ipv4_addr"), (6, "ipv6_addr"))
+}
+"""TCP flows that were ended, as their other ends see them. A day: longer than any TCP asks an end that it has not heard of."""
+
 DISPATCH = (FROM_WORKLOAD, TO_WORKLOAD, MORE_SOURCES)
 
 SETS = (
     SetSpec(SOURCES[4], "ifname . ipv4_addr"),
     SetSpec(SOURCES[6], "ifname . ipv6_addr"),
     *(SetSpec(name, "ifname", verdicts=True) for name in (*DISPATCH, *HOST_MAPS.values())),
+    *skeleton_nat.SETS,
+    *limits.SETS,
+    *CUT_FLOWS.values(),
 )
 
 
@@ -74,6 +87,7 @@ _NEIGHBOURS = (
     Rule("icmpv6 type 130-133 accept", "multicast listeners, router solicitation"),
     Rule("icmpv6 type 135-136 ip6 hoplimit 255 accept", "neighbour discovery"),
 )
+_CUT = Rule("tcp flags & syn == 0 jump cut-flows", "a connection's middle")
 _NO_ENDPOINT = Rule("drop", "no endpoint")
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 
@@ -85,13 +99,19 @@ def chains(
     return _Skeleton(config, settings or HostSettings(), hosts or Hosts()).chains()
 
 
+def mark(config: DataplaneConfig, settings: HostSettings) -> int:
+    """The bit of the packet mark that is ours: what the operator says goes before what is configured."""
+    return settings.mark or config.mark
+
+
 class _Skeleton:
     def __init__(self, config: DataplaneConfig, settings: HostSettings, hosts: Hosts) -> None:
         self._config = config
         self._settings = settings
         self._hosts = hosts
         self._ours = f'"{config.interface_prefix}*"'
-        self._mark = f"{config.mark:#010x}"
+        self._bit = mark(config, settings)
+        self._mark = f"{self._bit:#010x}"
 
     def chains(self) -> tuple[Chain, ...]:
         return (
@@ -109,6 +129,7 @@ class _Skeleton:
             Chain("output", self._output(), hook="output", priority="filter"),
             Chain("postrouting", self._postrouting(), hook="postrouting", priority="filter"),
             Chain("from-host", self._from_host()),
+            Chain("cut-flows", _cut_flows(), "ended because policy forbids them: not from their other end either"),
             *self._failsafe(),
         )
 
@@ -136,11 +157,11 @@ class _Skeleton:
         return [Rule(f"{host}tcp dport {port} accept", "own Mesos agent") for host, port in product(to, ports)]
 
     def _forward_workload_out(self) -> tuple[Rule, ...]:
-        return (Rule(f"iifname != {self._ours} accept"), _ESTABLISHED, _INVALID, *self._from_workload())
+        return (Rule(f"iifname != {self._ours} accept"), _ESTABLISHED, _INVALID, _CUT, *self._from_workload())
 
     def _forward_workload_in(self) -> tuple[Rule, ...]:
         dispatch = (Rule(f"oifname vmap @{TO_WORKLOAD}"), _NO_ENDPOINT)
-        return (Rule(f"oifname != {self._ours} accept"), _ESTABLISHED, _INVALID, *dispatch)
+        return (Rule(f"oifname != {self._ours} accept"), _ESTABLISHED, _INVALID, _CUT, *dispatch)
 
     def _from_workload(self) -> tuple[Rule, ...]:
         """A workload that makes tunnel packets could speak for others' workloads on another host."""
@@ -175,6 +196,7 @@ class _Skeleton:
         return (
             workload,
             _ESTABLISHED,
+            _CUT,
             *self._allowed(),
             Rule("jump failsafe-in"),
             *self._dispatch(Way("ingress"), "iifname"),
@@ -183,7 +205,7 @@ class _Skeleton:
     def _forward_host_in(self) -> tuple[Rule, ...]:
         if not self._hosts.governed:
             return ()
-        return (_ESTABLISHED, *self._allowed(), *self._dispatch(Way("ingress", "forward"), "iifname"))
+        return (_ESTABLISHED, _CUT, *self._allowed(), *self._dispatch(Way("ingress", "forward"), "iifname"))
 
     def _forward_host_out(self) -> tuple[Rule, ...]:
         return (_ESTABLISHED, *self._dispatch(Way("egress", "forward"), "oifname")) if self._hosts.governed else ()
@@ -195,7 +217,9 @@ class _Skeleton:
         return (*self._unmarked(), *safe, *self._dispatch(Way("egress", "untracked"), "oifname"))
 
     def _output(self) -> tuple[Rule, ...]:
-        return (Rule("ct status dnat accept"), Rule("goto from-host")) if self._hosts.governed else ()
+        """Whose first rule is for flows from workloads to the host: what the host sends to a workload meets no other."""
+        cut = Rule(f"ct state new {_CUT.text}", _CUT.note)
+        return (cut, Rule("ct status dnat accept"), Rule("goto from-host")) if self._hosts.governed else (cut,)
 
     def _postrouting(self) -> tuple[Rule, ...]:
         return (Rule("iif 0 ct status dnat goto from-host"),) if self._hosts.governed else ()
@@ -225,7 +249,7 @@ class _Skeleton:
         return (Rule(f"meta mark & {self._mark} != 0 accept", "allowed before routing"),) if self._marks else ()
 
     def _unmarked(self) -> tuple[Rule, ...]:
-        others = f"{0xFFFFFFFF & ~self._config.mark:#010x}"
+        others = f"{0xFFFFFFFF & ~self._bit:#010x}"
         rule = Rule(f"meta mark & {self._mark} != 0 meta mark set meta mark & {others}", "nobody's but ours")
         return (rule,) if self._marks else ()
 
@@ -246,6 +270,13 @@ def _source_check() -> tuple[Rule, ...]:
         Rule(f"iifname . ip6 saddr @{SOURCES[6]} accept"),
         Rule(f"iifname vmap @{MORE_SOURCES}"),
         Rule("drop", "source address is not the workload's own"),
+    )
+
+
+def _cut_flows() -> tuple[Rule, ...]:
+    return tuple(
+        Rule(f"{ip} saddr . tcp sport . {ip} daddr . tcp dport @{CUT_FLOWS[family].name} drop")
+        for family, ip in ((4, "ip"), (6, "ip6"))
     )
 
 

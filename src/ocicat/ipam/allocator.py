@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ocicat.clock import Clock
@@ -26,7 +26,7 @@ from ocicat.ipam.block import ordinals_of
 from ocicat.ipam.draft import Draft, NeedsBlock, Overlap, blocks_of
 from ocicat.ipam.holdings import UNLOCK, Holdings
 from ocicat.ipam.ledger import Ledger
-from ocicat.ipam.request import Assignment, Request
+from ocicat.ipam.request import Assignment, Held, Request
 from ocicat.model import keys
 from ocicat.model.net import Addr, Cidr
 from ocicat.store.base import Compare, Datastore, Delete
@@ -128,14 +128,20 @@ class Allocator:
                 self._undo(request, job.future.result().addresses)
             raise
 
-    async def release(self, handle: str, also: Sequence[Delete] = ()) -> tuple[Addr, ...]:
-        """Free whatever the handle owns and delete the given keys, in one commit; returns the addresses.
+    async def release(
+        self, handle: str, also: Sequence[Delete] = (), *, only: tuple[Addr, ...] | None = None
+    ) -> tuple[Addr, ...]:
+        """Free whatever the handle owns (of `only` these, when given) and delete the given keys, in one commit; the addresses.
 
         A handle that owns nothing is a success. Unavailable: the store is locked, gone, or keeps changing.
         """
-        job = _Release(handle, tuple(also), asyncio.get_running_loop().create_future())
+        job = _Release(handle, tuple(also), asyncio.get_running_loop().create_future(), only)
         self._enqueue(job)
         return await job.future
+
+    def held(self) -> Iterator[Held]:
+        """Every address in use in this host's blocks, with its owner."""
+        return self._ledger.held()
 
     def addresses_of(self, handle: str) -> tuple[Addr, ...]:
         """What the handle owns in this host's blocks, in order."""
@@ -225,11 +231,12 @@ class Allocator:
     async def _look_up(self, jobs: list[_Job]) -> None:
         """Read what the releases name and we do not know: handles, and blocks that are not ours."""
         for job in jobs:
-            if isinstance(job, _Allocation) or job.future.done():
+            leaving = job.request.takes_over if isinstance(job, _Allocation) else job.handle
+            if not leaving or job.future.done():
                 continue
             try:
-                await self._look_up_handle(job.handle)
-                await self._look_up_blocks(job.handle)
+                await self._look_up_handle(leaving)
+                await self._look_up_blocks(leaving)
             except UserError as error:
                 self._fail([job], error)
 

@@ -57,13 +57,16 @@ class Draft:
         """The addresses, in the order of `Assignment`. UserError, Refused; Overlap, NeedsBlock; what `writes` raises."""
         if not request.families and not request.addresses:
             raise UserError(f"handle {request.handle}: no address is asked for", hint="give families or addresses")
-        self._must_be_free([keys.handle(request.handle)])
-        changed: dict[Cidr, Block] = {}
+        owners = filter(None, (request.handle, request.takes_over))
+        self._must_be_free(map(keys.handle, owners))
+        changed, _ = self._given_up(request.takes_over) if request.takes_over else ({}, [])
         got = [self._explicit(changed, request, address) for address in request.addresses]
         got += [self._automatic(changed, request, family) for family in request.families]
         self._add_writes(request, tuple(got))
         added = Counter(str(self._cidr_of(address, changed)) for address in got)
         self._set_handle(request.handle, self._counts(request.handle) + added)
+        if request.takes_over:
+            self._set_handle(request.takes_over, Counter())
         self._change_blocks(changed)
         return tuple(got)
 
@@ -107,6 +110,15 @@ class Draft:
     def release(self, handle: str, also: Sequence[Delete], only: tuple[Addr, ...] | None = None) -> tuple[Addr, ...]:
         """Everything the handle owns (of `only` these, when given), in whatever block; nothing else. In order. Refused."""
         self._must_be_free([keys.handle(handle), *(delete.key for delete in also)])
+        changed, freed = self._given_up(handle, only)
+        gone = Counter(str(self._cidr_of(address, changed)) for address in freed)
+        self._set_handle(handle, Counter() if only is None else self._counts(handle) - gone)
+        self._change_blocks(changed)
+        self.operations |= {delete.key: delete for delete in also}
+        return tuple(sorted(freed))
+
+    def _given_up(self, handle: str, only: tuple[Addr, ...] | None = None) -> tuple[dict[Cidr, Block], list[Addr]]:
+        """The blocks without what the handle owns, and what that is."""
         changed: dict[Cidr, Block] = {}
         freed: list[Addr] = []
         for cidr in blocks_of(self.ledger, handle):
@@ -116,11 +128,7 @@ class Draft:
             among = None if only is None else {address.value - cidr.network for address in only if address in cidr}
             changed[cidr], ordinals = arithmetic.release_handle(block, handle, among)
             freed += [cidr.nth(ordinal) for ordinal in ordinals]
-        gone = Counter(str(self._cidr_of(address, changed)) for address in freed)
-        self._set_handle(handle, Counter() if only is None else self._counts(handle) - gone)
-        self._change_blocks(changed)
-        self.operations |= {delete.key: delete for delete in also}
-        return tuple(sorted(freed))
+        return changed, freed
 
     def _must_be_free(self, wanted: Iterable[str]) -> None:
         if any(key in self.operations or key in self.compares for key in wanted):

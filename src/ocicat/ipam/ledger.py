@@ -19,6 +19,7 @@ from ocicat.errors import UserError
 from ocicat.ipam import pools as pool_rules
 from ocicat.ipam.block import cidr_of, host_of, parse_cidr, unusable
 from ocicat.ipam.pools import Pool
+from ocicat.ipam.request import Held
 from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json
@@ -89,6 +90,15 @@ class Ledger:
         for cidr, known in self.blocks.items():
             if cidr.family == family and known.value is not None and self.is_ours(known.value):
                 yield cidr, known.value
+
+    def held(self) -> Iterator[Held]:
+        """What is in use in our blocks and has an owner."""
+        for family in (4, 6):
+            for cidr, block in self.own(family):
+                for ordinal, index in enumerate(block.allocations):
+                    attribute = block.attributes[index] if index is not None else None
+                    if attribute is not None and attribute.handle_id is not None:
+                        yield Held(cidr.nth(ordinal), attribute.handle_id, attribute.secondary)
 
     def block_with(self, address: Addr) -> Cidr | None:
         """The block we know to hold the address, whatever its size."""

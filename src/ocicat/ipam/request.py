@@ -25,7 +25,16 @@ class Request(Struct, frozen=True, kw_only=True):
     families: tuple[int, ...] = (4,)  # one automatic address per entry
     addresses: tuple[Addr, ...] = ()  # explicit ones, besides those
     pools: tuple[str, ...] = ()  # names or CIDRs; none: every pool that serves this host by itself
+    takes_over: str = ""  # an owner who gives up all that he has in the same commit, for `addresses` to be had of it
     writes: Writes = no_writes  # further objects for the same transaction; pure, called once per attempt
+
+
+class Held(Struct, frozen=True):
+    """An address in use in one of this host's blocks, its owner, and what was said about him."""
+
+    address: Addr
+    handle: str
+    attributes: dict[str, str]
 
 
 class Assignment(Struct, frozen=True):

@@ -49,6 +49,7 @@ def _master(spec: LabSpec, library: str) -> ProcessSpec:
 def _agent(spec: LabSpec, host: Host) -> ProcessSpec:
     line = [sys.executable, "-m", "ocicat", "agent", "--host", host.name, "--address", host.address]
     line += ["--store", spec.store, "--socket", host.socket, "--agent-port", str(AGENT_PORT)]
+    line += ["--flow-log", f"{host.directory}/flows.log"]
     return _process(spec, f"agent-{host.name}", host, line, host.socket)
 
 

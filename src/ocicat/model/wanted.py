@@ -96,11 +96,16 @@ class WantedRule(Struct, frozen=True):
 
 
 class PolicyRules(Struct, frozen=True):
-    """`policy_id`: the policy's datastore key. A rule's place in its list is its identity."""
+    """`policy_id`: the policy's datastore key. A rule's place in its list is its identity.
+
+    `staged`: it stands in its tiers like any other, and is asked; what it would decide is counted and told, and the packet goes on to
+    the next policy.
+    """
 
     policy_id: str
     ingress: tuple[WantedRule, ...]
     egress: tuple[WantedRule, ...]
+    staged: bool = False
 
 
 class PolicyGone(Struct, frozen=True):
@@ -119,17 +124,56 @@ class ProfileGone(Struct, frozen=True):
 
 class Tier(Struct, frozen=True):
     """One tier as it is for one endpoint, hook and direction: its policies (ids) in order, at least one, and what becomes of a
-    packet that none of their rules decides: it is dropped, or passes on to the next tier."""
+    packet that none of their rules decides: it is dropped, or passes on to the next tier (so if all of them are staged)."""
 
     name: str
     ends: Literal["Deny", "Pass"]
     policies: tuple[str, ...]
 
 
+class FloatingAddress(Struct, frozen=True):
+    """An address (`outside`) by which others reach a workload that has another one (`inside`, of the same family)."""
+
+    outside: Addr
+    inside: Addr
+
+
+class PortMapping(Struct, frozen=True):
+    """A port of the host that leads to a port of the workload. `host_address`: only where that is the destination; 0.0.0.0 and ::
+    stand for all of the host's of their family."""
+
+    protocol: int
+    host_port: int
+    port: int
+    host_address: Addr | None = None
+
+    def excludes(self, other: PortMapping) -> bool:
+        """Is there a packet that both would lead away?"""
+        if (self.protocol, self.host_port) != (other.protocol, other.host_port):
+            return False
+        here, there = self.host_address, other.host_address
+        if here is None or there is None:
+            return True
+        return here.family == there.family and (here == there or not here.value or not there.value)
+
+
+class Limits(Struct, frozen=True):
+    """What a workload may receive, or send: 0 is no limit. Bursts are what may pass at once, at the peak's rate."""
+
+    bandwidth_bit_s: int = 0
+    burst_bits: int = 0
+    peak_bit_s: int = 0
+    min_burst_bytes: int = 0
+    packets_s: int = 0
+    burst_packets: int = 0
+    connections: int = 0
+
+
 class Endpoint(Struct, frozen=True):
     """A workload's interface on *this* host. `key` is its datastore key; `profiles` in the order in which they decide, after tiers.
 
     `sources`: what it may send from, beside its addresses and what every workload may for its neighbour discovery (fe80::/64, ::).
+    `dscp`: the mark for what it sends to elsewhere than workloads (None: as sent).
     """
 
     key: str
@@ -139,6 +183,11 @@ class Endpoint(Struct, frozen=True):
     ingress: tuple[Tier, ...] = ()
     egress: tuple[Tier, ...] = ()
     sources: tuple[Cidr, ...] = ()
+    floating: tuple[FloatingAddress, ...] = ()
+    port_mappings: tuple[PortMapping, ...] = ()
+    ingress_limits: Limits = Limits()
+    egress_limits: Limits = Limits()
+    dscp: int | None = None
 
 
 class EndpointGone(Struct, frozen=True):
@@ -177,9 +226,18 @@ class OpenPort(Struct, frozen=True):
     net: Cidr | None = None
 
 
+class LogLimit(Struct, frozen=True):
+    """How many packets each Log rule writes of: `rate` in that time, and `burst` at once (None: as the kernel thinks best)."""
+
+    rate: int
+    per: Literal["second", "minute", "hour", "day"]
+    burst: int | None = None
+
+
 class HostSettings(Struct, frozen=True):
     """What the operator set for this host. `endpoint_to_host`: what becomes of a packet from a workload to its host that the
-    workload's policy allows ("Return": the host endpoint's policy is asked). `log_prefix`: before what a Log rule writes."""
+    workload's policy allows ("Return": the host endpoint's policy is asked). `log_prefix`: before what a Log rule writes.
+    `flow_logs`: every decision about a new flow is told through NFLOG. `mark`: see `dataplane.api`; None: as configured there."""
 
     failsafe_inbound: tuple[OpenPort, ...] = ()
     failsafe_outbound: tuple[OpenPort, ...] = ()
@@ -188,6 +246,21 @@ class HostSettings(Struct, frozen=True):
     vxlan_from_workloads: bool = False
     ipip_from_workloads: bool = False
     log_prefix: str = "calico-packet"
+    log_limit: LogLimit | None = None
+    flow_logs: bool = False
+    mark: int | None = None
+
+
+class OutgoingNat(Struct, frozen=True):
+    """Packets from `sources` to elsewhere than `inside` leave with an address of the host (`addresses`, one of each family; without:
+    that of the interface they leave by), and TCP and UDP from one of `ports` if given. `interface`: only where they leave by it; one
+    that ends in "*" stands for all names that begin so. The whole of it: the last message counts."""
+
+    sources: tuple[Cidr, ...] = ()
+    inside: tuple[Cidr, ...] = ()
+    ports: PortRange | None = None
+    addresses: tuple[Addr, ...] = ()
+    interface: str = ""
 
 
 class RemoteBlock(Struct, frozen=True):
@@ -231,6 +304,7 @@ Message = (
     | EndpointGone
     | HostEndpoint
     | HostEndpointGone
+    | OutgoingNat
     | RemoteBlock
     | LocalBlock
     | BlockGone

@@ -35,6 +35,13 @@ def validate(resource: Resource) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def validate_part(part: Struct, path: str) -> tuple[Problem, ...]:
+    """The same of a record that lies at `path` of a resource."""
+    found: list[Problem] = []
+    _record_checker(type(part))(part, path, found)
+    return tuple(dict.fromkeys(found))
+
+
 def validate_update(old: Resource, new: Resource) -> tuple[Problem, ...]:
     """What may not become of `old`: fields that never change, and transitions that are forbidden. `new` itself is not looked at."""
     if old.kind != new.kind:

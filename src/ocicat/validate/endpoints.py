@@ -12,6 +12,7 @@ from ocicat.model.v3.endpoints import (
     HostEndpointSpec,
     NodeBGPSpec,
     NodeSpec,
+    QoSControls,
     WorkloadEndpoint,
     WorkloadEndpointPort,
     WorkloadEndpointSpec,
@@ -61,6 +62,23 @@ def _port_name(port: WorkloadEndpointPort) -> Iterator[Problem]:
         yield problem("name", None, "is missing: a port needs a name or a hostPort")
 
 
+def _limits(controls: QoSControls) -> Iterator[Problem]:
+    """As Calico holds the annotations of pods (libcalico-go/lib/backend/k8s/conversion)."""
+    for way in ("ingress", "egress"):
+        bandwidth, burst, peak, minburst, packets, packet_burst = (
+            getattr(controls, f"{way}_{name}")
+            for name in ("bandwidth", "burst", "peakrate", "minburst", "packet_rate", "packet_burst")
+        )
+        if burst and not bandwidth:
+            yield problem(f"{way}Burst", burst, f"means nothing without {way}Bandwidth")
+        if peak and not 0 < bandwidth < peak:
+            yield problem(f"{way}Peakrate", peak, f"must be greater than {way}Bandwidth, which must be given")
+        if minburst and not peak:
+            yield problem(f"{way}Minburst", minburst, f"means nothing without {way}Peakrate")
+        if packet_burst and not packets:
+            yield problem(f"{way}PacketBurst", packet_burst, f"means nothing without {way}PacketRate")
+
+
 def _host_endpoint(spec: HostEndpointSpec) -> Iterator[Problem]:
     if not spec.node:
         yield problem("node", None, "is missing: the host that has the interface")
@@ -89,6 +107,7 @@ RULES: Checks = dict(
         on(WorkloadEndpointSpec, _interface, _single_addresses, _nats),
         on(WorkloadEndpointPort, _port_name),
         on(IPNAT, _nat_families),
+        on(QoSControls, _limits),
         on(HostEndpointSpec, _host_endpoint),
         on(GlobalNetworkSet, _global_set),
         on(NodeSpec, _node_bgp),

@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from ocicat.agent.config import DEFAULT_SOCKET, DEFAULT_STORE, AgentConfig
+from ocicat.agent.config import DEFAULT_FLOW_LOG, DEFAULT_SOCKET, DEFAULT_STORE, AgentConfig
 from ocicat.obs import logs
 
 
@@ -19,6 +19,12 @@ from ocicat.obs import logs
     "--agent-port", type=int, multiple=True, default=(5051,), show_default=True, help="The Mesos agent's port(s)."
 )
 @click.option("--mtu", type=int, default=0, help="Of containers. [default: that of the interface that has --address]")
+@click.option(
+    "--flow-log",
+    default=str(DEFAULT_FLOW_LOG),
+    show_default=True,
+    help="Where flows are written, while they are logged.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -40,6 +46,7 @@ def command(
     socket: str,
     agent_port: tuple[int, ...],
     mtu: int,
+    flow_log: str,
     log_level: str,
     log_style: str,
 ) -> None:
@@ -52,5 +59,7 @@ def command(
     from ocicat.agent.daemon import run  # asyncio and the kernel only when really wanted
 
     logs.set_up(log_level, "json" if log_style == "json" else "text")
-    config = AgentConfig(host=host, address=address, store=store, socket=socket, agent_ports=agent_port, mtu=mtu)
+    config = AgentConfig(
+        host=host, address=address, store=store, socket=socket, agent_ports=agent_port, mtu=mtu, flow_log=flow_log
+    )
     asyncio.run(run(config))

@@ -50,15 +50,19 @@ def list_pools(store: str, style: Format) -> None:
 @click.argument("name")
 @click.argument("cidr")
 @click.option("--block-size", type=int, help="Prefix length of a host's blocks. [default: 26, IPv6 122]")
+@click.option("--nat-outgoing", is_flag=True, help="What leaves all pools has the address of its host.")
 @outcome_options
 @store_option
-def add(name: str, cidr: str, block_size: int | None, style: OutcomeFormat, dry_run: bool, store: str) -> None:
+def add(
+    name: str, cidr: str, block_size: int | None, nat_outgoing: bool, style: OutcomeFormat, dry_run: bool, store: str
+) -> None:
     """Add the pool NAME that holds CIDR.
 
     \b
     Example:
-      ocicat pool add default 10.65.0.0/16
+      ocicat pool add default 10.65.0.0/16 --nat-outgoing
     """
-    spec: Json = {"cidr": cidr} if block_size is None else {"cidr": cidr, "blockSize": block_size}
+    given: Json = {"blockSize": block_size, "natOutgoing": nat_outgoing}
+    spec: Json = {"cidr": cidr, **{field: value for field, value in given.items() if value}}
     pool = parse({"apiVersion": API_VERSION, "kind": _KIND.name, "metadata": {"name": name}, "spec": spec})
     make([Create(document=pool)], Way(store, style, dry_run, may_create=True))

@@ -9,7 +9,9 @@ import click
 from ocicat.errors import OcicatError, UserError
 from ocicat.mesos.framework import Framework
 from ocicat.mesos.handle import TaskHandle
-from ocicat.mesos.types import NetworkRequest, TaskSpec, TaskState, TaskStatus, problem_of
+from ocicat.mesos.types import NetworkRequest, PortMapping, TaskSpec, TaskState, TaskStatus, problem_of
+
+_PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 @click.command(context_settings={"allow_interspersed_args": False})  # what follows the first word of COMMAND is its own
@@ -19,6 +21,13 @@ from ocicat.mesos.types import NetworkRequest, TaskSpec, TaskState, TaskStatus, 
 @click.option("--group", "groups", multiple=True, help="Group the task belongs to; may be repeated.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of its endpoint; may be repeated.")
 @click.option("--ip", "address", help="A particular address of the network's pools.")
+@click.option(
+    "--publish",
+    "ports",
+    multiple=True,
+    metavar="HOST:CONTAINER[/PROTOCOL]",
+    help="Port of the host that leads to one of the task; may be repeated.",
+)
 @click.option("--host", default="", help="Only on the Mesos agent with this host name.")
 @click.option("--cpus", type=float, default=0.1, show_default=True, help="Processors it needs.")
 @click.option("--mem", type=float, default=32.0, show_default=True, help="Memory it needs, in MB.")
@@ -40,6 +49,7 @@ def command(
     groups: tuple[str, ...],
     labels: tuple[str, ...],
     address: str | None,
+    ports: tuple[str, ...],
     host: str,
     cpus: float,
     mem: float,
@@ -54,14 +64,14 @@ def command(
     \b
     Examples:
       ocicat run --network ocicat --group web --label app=shop -- 'sleep 60'
-      ocicat run --network ocicat --group web -- python3 -m http.server 8080
+      ocicat run --network ocicat --group public --publish 80:8080 -- python3 -m http.server 8080
     """
     spec = TaskSpec(
         name=name,
         command=command_line[0] if len(command_line) == 1 else command_line,
         cpus=cpus,
         mem_mb=mem,
-        network=_network(network, groups, labels, address),
+        network=_network(network, groups, labels, address, ports),
         hostname=host,
     )
     if problem := problem_of(spec):
@@ -70,14 +80,24 @@ def command(
 
 
 def _network(
-    network: str | None, groups: tuple[str, ...], labels: tuple[str, ...], address: str | None
+    network: str | None,
+    groups: tuple[str, ...],
+    labels: tuple[str, ...],
+    address: str | None,
+    ports: tuple[str, ...],
 ) -> NetworkRequest | None:
     if network is None:
-        if groups or labels or address:
-            raise UserError("--group, --label and --ip say how to attach to a network", hint="name it: --network NAME")
+        if groups or labels or address or ports:
+            raise UserError(
+                "--group, --label, --ip and --publish say how to attach to a network", hint="name it: --network NAME"
+            )
         return None
     return NetworkRequest(
-        name=network, groups=groups, labels=dict(map(_label, labels)), ip_addresses=(address,) if address else ()
+        name=network,
+        groups=groups,
+        labels=dict(map(_label, labels)),
+        ip_addresses=(address,) if address else (),
+        port_mappings=tuple(map(_port, ports)),
     )
 
 
@@ -86,6 +106,19 @@ def _label(text: str) -> tuple[str, str]:
     if not key or not equals:
         raise UserError(f"--label {text!r} is not KEY=VALUE", hint="for example --label app=shop")
     return key, value
+
+
+def _port(text: str) -> PortMapping:
+    host, colon, rest = text.partition(":")
+    port, slash, protocol = rest.partition("/")
+    if not (colon and _is_number(host) and _is_number(port)) or (slash and protocol not in _PROTOCOLS):
+        hint = f"for example --publish 8080:80 or 53:53/udp; protocols: {', '.join(_PROTOCOLS)}"
+        raise UserError(f"--publish {text!r} is not HOST:CONTAINER or HOST:CONTAINER/PROTOCOL", hint=hint)
+    return PortMapping(int(host), int(port), protocol or "tcp")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5
 
 
 async def _run(master: str, spec: TaskSpec, timeout_s: float, detach: bool) -> None:

@@ -51,7 +51,7 @@ def _halves(spec: SetSpec, given: Iterable[Element]) -> Iterator[Element]:
         return
     for each in sorted(given, key=lambda each: each.key):
         if each.key_end:
-            yield from nftset.interval(each.key, each.key_end)
+            yield from nftset.interval(each.key, each.key_end, each.data)
         else:
             yield each
 
@@ -65,12 +65,12 @@ def _joined(found: Iterable[Element]) -> Iterator[Element]:
                 yield begun
             begun = each
         elif begun:
-            yield Element(begun.key, key_end=_before(each.key))
+            yield Element(begun.key, begun.data, _before(each.key))
             begun = None
         elif any(each.key):
             yield each
     if begun:
-        yield Element(begun.key, key_end=b"\xff" * len(begun.key))
+        yield Element(begun.key, begun.data, b"\xff" * len(begun.key))
 
 
 def _before(key: bytes) -> bytes:

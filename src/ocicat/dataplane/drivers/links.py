@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ocicat.dataplane.ownership import detached_alias, is_ours
+from ocicat.dataplane.ownership import detached_alias, ifb_index, is_ours
 from ocicat.errors import Unavailable
 from ocicat.netlink import link
 from ocicat.netlink.errors import NetlinkError
@@ -18,6 +18,11 @@ from ocicat.netlink.socket import RouteSocket
 def ours(sock: RouteSocket, prefix: str) -> list[Link]:
     """Every interface that starts with our prefix, also those that wait for their end."""
     return [each for each in sock.dump(link.dump()) if is_ours(each.name, prefix)]
+
+
+def ifbs(sock: RouteSocket) -> list[Link]:
+    """Those made for what workloads send, also those that wait for their end."""
+    return [each for each in sock.dump(link.dump()) if each.kind == "ifb" and ifb_index(each.name)]
 
 
 def find(sock: RouteSocket, name: str) -> Link | None:

@@ -27,7 +27,9 @@ from ocicat.model.v3.metadata import API_VERSION, Metadata
 
 Mac = Annotated[str, Form("mac")]
 Bandwidth = Annotated[int, Range(1_000, 1_000_000_000_000_000)]  # bits per second
+Peakrate = Annotated[int, Range(1_010, 1_010_000_000_000_000)]  # bits per second
 Burst = Annotated[int, Range(1_000, 34_359_738_360)]  # bits
+Minburst = Annotated[int, Range(1_000, 100_000_000)]  # bytes
 Packets = Annotated[int, Range(1, 10_000)]  # per second, or in one burst
 Connections = Annotated[int, Range(1, 4_294_967_295)]
 
@@ -52,10 +54,10 @@ class QoSControls(Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
     egress_bandwidth: Bandwidth = 0
     ingress_burst: Burst = 0
     egress_burst: Burst = 0
-    ingress_peakrate: Bandwidth = 0
-    egress_peakrate: Bandwidth = 0
-    ingress_minburst: Burst = 0
-    egress_minburst: Burst = 0
+    ingress_peakrate: Peakrate = 0
+    egress_peakrate: Peakrate = 0
+    ingress_minburst: Minburst = 0
+    egress_minburst: Minburst = 0
     ingress_packet_rate: Packets = 0
     egress_packet_rate: Packets = 0
     ingress_packet_burst: Packets = 0

@@ -1,0 +1,100 @@
+"""The token buckets of workloads' interfaces: what a workload receives, and what it sends.
+
+What it receives waits on the host's side of its veth. What it sends cannot wait where the host receives it: it is redirected to an
+interface made for that (an ifb), and goes on from there. Measured against a bucket inside the container, which is as good but which
+root in the container may remove, and against dropping by an nft rule, which lets a second's worth pass at once (docs/limits.md).
+
+Invariants: 1. `put` may be repeated. 2. The bucket is there before anything is redirected through it. 3. An ifb is only marked for
+its end here: deleting it takes the kernel 12 ms. One so marked is never used again. 4. Of the filters on a workload's interface the
+first is ours, and no other. 5. A bucket that changes lets what waits in it wait.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from ocicat.dataplane.drivers import links
+from ocicat.dataplane.ownership import ifb_index, ifb_name, is_detached
+from ocicat.dataplane.shaping import Shaper
+from ocicat.errors import Refused, Unavailable
+from ocicat.netlink import link, qdisc
+from ocicat.netlink.errors import NetlinkError
+from ocicat.netlink.link import End, Link
+from ocicat.netlink.qdisc import Bucket
+from ocicat.netlink.socket import RouteSocket
+from ocicat.netlink.wire import Request
+
+UNSOUND = Bucket(0, 0, 0)  # something of it is there, and not as it should be
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENODEV, errno.EINVAL})  # what has no bucket has no handle either: EINVAL
+
+
+def put(sock: RouteSocket, shaper: Shaper, bucket: Bucket) -> None:
+    """Refused if the kernel cannot do it. Unavailable."""
+    try:
+        if shaper.direction == "ingress":
+            sock.request(qdisc.shape(shaper.index, bucket))
+        else:
+            _put_egress(sock, shaper.index, bucket)
+    except NetlinkError as error:
+        raise Refused(f"{shaper} is not limited: {error.message}", hint=error.hint) from error
+
+
+def remove(sock: RouteSocket, shaper: Shaper) -> Link | None:
+    """What is gone already is as good. The interface that has to be deleted, if there is one. Unavailable."""
+    if shaper.direction == "ingress":
+        _attempt(sock, qdisc.unshape(shaper.index))
+        return None
+    _attempt(sock, qdisc.redirect_no_more(shaper.index))
+    if not sock.dump(qdisc.filters(shaper.index)):
+        _attempt(sock, qdisc.take_in_no_more(shaper.index))
+    found = links.find(sock, ifb_name(shaper.index))
+    return found if found is not None and links.mark_detached(sock, found.index, ()) else None
+
+
+def read(sock: RouteSocket) -> dict[Shaper, Bucket]:
+    """All of ours. Unavailable."""
+    buckets = {each.index: each.bucket for each in sock.dump(qdisc.dump()) if each.is_ours and each.bucket}
+    found = {
+        Shaper(ifb_index(each.name), "egress"): _egress(sock, each, buckets.pop(each.index, UNSOUND))
+        for each in links.ifbs(sock)
+    }
+    return found | {Shaper(index, "ingress"): bucket for index, bucket in buckets.items()}
+
+
+def _put_egress(sock: RouteSocket, index: int, bucket: Bucket) -> None:
+    name = ifb_name(index)
+    found = links.find(sock, name)
+    if found is not None and is_detached(found.alias):
+        links.remove(sock, found.index)
+        found = None
+    if found is None:
+        sock.request(link.create_ifb(End(name, up=True, queues=1)))
+        found = sock.get(link.get(name))
+    elif not found.up:
+        links.set_up(sock, found.index)
+    sock.request(qdisc.shape(found.index, bucket))
+    if not _leads(sock, index, found.index):
+        refused, _, failed = sock.batch(
+            [qdisc.take_in(index), qdisc.redirect_no_more(index), qdisc.redirect(index, found.index)]
+        )
+        if failed is not None:
+            raise refused or failed
+
+
+def _egress(sock: RouteSocket, ifb: Link, bucket: Bucket) -> Bucket:
+    """The bucket, if all that leads through it is as it should be."""
+    sound = ifb.up and not is_detached(ifb.alias) and _leads(sock, ifb_index(ifb.name), ifb.index)
+    return bucket if sound else UNSOUND
+
+
+def _leads(sock: RouteSocket, index: int, target: int) -> bool:
+    """Does all that the workload on interface `index` sends go to `target`?"""
+    return any(each.first and each.target == target for each in sock.dump(qdisc.filters(index)))
+
+
+def _attempt(sock: RouteSocket, request: Request) -> None:
+    try:
+        sock.request(request)
+    except NetlinkError as error:
+        if error.errno not in _NOT_THERE:
+            raise Unavailable(error.message, hint=error.hint) from error

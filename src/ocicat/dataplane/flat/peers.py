@@ -1,0 +1,120 @@
+"""A list of rules as blocks for each class of peers: those with the same answers to what the rules ask of their address.
+
+The rules that ask for peers which are in something (specific ones) stand in the blocks of the classes that are in it. The others
+(open ones) are the same for everybody, or nearly: they are made once for all classes that the same of them shut out, and come after
+the specific ones. Of those that come before a specific one in the order of rules, a class has a copy: at first of all that may
+match the same packet, and if that gets too much only of those that would decide otherwise. Then the verdict is still the one of the
+first rule that matches, but a later one that says the same may be named as the one that decided.
+
+Atoms that would cost too many copies are not told apart: rules ask them themselves.
+
+Invariants: 1. A class's blocks decide as the first rule that matches. 2. Unless `loose` was needed, they also name it.
+3. The work for a class grows with the rules that speak of it, not with all. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
+from typing import Generic
+
+from ocicat.dataplane.flat.before import Before
+from ocicat.dataplane.flat.blocks import Block, Blocks, Entry, P, place_of, until_sure
+from ocicat.dataplane.flat.facts import PEER, Atom, Facts
+from ocicat.dataplane.flat.space import Key
+
+_ROOM_EACH = 4
+"""Lines for each rule and class that there are."""
+_ROOM = 256
+
+
+def told_apart(rules: Iterable[Facts], keys: Collection[Key]) -> frozenset[Atom]:
+    """The atoms by which it is worth to tell peers apart; `keys`: of the classes that there would be, with all of them."""
+    asking = Counter(atom for each in rules for atom in (*each.needs, *each.bars))
+    copies = Counter(dict.fromkeys(asking, 0))
+    for key in keys:
+        copies.update({atom: asking[atom] for atom in key})
+    room = _room(asking.total(), len(keys))
+    total = copies.total()
+    chosen = set(asking)
+    for atom, count in copies.most_common():
+        if total <= room:
+            break
+        total -= count
+        chosen.discard(atom)
+    return frozenset(chosen)
+
+
+def _room(rules: int, classes: int) -> int:
+    return _ROOM_EACH * (rules + classes) + _ROOM
+
+
+class Classes(Generic[P]):
+    """`rules` by name, in order. `atoms`: by which peers are told apart; `classes`: about how many there will be. TooMuch."""
+
+    def __init__(
+        self,
+        rules: Sequence[tuple[int, Facts]],
+        atoms: frozenset[Atom],
+        make: Callable[[Block[P]], P],
+        *,
+        classes: int,
+        loose: bool,
+    ) -> None:
+        self._atoms = atoms
+        self._blocks: Blocks[P] = Blocks(make, _room(len(rules), classes))
+        self._specific: defaultdict[Atom, list[Entry]] = defaultdict(list)
+        self._barred: defaultdict[Atom, list[Entry]] = defaultdict(list)
+        self._open: list[Entry] = []
+        for place, (name, each) in enumerate(rules):
+            self._sort_in(Entry(place, name, each, self._asks(each)))
+        self._room, self._loose = _room(len(rules), classes), loose
+        self._made: dict[Key, P] = {}
+        self._made_open: dict[frozenset[int], P] = {}
+
+    def block(self, key: Key) -> P:
+        """For the peers for which exactly the atoms in `key` hold, of those that are told apart."""
+        if key not in self._made:
+            self._made[key] = self._make(key)
+        return self._made[key]
+
+    @cached_property
+    def _before(self) -> Before:
+        return Before(self._open, self._room, loose=self._loose)
+
+    def _asks(self, facts: Facts) -> int:
+        """When all that it asks of the peer is told apart, it is known to hold for those to whom it is given."""
+        known = self._atoms.issuperset(facts.needs) and self._atoms.issuperset(facts.bars)
+        return facts.asks & ~PEER if known else facts.asks
+
+    def _sort_in(self, entry: Entry) -> None:
+        need = next((atom for atom in entry.facts.needs if atom in self._atoms), None)
+        if need is not None:
+            self._specific[need].append(entry)
+            return
+        self._open.append(entry)
+        for atom in entry.facts.bars:
+            if atom in self._atoms:
+                self._barred[atom].append(entry)
+
+    def _make(self, key: Key) -> P:
+        shut_out = frozenset(each.place for atom in key for each in self._barred.get(atom, ()))
+        candidates = (each for atom in key for each in self._specific.get(atom, ()))
+        specific = until_sure(sorted((each for each in candidates if self._may_hold(each, key)), key=place_of))
+        if not specific:
+            return self._open_block(shut_out)
+        before = (each for each in self._before.all_of(specific) if each.place not in shut_out)
+        entries = until_sure(sorted([*specific, *before], key=place_of))
+        return self._blocks.of(entries, None if entries[-1].is_sure else self._open_block(shut_out))
+
+    def _may_hold(self, entry: Entry, key: Key) -> bool:
+        needs, bars = entry.facts.needs, entry.facts.bars
+        return key.isdisjoint(bars) and all(atom in key or atom not in self._atoms for atom in needs)
+
+    def _open_block(self, shut_out: frozenset[int]) -> P:
+        """Of the open rules without those."""
+        if shut_out not in self._made_open:
+            left = (each for each in self._open if each.place not in shut_out)
+            self._made_open[shut_out] = self._blocks.of(left)
+        return self._made_open[shut_out]

@@ -1,0 +1,203 @@
+"""What decides for an endpoint on one way, as a list of steps; the first that holds for a packet decides.
+
+It says the same as the chains that `lists` makes of the same tiers and profiles, and is made from the same records.
+
+Invariants: 1. The list never ends without a decision where the chain does not. 2. Staged policies and Log rules decide nothing, and
+are no steps. 3. A policy or profile that is not known denies at its place, a rule that cannot be enforced where it stands. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ocicat.dataplane.book import Book
+from ocicat.dataplane.lists import ListChain
+from ocicat.dataplane.rules import action, trouble
+from ocicat.model.base import Struct
+from ocicat.model.net import Addr, Cidr
+from ocicat.model.wanted import Icmp, Match, PortRange, Tier, WantedRule
+
+_ICMP_OF = {4: 1, 6: 58}
+
+
+class Members(Protocol):
+    """Who is in a set now."""
+
+    def has(self, set_id: str, address: Addr) -> bool: ...
+
+    def has_port(self, set_id: str, address: Addr, protocol: int, port: int) -> bool: ...
+
+
+class Packet(Struct, frozen=True, gc=False):
+    """The first packet of a flow. Fields that its protocol does not have are 0."""
+
+    source: Addr
+    destination: Addr
+    protocol: int
+    source_port: int = 0
+    destination_port: int = 0
+    icmp_type: int = 0
+    icmp_code: int = 0
+
+    @property
+    def is_icmp(self) -> bool:
+        return self.protocol == _ICMP_OF[self.destination.family]
+
+
+class Step(Struct, frozen=True):
+    """`rule` None: for every packet. `by`: what it is, for people. `group`: its tier, or profile; Pass goes on to the next one."""
+
+    rule: WantedRule | None
+    action: Literal["Allow", "Deny", "Pass"]
+    by: str
+    group: int
+
+
+class Decision(Struct, frozen=True):
+    action: Literal["Allow", "Deny", "Continue"]
+    by: str = ""
+
+
+_NOBODY = Decision("Continue")
+
+
+def steps_of(recipe: ListChain, book: Book) -> Iterator[Step]:
+    for group, tier in enumerate(recipe.tiers):
+        yield from _tier(tier, group, recipe, book)
+    if recipe.way.hook != "normal":
+        return
+    ingress = recipe.way.direction == "ingress"
+    for group, name in enumerate(recipe.profiles, len(recipe.tiers)):
+        profile = book.profiles.get(name)
+        if profile is None:
+            yield Step(None, "Deny", f"profile {name}, which does not exist", group)
+            return
+        yield from _rules(profile.ingress if ingress else profile.egress, f"profile {name}", group)
+    yield Step(None, "Deny", "no profile allows it", -1)
+
+
+def _tier(tier: Tier, group: int, recipe: ListChain, book: Book) -> Iterator[Step]:
+    ingress = recipe.way.direction == "ingress"
+    for policy_id in tier.policies:
+        policy = book.policies.get(policy_id)
+        if policy is None:
+            yield Step(None, "Deny", f"policy {policy_id}, which is not known", group)
+        elif not policy.staged:
+            yield from _rules(policy.ingress if ingress else policy.egress, f"policy {policy_id}", group)
+    if tier.ends == "Deny":
+        yield Step(None, "Deny", f"end of tier {tier.name}", group)
+
+
+def _rules(rules: Iterable[WantedRule], owner: str, group: int) -> Iterator[Step]:
+    for index, rule in enumerate(rules):
+        does = action(rule)
+        if does != "Log":
+            yield Step(None if trouble(rule) else rule, does, f"{owner} rule {index}", group)
+
+
+@dataclass(slots=True)
+class Steps:
+    """Of one list. It remembers what it decided: use it as long as neither the book nor the members change."""
+
+    _steps: list[Step]
+    _members: Members
+    _of_kind: dict[tuple[int, int, int], list[Step]] = field(default_factory=dict)
+    _decided: dict[Packet, Decision] = field(default_factory=dict)
+    _source_ports: bool = False
+
+    def __post_init__(self) -> None:
+        self._source_ports = any(step.rule and _asks_for_ports(step.rule.source) for step in self._steps)
+
+    def decide(self, packet: Packet) -> Decision:
+        """ "Continue": nobody does."""
+        asked = packet if self._source_ports else _without_source_port(packet)
+        found = self._decided.get(asked)
+        if found is None:
+            found = self._decided[asked] = self._decide(asked)
+        return found
+
+    def _decide(self, packet: Packet) -> Decision:
+        passed = None
+        for step in self._possible(packet):
+            if step.group == passed or not (step.rule is None or matches(step.rule, packet, self._members)):
+                continue
+            if step.action != "Pass":
+                return Decision(step.action, step.by)
+            passed = step.group
+        return _NOBODY
+
+    def _possible(self, packet: Packet) -> list[Step]:
+        """Those that may hold for packets of its family and protocol to its port: of ten thousand often a few."""
+        kind = packet.destination.family, packet.protocol, packet.destination_port
+        found = self._of_kind.get(kind)
+        if found is None:
+            found = self._of_kind[kind] = [step for step in self._steps if step.rule is None or _may(step.rule, *kind)]
+        return found
+
+
+def _without_source_port(packet: Packet) -> Packet:
+    return Packet(
+        packet.source,
+        packet.destination,
+        packet.protocol,
+        0,
+        packet.destination_port,
+        packet.icmp_type,
+        packet.icmp_code,
+    )
+
+
+def _asks_for_ports(side: Match) -> bool:
+    return bool(side.ports or side.not_ports or side.named or side.not_named)
+
+
+def _may(rule: WantedRule, family: int, protocol: int, port: int) -> bool:
+    there = rule.destination
+    return (
+        family in rule.families
+        and rule.protocol in (None, protocol)
+        and (not there.ports or bool(there.named) or _in_ranges(port, there.ports))
+    )
+
+
+def matches(rule: WantedRule, packet: Packet, members: Members) -> bool:
+    """Does every condition of the rule hold? What they mean: `ocicat.model.wanted`."""
+    return (
+        packet.destination.family in rule.families
+        and rule.protocol in (None, packet.protocol)
+        and rule.not_protocol != packet.protocol
+        and (rule.icmp is None or _is_icmp(rule.icmp, packet))
+        and (rule.not_icmp is None or (packet.is_icmp and not _is_icmp(rule.not_icmp, packet)))
+        and _holds(rule.source, packet.source, packet.source_port, packet.protocol, members)
+        and _holds(rule.destination, packet.destination, packet.destination_port, packet.protocol, members)
+    )
+
+
+def _is_icmp(wanted: Icmp, packet: Packet) -> bool:
+    return packet.is_icmp and packet.icmp_type == wanted.type and wanted.code in (None, packet.icmp_code)
+
+
+def _holds(side: Match, address: Addr, port: int, protocol: int, members: Members) -> bool:
+    if side.nets and not _in_nets(address, side.nets):
+        return False
+    if (side.ports or side.named) and not (
+        _in_ranges(port, side.ports) or any(members.has_port(each, address, protocol, port) for each in side.named)
+    ):
+        return False
+    return (
+        all(members.has(each, address) for each in side.sets)
+        and not _in_nets(address, side.not_nets)
+        and not _in_ranges(port, side.not_ports)
+        and not any(members.has(each, address) for each in side.not_sets)
+        and not any(members.has_port(each, address, protocol, port) for each in side.not_named)
+    )
+
+
+def _in_nets(address: Addr, nets: tuple[Cidr, ...]) -> bool:
+    return any(address in net for net in nets)
+
+
+def _in_ranges(port: int, ranges: tuple[PortRange, ...]) -> bool:
+    return any(first <= port <= last for first, last in ranges)
