@@ -10,6 +10,7 @@ from ocicat.agent import identity, profiles
 from ocicat.cni.request import parse
 from ocicat.errors import UserError
 from ocicat.model.net import Addr
+from ocicat.model.v3.endpoints import QoSControls
 
 
 def request(container="c1", interface="eth0", network="ocicat", info=None, **config):
@@ -101,3 +102,18 @@ def test_members_of_a_group_reach_each_other_and_public_is_reached_by_all():
     assert group.spec.ingress[0].source.selector == "has(mesos-group/a)"
     assert public.spec.ingress[0].source.selector == ""
     assert group.spec.egress[0].action == public.spec.egress[0].action == "Allow"
+
+
+def test_labels_that_limit_become_qos_controls_and_no_labels():
+    labels = [{"key": "qos.projectcalico.org/ingressBandwidth", "value": "10M"}, {"key": "app", "value": "x"}]
+    asked = request(info={"labels": {"labels": labels}})
+    made = identity.endpoint("h1", asked, identity.identify("h1", asked), (Addr.parse("10.0.0.1"),))
+    assert made.spec.qos_controls == QoSControls(ingress_bandwidth=10_000_000)
+    assert made.metadata.labels["app"] == "x"
+    assert not any("qos" in key for key in made.metadata.labels)
+
+
+def test_a_limit_that_is_wrong_names_container_and_label():
+    asked = request(info={"labels": {"labels": [{"key": "qos.projectcalico.org/dscp", "value": "99"}]}})
+    with pytest.raises(UserError, match=r"container c1: label qos\.projectcalico\.org/dscp = 99"):
+        identity.endpoint("h1", asked, identity.identify("h1", asked), (Addr.parse("10.0.0.1"),))

@@ -6,7 +6,7 @@ quantities ("10M", "1.5Gi"), but for the DSCP. As in Calico two names of Kuberne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from ocicat.cni.config import Label
 from ocicat.errors import UserError

@@ -179,7 +179,7 @@ def checked(document: bytes) -> tuple[NetworkConfig, Envelope]:
     for name in fields:
         _check_field(name)
     if fields.get("ipMasq"):
-        raise _unsupported("ipMasq: true", "masquerading is not done by this version; leave it out")
+        raise _unsupported("ipMasq: true", "leave it out: natOutgoing of the pool says who leaves with the host's address")
     config = _decode(NetworkConfig, document)
     _check_values(config)
     _check_runtime(document)

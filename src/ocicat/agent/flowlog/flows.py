@@ -115,10 +115,10 @@ class Flows:
         trace = self._traces.pop(connection, None)
         self._count(connection, (*trace.steps, step) if trace else (step,), seen, now)
 
-    def close_old(self, now: float) -> None:
+    def close_old(self, now: float, *, older_than_s: float = UNDECIDED_S) -> None:
         while self._traces:
             connection, trace = next(iter(self._traces.items()))
-            if now - trace.since < UNDECIDED_S:
+            if now - trace.since < older_than_s:
                 return
             self._close(connection, now)
 

@@ -1,10 +1,9 @@
 """The thread that reads what policy logs, and writes it to the flow log.
 
-Promises: 1. nobody waits for it: what it must know comes through a queue, and it gives the interpreter away after each
-datagram;
-2. nothing ends it but `stop`: a group that another program reads, a full disk, what it did not expect are told once, and it goes on
-trying; 3. what is lost, in the kernel's buffer or for want of room, is counted, in the flow log and in the agent's log; 4. a `stop`
-writes what there is; a crash loses one interval at most.
+Promises: 1. nobody waits for it: what it must know comes through a queue, and it gives the interpreter away after each datagram,
+which holds a few packets only; 2. nothing ends it but `stop`: a group that another program reads, a full disk, what it did not
+expect are told once, and it goes on trying; 3. what is lost, in the kernel's buffer or for want of room, is counted, in the flow
+log and in the agent's log; 4. a `stop` writes what there is; a crash loses one interval at most.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ from ocicat.netlink.nflog import NflogSocket
 _TICK_S = 1.0
 _RETRY_S = 5.0
 _YIELD_S = 0.0001
+_KEPT_BACK_S = 0.15  # longer than the kernel keeps a few copies back
+_LAST_S = 0.5  # for what is there when it is stopped
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +63,6 @@ class Reader:
         self._stopping = threading.Event()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="ocicat-flow-log", daemon=True)
-
-    @property
-    def ident(self) -> int:
-        """The thread's, while it runs."""
-        return self._thread.ident or 0
 
     def start(self) -> None:
         """In the network namespace of the calling thread."""
@@ -100,27 +96,35 @@ class Reader:
                 log.exception("the reader of flow logs failed, and begins again")
             self._take_changes()
             self._stopping.wait(_RETRY_S)
+        self._flows.close_old(self._clock.now(), older_than_s=0.0)
         self._write()
 
     def _read(self, sock: NflogSocket) -> None:
-        """Until it is stopped."""
+        """Until it is stopped; and then what has come until then."""
         poll = select.poll()
         for descriptor in (sock.fileno(), self._wake):
             poll.register(descriptor, select.POLLIN)
-        lost = 0
         while not self._stopping.is_set():
             poll.poll(min(_TICK_S, self.interval_s) * 1000)
-            for packets in sock.read():
-                self._take_changes()
-                now = self._clock.now()
-                for one in packets:
-                    self._flows.add(one, now)
-                time.sleep(_YIELD_S)
-            self._unread, lost = self._unread + sock.lost - lost, sock.lost
+            self._take(sock)
             self._take_changes()
             self._flows.close_old(self._clock.now())
             if self._clock.monotonic() - self._begun >= self.interval_s:
                 self._write()
+        poll.unregister(self._wake)
+        deadline = self._clock.monotonic() + _LAST_S
+        while poll.poll(_KEPT_BACK_S * 1000) and self._clock.monotonic() < deadline:
+            self._take(sock)
+
+    def _take(self, sock: NflogSocket) -> None:
+        before = sock.lost
+        for packets in sock.read():
+            self._take_changes()
+            now = self._clock.now()
+            for one in packets:
+                self._flows.add(one, now)
+            time.sleep(_YIELD_S)
+        self._unread += sock.lost - before
 
     def _take_changes(self) -> None:
         while True:

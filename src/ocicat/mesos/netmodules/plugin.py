@@ -73,7 +73,7 @@ def ask(path: str, request: bytes, *, is_leaving: bool) -> bytes:
     deadline = time.monotonic() + (PATIENCE_OF_LEAVING_S if is_leaving else PATIENCE_S)
     while True:
         try:
-            return converse(path, HEAD + request, deadline - time.monotonic())
+            return converse(path, HEAD + request, deadline)
         except OSError as error:
             if time.monotonic() < deadline:
                 time.sleep(RETRY_S)
@@ -87,25 +87,35 @@ def ask(path: str, request: bytes, *, is_leaving: bool) -> bytes:
         raise Failure(f"{text} (is it running? its log says more)")
 
 
-def converse(path: str, request: bytes, left_s: float) -> bytes:
+def converse(path: str, request: bytes, deadline: float) -> bytes:
     """One attempt. OSError when there is no answer."""
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    connection.settimeout(max(left_s, 0.001))
+    bound(connection, deadline)
     connection.connect(path)
     try:
+        bound(connection, deadline)
         connection.sendall(request)
         connection.shutdown(_socket.SHUT_WR)
     except OSError:
         pass  # the agent may have refused the request before it had read all of it: there is an answer then
-    answer = receive(connection)
+    answer = receive(connection, deadline)
     connection.close()
     return answer
 
 
-def receive(connection: _socket.socket) -> bytes:
+def bound(connection: _socket.socket, deadline: float) -> None:
+    """The next call on it takes no longer than is left."""
+    connection.settimeout(max(deadline - time.monotonic(), 0.001))
+
+
+def receive(connection: _socket.socket, deadline: float) -> bytes:
     answer = bytearray()
     try:
-        while chunk := connection.recv(65536):
+        while True:
+            bound(connection, deadline)
+            chunk = connection.recv(65536)
+            if not chunk:
+                break
             answer += chunk
     except OSError:
         if not answer:
