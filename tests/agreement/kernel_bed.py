@@ -5,8 +5,8 @@ host is put into the next by hand, so a packet goes exactly the way it is meant 
 
 Each host also has a table of the bed's, `bed`: it routes a packet by the word of its sender (which interface it leaves by is in the
 source MAC address, or in the mark of the sending socket), gives each packet a connection tracking zone of its own, so that none is
-an answer to another, and stamps the packets that leave or arrive untracked. Its rules drop only what a host says of itself: answers,
-who it is, what it listens to. Those have no mark.
+an answer to another, and stamps the packets that leave or arrive untracked. It drops only what a host says of itself: what it
+listens to (the one that begins with options), and whatever has no mark.
 
 Everything is without names and ends with the process.
 """
@@ -47,7 +47,7 @@ _MARK_MASK = 0xFF  # the other bits are the dataplane's and everybody's
 _RULES = """
 table inet bed {
  chain way { type filter hook prerouting priority -400; meta mark set @ll,64,32; }
- chain own-words { type filter hook output priority -400; meta mark 0 drop; }
+ chain own-words { type filter hook output priority -400; ip6 nexthdr 0 drop; meta mark 0 drop; }
  chain zones-in { type filter hook prerouting priority -250; jump zones; }
  chain zones-out { type filter hook output priority -250; jump zones; }
  chain zones {

@@ -33,7 +33,7 @@ def evaluate(cluster: Cluster) -> Callable[[Packet], Outcome]:
         for host in cluster.hosts
         for name, addresses in host.interfaces.items()
     ]
-    resolved = policy.resolve([parse(resource).resource for resource in cluster.resources], interfaces=interfaces)
+    resolved = policy.resolve([parse(resource) for resource in cluster.resources], interfaces=interfaces)
 
     def ask(packet: Packet) -> Outcome:
         asked = policy.Packet(

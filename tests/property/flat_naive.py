@@ -5,11 +5,11 @@ Beside it what the compiled blocks say is worked out, block by block, as the ker
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from itertools import pairwise
 
-from hypothesis import strategies as st
-
-from ocicat.dataplane.flat.blocks import ByPort, ByProtocol, End, Goto, Line
+from ocicat.dataplane.flat.blocks import Back, ByPort, ByProtocol, End, Goto, Line
 from ocicat.dataplane.flat.facts import facts, without
 from ocicat.dataplane.flat.space import Members, literal
 from ocicat.dataplane.rules import trouble
@@ -97,13 +97,29 @@ def _icmp(wanted, packet):
 class Asked:
     """Blocks made by `make`, and what a packet finds in them."""
 
-    def __init__(self, world, rules, direction, family):
+    def __init__(self, world, rules, direction, family, *, returns=False):
+        self.returns = returns
         self.world, self.rules, self.direction, self.family = world, rules, direction, family
         self.blocks = []
 
     def make(self, block):
         self.blocks.append(block)
         return len(self.blocks) - 1
+
+    def spelled(self, place):
+        """A block with all that it leads to, in place of their numbers."""
+
+        def step(one):
+            match one:
+                case ByProtocol(table):
+                    return [(number, self.spelled(block)) for number, block in table]
+                case ByPort(_, table):
+                    return [(first, last, self.spelled(block)) for first, last, block in table]
+                case Goto(block):
+                    return self.spelled(block)
+            return one
+
+        return [step(one) for one in self.blocks[place]]
 
     def listed(self):
         found = ((index, facts(rule, self.direction, self.family)) for index, rule in enumerate(self.rules))
@@ -119,7 +135,8 @@ class Asked:
             within = [block for first, last, block in compiled.stretches if first <= peer.value <= last]
             assert len(within) <= 1
             place = within[0] if within else compiled.otherwise
-        return self._in_block(place, packet)
+        found = self._in_block(place, packet)
+        return self._in_block(compiled.otherwise, packet) if found == BACK else found
 
     def _in_block(self, place, packet):
         for step in self.blocks[place]:
@@ -134,15 +151,20 @@ class Asked:
                             return self._in_block(block, packet)
                 case ByPort(protocol, table):
                     assert packet.protocol == protocol
-                    assert all(before[1] < after[0] for before, after in zip(table, table[1:], strict=False))
+                    assert all(before[1] < after[0] for before, after in pairwise(table))
                     for first, last, block in table:
                         if first <= packet.destination_port <= last:
                             return self._in_block(block, packet)
                 case Goto(block):
                     return self._in_block(block, packet)
+                case Back():
+                    return BACK
                 case End():
                     return None
         raise AssertionError("a block ends in the middle of nowhere")
+
+
+BACK = -1
 
 
 # --- random ones -----------------------------------------------------------------------------------------------------------
@@ -151,79 +173,86 @@ _FAMILIES = {4: "10.0.0.0", 6: "fd00::"}
 ADDRESSES = {
     family: [Addr(family, Addr.parse(base).value + offset) for offset in range(8)] for family, base in _FAMILIES.items()
 }
-ALL_ADDRESSES = [*ADDRESSES[4], *ADDRESSES[6]]
 SETS = [f"s:{letter}" for letter in "abcd"]
-NAMES = ["h:http", "h:dns"]
-
-addresses = st.sampled_from(ALL_ADDRESSES)
-nets = st.builds(
-    lambda address, less: Cidr.of(address, WIDTH[address.family] - less),
-    addresses,
-    st.sampled_from([0, 1, 1, 2, 2, 3, 32]),
-)
-ranges = st.tuples(st.integers(1, 12), st.sampled_from([0, 0, 0, 1, 4, 65000])).map(lambda r: (r[0], min(sum(r), 65535)))
+_NAMES = ["h:http", "h:dns"]
 
 
-def few(strategy, size=2):
-    return st.lists(strategy, max_size=size).map(tuple)
+class Random(random.Random):
+    """Small worlds, in which rules and packets often meet."""
 
+    def few(self, one, size=2):
+        return tuple(one() for _ in range(self.randint(0, size)))
 
-def rarely(strategy, nothing):
-    return st.one_of(st.just(nothing), st.just(nothing), st.just(nothing), strategy)
+    def rarely(self, something, nothing):
+        return something() if self.random() < 0.25 else nothing
 
+    def address(self):
+        return self.choice(ADDRESSES[self.choice((4, 6))])
 
-def matches(ports):
-    return st.builds(
-        Match,
-        nets=rarely(few(nets), ()),
-        sets=st.one_of(st.just(()), few(st.sampled_from(SETS))),
-        not_nets=rarely(few(nets), ()),
-        not_sets=rarely(few(st.sampled_from(SETS)), ()),
-        ports=st.one_of(st.just(()), few(ranges)) if ports else st.just(()),
-        not_ports=rarely(few(ranges), ()) if ports else st.just(()),
-        named=rarely(few(st.sampled_from(NAMES), 1), ()),
-        not_named=rarely(few(st.sampled_from(NAMES), 1), ()),
-    )
+    def net(self):
+        address = self.address()
+        return Cidr.of(address, WIDTH[address.family] - self.choice((0, 1, 1, 2, 2, 3, 32)))
 
+    def range(self):
+        first = self.randint(1, 12)
+        return first, min(first + self.choice((0, 0, 0, 1, 4, 65000)), 65535)
 
-_ICMPS = rarely(st.builds(Icmp, st.sampled_from([0, 8]), st.sampled_from([None, 0, 1])), None)
+    def set_ids(self):
+        return self.few(lambda: self.choice(SETS))
 
+    def names(self):
+        return self.few(lambda: self.choice(_NAMES), 1)
 
-@st.composite
-def rules(draw):
-    protocol = draw(st.sampled_from([None, 6, 6, 6, 17, 1, 58]))
-    ports = protocol in _WITH_PORTS or draw(st.integers(0, 9)) == 0  # ports without a protocol that has them: trouble
-    icmps = draw(st.booleans()) and protocol in (None, 1, 58)
-    return WantedRule(
-        draw(st.sampled_from(["Allow", "Allow", "Deny", "Pass"])),
-        families=draw(st.sampled_from([(4, 6), (4, 6), (4,), (6,)])),
-        protocol=protocol,
-        not_protocol=draw(rarely(st.sampled_from([6, 17, 1]), None)),
-        source=draw(st.one_of(st.just(Match()), matches(ports))),
-        destination=draw(st.one_of(st.just(Match()), matches(ports))),
-        icmp=draw(_ICMPS) if icmps else None,
-        not_icmp=draw(_ICMPS) if icmps else None,
-        problem=draw(st.sampled_from(["", "", "", "", "", "", "", "because"])),
-    )
+    def match(self, *, ports):
+        if self.random() < 0.4:
+            return Match(ports=self.few(self.range) if ports else ())
+        return Match(
+            nets=self.rarely(lambda: self.few(self.net), ()),
+            sets=self.set_ids(),
+            not_nets=self.rarely(lambda: self.few(self.net), ()),
+            not_sets=self.rarely(self.set_ids, ()),
+            ports=self.few(self.range) if ports else (),
+            not_ports=self.rarely(lambda: self.few(self.range), ()) if ports else (),
+            named=self.rarely(self.names, ()),
+            not_named=self.rarely(self.names, ()),
+        )
 
+    def icmp(self):
+        return self.rarely(lambda: Icmp(self.choice((0, 8)), self.choice((None, 0, 1))), None)
 
-worlds = st.builds(
-    World,
-    st.fixed_dictionaries({each: st.tuples(few(addresses, 5), rarely(few(nets), ())) for each in SETS}),
-    st.fixed_dictionaries(
-        {each: st.frozensets(st.tuples(addresses, st.sampled_from([6, 17]), st.integers(1, 4))) for each in NAMES}
-    ),
-)
+    def rule(self):
+        protocol = self.choice((None, 6, 6, 6, 17, 1, 58))
+        ports = protocol in _WITH_PORTS or self.random() < 0.05  # ports without a protocol that has them: trouble
+        icmp = protocol in (None, 1, 58) and self.random() < 0.5
+        return WantedRule(
+            self.choice(("Allow", "Allow", "Deny", "Pass")),
+            families=self.choice(((4, 6), (4, 6), (4,), (6,))),
+            protocol=protocol,
+            not_protocol=self.rarely(lambda: self.choice((6, 17, 1)), None),
+            source=self.match(ports=ports),
+            destination=self.match(ports=ports),
+            icmp=self.icmp() if icmp else None,
+            not_icmp=self.icmp() if icmp else None,
+            problem="because" if self.random() < 0.05 else "",
+        )
 
+    def rules(self):
+        return [self.rule() for _ in range(self.randint(1, 14))]
 
-@st.composite
-def packets(draw, family):
-    return Packet(
-        draw(st.sampled_from(ADDRESSES[family])),
-        draw(st.sampled_from(ADDRESSES[family])),
-        draw(st.sampled_from([6, 6, 6, 17, 1, 58, 47])),
-        draw(st.integers(1, 14)),
-        draw(st.one_of(st.integers(1, 18), st.integers(0, 65535))),
-        draw(st.sampled_from([0, 8])),
-        draw(st.sampled_from([0, 1])),
-    )
+    def world(self):
+        sets = {each: (self.few(self.address, 5), self.rarely(lambda: self.few(self.net), ())) for each in SETS}
+        return World(sets, {each: set(self.few(self._host_port, 6)) for each in _NAMES})
+
+    def _host_port(self):
+        return self.address(), self.choice((6, 17)), self.randint(1, 4)
+
+    def packet(self, family):
+        return Packet(
+            self.choice(ADDRESSES[family]),
+            self.choice(ADDRESSES[family]),
+            self.choice((6, 6, 6, 17, 1, 58, 47)),
+            self.randint(1, 14),
+            self.choice((self.randint(1, 18), self.randint(0, 65535))),
+            self.choice((0, 8)),
+            self.choice((0, 1)),
+        )

@@ -2,81 +2,87 @@
 
 from __future__ import annotations
 
+import os
+import time
 from unittest.mock import patch
 
-import pytest
-from flat_naive import ADDRESSES, SETS, Asked, packets, rules, worlds
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from flat_naive import ADDRESSES, SETS, Asked, Random
 
 from ocicat.dataplane.flat import blocks, peers
-from ocicat.dataplane.flat.blocks import TooMuch
 from ocicat.dataplane.flat.compiled import Compiled
 from ocicat.dataplane.rules import action
 
-lists = st.lists(rules(), min_size=1, max_size=14)
-directions = st.sampled_from(["ingress", "egress"])
-families = st.sampled_from([4, 6])
-short = st.sampled_from([0, 1, 3, 8])
+_SECONDS = float(os.environ.get("OCICAT_FUZZ_S", "4"))
 
 
-def small(size, room=(4, 256)):
-    """Lookups also in lists that are not long, and little room."""
-    return (
-        patch.object(blocks, "SHORT", size),
-        patch.object(peers, "_ROOM_EACH", room[0]),
-        patch.object(peers, "_ROOM", room[1]),
-    )
+def cases():
+    """As many as there is time for: random numbers, and what is asked of them."""
+    seed = int(os.environ.get("OCICAT_SEED", time.time_ns() % 1_000_000 * 1000))
+    print(f"OCICAT_SEED={seed}")
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end:
+        random = Random(seed)
+        direction, family = random.choice(("ingress", "egress")), random.choice((4, 6))
+        asked = Asked(random.world(), random.rules(), direction, family, returns=random.random() < 0.5)
+        with patch.object(blocks, "SHORT", random.choice((0, 1, 3, 8))):  # lookups also in lists that are not long
+            yield f"OCICAT_SEED={seed}", random, asked
+        seed += 1
 
 
 def compiled(asked):
-    return Compiled(asked.listed(), asked.family, asked.members, asked.make)
+    return Compiled(asked.listed(), asked.family, asked.members, asked.make, returns=asked.returns)
 
 
-@settings(max_examples=400, deadline=None)
-@given(worlds, lists, directions, families, short, st.data())
-def test_the_first_rule_that_matches_decides(world, listed, direction, family, size, data):
-    asked = Asked(world, listed, direction, family)
-    with small(size)[0]:
+def test_the_first_rule_that_matches_decides():
+    for case, random, asked in cases():
         found = compiled(asked)
-    for packet in data.draw(st.lists(packets(family), min_size=1, max_size=12)):
-        assert asked.found(found, packet) == world.first(listed, packet), packet
+        for _ in range(20):
+            packet = random.packet(asked.family)
+            assert asked.found(found, packet) == asked.world.first(asked.rules, packet), (case, packet)
 
 
-@settings(max_examples=400, deadline=None)
-@given(worlds, lists, directions, families, short, st.tuples(st.integers(0, 2), st.integers(0, 20)), st.data())
-def test_with_little_room_the_verdict_is_still_exact(world, listed, direction, family, size, room, data):
-    asked = Asked(world, listed, direction, family)
-    first, second, third = small(size, room)
-    with first, second, third:
+def test_with_little_room_the_verdict_is_still_exact():
+    for case, random, asked in cases():
+        room = patch.multiple(peers, _ROOM_EACH=random.randint(0, 2), _ROOM=random.randint(0, 20))
+        with room:
+            found = compiled(asked)
+        for _ in range(20):
+            packet = random.packet(asked.family)
+            index, expected = asked.found(found, packet), asked.world.first(asked.rules, packet)
+            assert verdict(asked, index) == verdict(asked, expected), (case, packet)
+
+
+def verdict(asked, index):
+    return None if index is None else action(asked.rules[index])
+
+
+def test_members_that_move_find_what_a_list_made_anew_says():
+    for case, random, asked in cases():
         found = compiled(asked)
-    for packet in data.draw(st.lists(packets(family), min_size=1, max_size=12)):
-        index, expected = asked.found(found, packet), world.first(listed, packet)
-        assert verdict(listed, index) == verdict(listed, expected), packet
-
-
-def verdict(listed, index):
-    return None if index is None else action(listed[index])
-
-
-moves = st.lists(
-    st.tuples(st.sampled_from(SETS), st.frozensets(st.integers(0, 7)), st.frozensets(st.integers(0, 7))), max_size=4
-)
-
-
-@settings(max_examples=250, deadline=None)
-@given(worlds, lists, directions, families, short, moves, st.data())
-def test_members_that_move_find_what_a_list_made_anew_would_say(world, listed, direction, family, size, moved, data):
-    asked = Asked(world, listed, direction, family)
-    with small(size)[0]:
-        found = compiled(asked)
-        for set_id, added, removed in moved:
-            come = [ADDRESSES[family][each] for each in added]
-            gone = [ADDRESSES[family][each] for each in removed - added]
-            world.sets[set_id][0].update(come)
-            world.sets[set_id][0].difference_update(gone)
-            found.moved(set_id, [each.value for each in come], [each.value for each in gone])
+        for _ in range(random.randint(1, 4)):
+            move(random, asked, found)
         again = compiled(asked)
-    assert {host: asked.blocks[place] for host, place in found.hosts.items()}.keys() == again.hosts.keys()
-    for packet in data.draw(st.lists(packets(family), min_size=1, max_size=12)):
-        assert asked.found(found, packet) == world.first(listed, packet) == asked.found(again, packet)
+        assert words(asked, found) == words(asked, again), case
+        for _ in range(10):
+            packet = random.packet(asked.family)
+            assert asked.found(found, packet) == asked.world.first(asked.rules, packet), (case, packet)
+
+
+def move(random, asked, found):
+    set_id, addresses = random.choice(SETS), ADDRESSES[asked.family]
+    come = set(random.sample(addresses, random.randint(0, 4)))
+    gone = set(random.sample(addresses, random.randint(0, 4))) - come
+    hosts, _ = asked.world.sets[set_id]
+    hosts |= come
+    hosts -= gone
+    before = dict(found.hosts)
+    changes = found.moved(set_id, [each.value for each in come], [each.value for each in gone])
+    after = {host: now for host, now in found.hosts.items() if before.get(host) != now}
+    assert {host: now for host, (_, now) in changes.items()} == after | dict.fromkeys(
+        before.keys() - found.hosts.keys()
+    )
+    assert all(before.get(host) == was for host, (was, _) in changes.items())
+
+
+def words(asked, compiled):
+    return {host: asked.spelled(place) for host, place in compiled.hosts.items()}

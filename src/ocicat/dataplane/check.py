@@ -6,13 +6,14 @@ Invariant: changes nothing.
 from __future__ import annotations
 
 from ocicat.dataplane.api import Attach
-from ocicat.dataplane.drivers import container, elements, links, routes
+from ocicat.dataplane.drivers import container, elements, links, qdisc, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.listing import parse
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.managers_endpoints import placed
 from ocicat.dataplane.ownership import HOST_MAC
+from ocicat.dataplane.shaping import shapers_on
 from ocicat.dataplane.skeleton import SETS
 from ocicat.errors import OcicatError
 from ocicat.model.wanted import Endpoint
@@ -42,6 +43,7 @@ class Checker:
             *_link_faults(link, endpoint),
             *self._chain_faults(endpoint),
             *self._placement_faults(endpoint, link.index),
+            *self._limit_faults(link.index),
             *(self._container_faults(request, link.index) if request else ()),
         ]
 
@@ -62,8 +64,13 @@ class Checker:
         have = routes.read(self._kernel.route)
         return [
             *(f"{endpoint.interface} is not in {name} as wanted" for name in missing),
-            *(f"the host has no {route}" for route in wanted.routes if route not in have),
+            *(f"the host has no {route}" for route in (*wanted.routes, *wanted.floating) if route not in have),
         ]
+
+    def _limit_faults(self, index: int) -> list[str]:
+        wanted = {each: self._ledger.shapers.wanted(each) for each in shapers_on(index)}
+        there = qdisc.read(self._kernel.route) if any(wanted.values()) else {}
+        return [f"{each} is not {bucket}" for each, bucket in wanted.items() if bucket and there.get(each) != bucket]
 
     @staticmethod
     def _container_faults(request: Attach, index: int) -> list[str]:

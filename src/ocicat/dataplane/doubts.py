@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ocicat.dataplane.drivers import links, sysctl
+from ocicat.dataplane.drivers import links, qdisc, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.ownership import TABLE
+from ocicat.dataplane.ownership import TABLE, ifb_index
 from ocicat.dataplane.watchman import Hints
 from ocicat.netlink.link import Link
+from ocicat.netlink.monitor import Event
 from ocicat.netlink.netconf import ALL, Netconf
+from ocicat.netlink.qdisc import Qdisc, Redirect
 from ocicat.netlink.route import Route
 
 
@@ -43,6 +45,8 @@ class Judge:
                     found += self._forwarding()
                 case Netconf(index=index) if index in known:
                     found += self._settings(known[index])
+        if any(map(_is_of_limits, hints.seen)):
+            found += self._limits()
         return list(dict.fromkeys(found))
 
     def _route(self, route: Route, *, gone: bool) -> Iterator[str]:
@@ -62,6 +66,13 @@ class Judge:
         elif not found.up:
             yield f"interface {name} was set down"
 
+    def _limits(self) -> list[str]:
+        """Likewise."""
+        shapers = self._ledger.shapers
+        settled = [each for each in shapers.all_wanted() if shapers.settled(each)]
+        there = qdisc.read(self._kernel.route) if settled else {}
+        return [f"{each} was changed" for each in settled if there.get(each) != shapers.wanted(each)]
+
     def _settings(self, name: str) -> list[str]:
         return sysctl.faults(name, own_sources=self._managers.endpoints.has_own_sources(name))
 
@@ -69,3 +80,13 @@ class Judge:
         for family in self._managers.families():
             if not sysctl.forwards(family):
                 yield f"forwarding of IPv{family} was turned off"
+
+
+def _is_of_limits(event: Event) -> bool:
+    match event.value:
+        case Qdisc() | Redirect():
+            return True
+        case Link(name=name):
+            return bool(ifb_index(name))
+        case _:
+            return False

@@ -38,7 +38,7 @@ from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.ownership import check_interface, detached_addresses, is_detached
 from ocicat.dataplane.ports import Ports
 from ocicat.dataplane.program import Program
-from ocicat.dataplane.reaper import Done, Freed, Grave, Reaper
+from ocicat.dataplane.reaper import Done, Freed, Grave, Mapped, Reaper
 from ocicat.dataplane.skeleton import DISPATCH, SOURCES
 from ocicat.dataplane.watchman import Hints
 from ocicat.errors import Conflict, Unavailable, UserError
@@ -69,7 +69,7 @@ class Engine:
         self._unclaimed: set[str] = set()  # interfaces from before our start, that nobody has attached since
         self._graves: list[Grave] = []
         self._flushing: set[bytes] = set()  # held addresses that the reaper knows of
-        self._unreaped: dict[Grave | Freed, str] = {}  # what the reaper could not do, and why
+        self._unreaped: dict[Grave | Freed | Mapped, str] = {}  # what the reaper could not do, and why
         self._told: dict[str, str] = {}
         self._applied = 0
         self._doubts: list[str] = []  # signs of another hand, since the kernel was last read back
@@ -177,9 +177,9 @@ class Engine:
     def reaped(self, done: Done) -> None:
         """The reaper is done with it, or could not do it."""
         match done.item:
-            case Grave() | Freed() as item if done.text:
+            case Grave() | Freed() | Mapped() as item if done.text:
                 self._unreaped[item] = done.text
-            case Grave() as item:
+            case Grave() | Mapped() as item:
                 self._unreaped.pop(item, None)
             case Freed(address) as item:
                 self._unreaped.pop(item, None)
@@ -238,6 +238,9 @@ class Engine:
             self._flushing.add(address)
             self._reaper.put(Freed(address))
         self._program.lost.clear()
+        if self._program.mapped:
+            self._reaper.put(Mapped(frozenset(self._program.mapped)))
+            self._program.mapped.clear()
         while self._program.shapers.idle:
             idle = self._program.shapers.idle.pop()
             self._graves.append(Grave(idle.index, idle.name))

@@ -1,11 +1,13 @@
 """Runs of rules that are looked up, as chains and maps.
 
-    fi-<run>      looks the peer up in  fh4-<run> (single addresses) and fn4-<digest> (nets), likewise 6; else goes to a block
-    bi-<digest>   a block: rules, or a look-up of protocol or port in  fl-<digest>; goes on to another block, or the tier ends
+    fi-<run>      jumps to  bi-<digest>  to look the peer up, in  fh4-<run> (single addresses) and fn4-<digest> (nets), likewise 6;
+                  and goes to the block for all others, also with a packet that comes back
+    bi-<digest>   a block: rules, or a look-up of protocol or port in  fl-<digest>; then another block, or back, or the tier ends
 
 (`fo-`, `bo-` for egress.) Only the map of single addresses changes in place, one element for a peer that moves. Other maps, and all
-blocks, are named by their content: a change makes new ones, and old ones go when nothing leads to them. Only `goto` leads into and
-between them, so a return in them is one from the tier's chain: Pass.
+blocks, are named by their content: a change makes new ones, and old ones go when nothing leads to them. A return in a block that
+was looked up comes back. Where it must be one from the tier's chain, because there are Pass rules, the chain of the run looks the
+peer up itself, and no block comes back.
 
 Invariants: 1. What a block says does not change. 2. Which rules stand where is for `flat` to say. Pure.
 """
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from weakref import WeakValueDictionary
 
 from ocicat.dataplane.book import Book
-from ocicat.dataplane.flat.blocks import Block, ByPort, ByProtocol, End, Goto, Line, Step
+from ocicat.dataplane.flat.blocks import Back, Block, ByPort, ByProtocol, End, Goto, Line, Step
 from ocicat.dataplane.flat.compiled import Compiled, Make
 from ocicat.dataplane.identity import Direction
 from ocicat.dataplane.lists import Built, Part, Piece
@@ -52,15 +54,27 @@ class Maker:
             key = (direction, family, end.rules, block)
             piece = self._by_content.get(key)
             if piece is None:
-                parts = [self._part(step, rules, family, end) for step in block]
-                piece = self._by_content[key] = self._named(direction, parts, _leads_to(block), owner)
+                part = _joined(self._part(step, rules, family, end) for step in block)
+                piece = self._by_content[key] = self._named(part, direction, owner, _leads_to(block))
             return piece
 
         return make
 
-    def _named(self, direction: Direction, parts: Iterable[Part], uses: tuple[Piece, ...], owner: str) -> Piece:
-        part = joined(parts)
-        name = f"b{direction[0].replace('e', 'o')}-{digest(*(text for rule in part.rules for text in (rule.text, rule.note)))}"
+    def way_in(
+        self, found: Mapping[int, Compiled[Piece]], direction: Direction, hosts: Mapping[int, str], owner: str
+    ) -> tuple[Part, tuple[Piece, ...]]:
+        """What the chain of a run says, and the block that it jumps to. `hosts`: the names of the maps of single addresses, by
+        family, where there are any."""
+        peers, others = _look_up(found, direction, hosts), _others(found)
+        if not peers.rules or not all(each.returns for each in found.values()):
+            return _joined((peers, others)), ()
+        looking = self._named(peers, direction, owner)
+        return _joined((Part((Rule(f"jump {looking.name}"),)), others)), (looking,)
+
+    def _named(self, part: Part, direction: Direction, owner: str, uses: tuple[Piece, ...] = ()) -> Piece:
+        """By its content."""
+        said = (text for rule in part.rules for text in (rule.text, rule.note))
+        name = f"{'bi' if direction == 'ingress' else 'bo'}-{digest(*said)}"
         piece = self._by_name.get(name)
         if piece is None:
             chain = Chain(name, part.rules, authored=True)
@@ -78,6 +92,8 @@ class Maker:
                 return by_port(protocol, table)
             case Goto(piece):
                 return Part((Rule(f"goto {piece.name}"),))
+            case Back():
+                return Part()
             case End():
                 return Part(end.rules)
 
@@ -93,8 +109,7 @@ def by_port(protocol: int, table: Iterable[tuple[int, int, Piece]]) -> Part:
     return _looked_up(f"{_PORTS_OF[protocol]} dport", "fl", spec, elements)
 
 
-def way_in(found: Mapping[int, Compiled[Piece]], direction: Direction, hosts: Mapping[int, str]) -> Part:
-    """What the chain of a run says; `hosts`: the names of the maps of single addresses, by family, where there are any."""
+def _look_up(found: Mapping[int, Compiled[Piece]], direction: Direction, hosts: Mapping[int, str]) -> Part:
     parts: list[Part] = []
     for family in FAMILIES:
         field = _FIELD[family, direction]
@@ -102,9 +117,13 @@ def way_in(found: Mapping[int, Compiled[Piece]], direction: Direction, hosts: Ma
             parts.append(Part((Rule(f"{field} vmap @{hosts[family]}"),)))
         if found[family].stretches:
             parts.append(_by_net(field, family, found[family]))
-    if found[4].otherwise is not found[6].otherwise:
-        parts.append(Part((Rule(f"meta nfproto ipv4 goto {found[4].otherwise.name}"),)))
-    return joined([*parts, Part((Rule(f"goto {found[6].otherwise.name}"),))])
+    return _joined(parts)
+
+
+def _others(found: Mapping[int, Compiled[Piece]]) -> Part:
+    four, six = found[4].otherwise, found[6].otherwise
+    of_four = [] if four is six else [Rule(f"meta nfproto ipv4 goto {four.name}")]
+    return Part((*of_four, Rule(f"goto {six.name}")))
 
 
 def host_key(host: int, family: int) -> bytes:
@@ -116,7 +135,7 @@ def hosts_spec(run: str, family: int) -> SetSpec:
     return SetSpec(f"fh{family}-{run}", f"ipv{family}_addr", verdicts=True)
 
 
-def joined(parts: Iterable[Part]) -> Part:
+def _joined(parts: Iterable[Part]) -> Part:
     given = [*parts]
     return Part(
         tuple(rule for part in given for rule in part.rules), tuple(each for part in given for each in part.sets)

@@ -16,7 +16,7 @@ from typing import Generic
 from ocicat.dataplane.delta import Delta, K, V
 from ocicat.dataplane.listing import Listing
 from ocicat.dataplane.objects import Chain, Counter, SetSpec, Shape
-from ocicat.dataplane.shaping import DIRECTIONS, Shaper
+from ocicat.dataplane.shaping import Shaper, shapers_on
 from ocicat.model.base import Struct
 from ocicat.netlink.inet import Prefix
 from ocicat.netlink.nftset import Element
@@ -169,7 +169,7 @@ class Ledger:
 
     def release_shapers_on(self, index: int) -> None:
         """Those found on that interface, that nobody wants."""
-        for shaper in [Shaper(index, direction) for direction in DIRECTIONS]:
+        for shaper in shapers_on(index):
             if self.shapers.wanted(shaper) is None:
                 self.shapers.unwant(shaper)
 

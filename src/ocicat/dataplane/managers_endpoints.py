@@ -25,13 +25,16 @@ from ocicat.netlink.nftset import Element, concat, goto, key_ifname
 from ocicat.netlink.route import SCOPE_GLOBAL, SCOPE_LINK, Route
 
 IPV6_PRIORITY = 1024  # what the kernel gives an IPv6 route that names none
+_FLOATING = "floating "  # an owner of routes that is greater than any key: a workload's own address goes before
 
 
 class Placed(Struct, frozen=True):
-    """What one endpoint puts into the kernel: elements with the name of their set, and routes."""
+    """What one endpoint puts into the kernel: elements with the name of their set, and routes to its addresses. `floating`: to its
+    floating ones; by these the host's own packets find a way before they are translated."""
 
     elements: tuple[tuple[str, Element], ...] = ()
     routes: tuple[Route, ...] = ()
+    floating: tuple[Route, ...] = ()
 
 
 def placed(endpoint: Endpoint, index: int) -> Placed:
@@ -42,6 +45,7 @@ def placed(endpoint: Endpoint, index: int) -> Placed:
     return Placed(
         dispatch + sources + managers_nat.elements(endpoint),
         tuple(host_route(address, index) for address in endpoint.addresses),
+        tuple(host_route(each.outside, index) for each in endpoint.floating),
     )
 
 
@@ -216,6 +220,8 @@ class EndpointManager:
             self._ledger.want_element(name, held)
         for route in wanted.routes:
             self._ledger.claim_route(key, route)
+        for route in wanted.floating:
+            self._ledger.claim_route(_FLOATING + key, route)
         self._limits.place(endpoint, bearer.index, bearer.mtu)
 
     def _displace(self, key: str) -> list[bytes]:
@@ -229,5 +235,7 @@ class EndpointManager:
                 self._ledger.want_element(name, held)
         for route in old.routes:
             self._ledger.release_route(key, route.dst)
+        for route in old.floating:
+            self._ledger.release_route(_FLOATING + key, route.dst)
         self._limits.displace(key)
         return [route.dst.address for route in old.routes]

@@ -14,7 +14,7 @@ from collections.abc import Collection
 
 from ocicat.dataplane.ledger import Claims, Ledger
 from ocicat.dataplane.limits import STAGES
-from ocicat.dataplane.shaping import Shaper, bucket
+from ocicat.dataplane.shaping import Shaper, bucket, shapers_on
 from ocicat.model.wanted import Endpoint
 from ocicat.netlink.qdisc import Bucket
 
@@ -60,8 +60,6 @@ class LimitManager:
 
 
 def _buckets(endpoint: Endpoint, index: int, mtu: int) -> dict[Shaper, Bucket]:
-    found = {
-        Shaper(index, "ingress"): bucket(endpoint.ingress_limits, mtu),
-        Shaper(index, "egress"): bucket(endpoint.egress_limits, mtu),
-    }
-    return {shaper: wanted for shaper, wanted in found.items() if wanted is not None}
+    limits = (endpoint.ingress_limits, endpoint.egress_limits)
+    found = ((shaper, bucket(each, mtu)) for shaper, each in zip(shapers_on(index), limits, strict=True))
+    return {shaper: wanted for shaper, wanted in found if wanted is not None}

@@ -87,8 +87,7 @@ class NatManager:
             self._want_chains()
 
     def keep(self) -> None:
-        """The chains that there are in the kernel stay: another life of ours may have begun to translate by them."""
-        self._inwards |= any(self._ledger.chains.there(chain.name) for chain in skeleton_nat.inward())
+        """If there is a chain of this type in the kernel, one stays: another life of ours may have begun to translate."""
         self._outwards |= self._ledger.chains.there(OUTWARD) is not None
         if self._in_sync:
             self._want_chains()

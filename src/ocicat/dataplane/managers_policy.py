@@ -55,11 +55,12 @@ class PolicyManager:
         self._book = book
         self._made: dict[Recipe, _Made] = {}
         self._recipes: dict[str, Recipe] = {}  # by name of chain
-        self._readers: defaultdict[Input, dict[Recipe, None]] = defaultdict(dict)
+        self._readers: defaultdict[Input, dict[str, None]] = defaultdict(dict)  # chains
         self._looked_in: defaultdict[str, set[str]] = defaultdict(set)  # interval set -> chains
         self._counting: defaultdict[Decider, set[str]] = defaultdict(set)  # likewise
         self._runs = RunManager(ledger, book, members, self.acquire, self.release)
-        self._stale: dict[Recipe, None] = {}
+        self._stale: dict[str, None] = {}  # likewise
+        self._long: set[str] = set()  # tiers' chains that lead to runs
         self._moves: list[AddressSet] = []
         self.deciders: dict[str, Decider] = {}
         self._troubled: set[Recipe] = set()
@@ -120,24 +121,26 @@ class PolicyManager:
 
     def moved(self, message: AddressSet) -> None:
         """The members of a set have changed."""
-        runs = [recipe for recipe in self._readers.get(("set", message.set_id), ()) if isinstance(recipe, RunChain)]
+        runs = self._runs_reading(message.set_id)
         if runs and (message.nets_added or message.nets_removed):
-            self._stale.update(dict.fromkeys(runs))
+            self._stale.update((recipe.name, None) for recipe in runs)
         elif runs:
             self._moves.append(message)
 
+    def _runs_reading(self, set_id: str) -> list[RunChain]:
+        readers = map(self._recipes.__getitem__, self._readers.get(("set", set_id), ()))
+        return [recipe for recipe in readers if isinstance(recipe, RunChain)]
+
     def settle(self) -> None:
         """Long tiers and their runs as they are to be after all that was said since; the tiers first, for they have the runs."""
-        stale = sorted(self._stale, key=lambda recipe: isinstance(recipe, RunChain))
-        self._stale = {}
-        for recipe in stale:
-            if recipe in self._made:
-                self._remake(recipe)
+        stale, self._stale = self._stale, {}
+        for name in sorted(stale, key=lambda name: isinstance(self._recipes.get(name), RunChain)):
+            if name in self._recipes:
+                self._remake(self._recipes[name])
         moves, self._moves = self._moves, []
         for message in moves:
-            for recipe in [*self._readers.get(("set", message.set_id), ())]:
-                if isinstance(recipe, RunChain):
-                    self._move(recipe, message)
+            for recipe in self._runs_reading(message.set_id):
+                self._move(recipe, message)
 
     def _move(self, recipe: RunChain, message: AddressSet) -> None:
         try:
@@ -188,11 +191,11 @@ class PolicyManager:
                 return ""
 
     def _touch(self, changed: Input) -> None:
-        for recipe in list(self._readers.get(changed, ())):
-            made = self._made.get(recipe)  # an earlier one may have let it go
-            if made and (isinstance(recipe, RunChain) or _has_runs(made.built)):
-                self._stale[recipe] = None
-            elif made:
+        for name in list(self._readers.get(changed, ())):
+            recipe = self._recipes.get(name)  # an earlier one may have let it go
+            if recipe and (isinstance(recipe, RunChain) or name in self._long):
+                self._stale[name] = None
+            elif recipe:
                 self._remake(recipe)
 
     def _build(self, recipe: Recipe) -> Built:
@@ -215,6 +218,7 @@ class PolicyManager:
     def _unmake(self, recipe: Recipe, built: Built) -> None:
         self._ledger.unwant_chain(built.chain.name)
         self._recipes.pop(built.chain.name, None)
+        self._long.discard(built.chain.name)
         self._troubled.discard(recipe)
         if isinstance(recipe, RunChain):
             self._runs.gone(recipe)
@@ -229,8 +233,9 @@ class PolicyManager:
         for decider in built.deciders:
             self._count(decider, built.chain.name)
         for each_input in built.reads:
-            self._readers[each_input][recipe] = None
+            self._readers[each_input][built.chain.name] = None
         self._recipes[built.chain.name] = recipe
+        (self._long.add if _has_runs(built) else self._long.discard)(built.chain.name)
         self._ledger.want_chain(built.chain)
         (self._troubled.add if built.problems else self._troubled.discard)(recipe)
 
@@ -246,7 +251,7 @@ class PolicyManager:
         for decider in frozenset(before.deciders).difference(now.deciders if now else ()):
             self._count_no_more(decider, before.chain.name)
         for each in before.reads - (now.reads if now else frozenset()):
-            self._readers[each].pop(recipe, None)
+            self._readers[each].pop(before.chain.name, None)
             if not self._readers[each]:
                 del self._readers[each]
 

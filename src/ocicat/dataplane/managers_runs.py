@@ -16,7 +16,7 @@ from ocicat.dataplane.book import Book
 from ocicat.dataplane.flat.compiled import Compiled
 from ocicat.dataplane.flat.facts import Atom
 from ocicat.dataplane.flat.space import Members, literal
-from ocicat.dataplane.flat_chains import FAMILIES, Maker, host_key, hosts_spec, way_in
+from ocicat.dataplane.flat_chains import FAMILIES, Maker, host_key, hosts_spec
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.lists import (
     FLOW_LOGS,
@@ -31,7 +31,7 @@ from ocicat.dataplane.lists import (
     sections_of,
     tier_end,
 )
-from ocicat.dataplane.objects import Chain
+from ocicat.dataplane.objects import Chain, SetSpec
 from ocicat.dataplane.ruled import Ruled
 from ocicat.dataplane.rules import trouble
 from ocicat.errors import Bug
@@ -47,8 +47,9 @@ Use = Callable[[Recipe], None]
 
 @dataclass(slots=True)
 class _Run:
-    """`uses`: how many ways lead into each block."""
+    """`uses`: how many ways lead into each block. `maps`: those of single addresses, by family."""
 
+    maps: dict[int, SetSpec]
     found: dict[int, Compiled[Piece]]
     uses: Counter[Piece]
 
@@ -69,22 +70,25 @@ class RunManager:
         """The way in; blocks and members of its maps are wanted from now on, and those of before no more."""
         rules, is_last = self._rules(recipe)
         end = tier_end(recipe.tier, recipe.way, self._book) if is_last else Part()
-        found = {family: self._compiled(rules, recipe, family, end) for family in FAMILIES}
+        returns = all(each.decider.action != "Pass" for each in rules)
+        found = {family: self._compiled(rules, recipe, family, end, returns=returns) for family in FAMILIES}
         before = self._runs.get(recipe)
-        now = self._runs[recipe] = _Run(found, _uses(found.values()))
-        self._replace(recipe, before, now)
-        hosts = {family: hosts_spec(recipe.name, family).name for family in FAMILIES if found[family].atoms}
-        part = way_in(found, recipe.way.direction, hosts)
-        chain = Chain(recipe.name, part.rules, f"{recipe.way.direction} of tier {recipe.tier.name}, looked up")
+        name = recipe.name
+        now = _Run({family: hosts_spec(name, family) for family in FAMILIES}, found, _uses(found.values()))
+        self._runs[recipe] = now
+        self._replace(before, now)
+        hosts = {family: spec.name for family, spec in now.maps.items() if found[family].atoms}
+        part, uses = self._maker.way_in(found, recipe.way.direction, hosts, f"tier {recipe.tier.name}")
+        chain = Chain(name, part.rules, f"{recipe.way.direction} of tier {recipe.tier.name}, looked up")
         deciders = (each.decider for each in rules if any(each.facts(family) for family in FAMILIES))
         reads: frozenset[Input] = frozenset([FLOW_LOGS, *inputs(rules), *policies_of(recipe.tier)])
         problems = (told for each in rules if not each.rule.problem for told in each.problem(trouble(each.rule)))
-        return Built(chain, (), part.sets, (*deciders, *end.deciders), reads, tuple(problems))
+        return Built(chain, uses, part.sets, (*deciders, *end.deciders), reads, tuple(problems))
 
     def gone(self, recipe: RunChain) -> None:
         run = self._runs.pop(recipe)
-        for family in FAMILIES:
-            self._ledger.unwant_set(hosts_spec(recipe.name, family).name)
+        for spec in run.maps.values():
+            self._ledger.unwant_set(spec.name)
         for piece in run.uses:
             self._release(piece)
 
@@ -94,7 +98,7 @@ class RunManager:
         for family, compiled in run.found.items():
             added, removed = _values(message.added, family), _values(message.removed - message.added, family)
             for host, (before, now) in compiled.moved(message.set_id, added, removed).items():
-                self._element(recipe, family, host, now)
+                self._element(run.maps[family], family, host, now)
                 if now is not None:
                     self._use(run, now)
                 if before is not None:
@@ -108,45 +112,43 @@ class RunManager:
             raise Bug(f"{recipe.name} is no run of rules")
         return step, step is steps[-1]
 
-    def _compiled(self, rules: Iterable[Ruled], recipe: RunChain, family: int, end: Part) -> Compiled[Piece]:
+    def _compiled(
+        self, rules: Iterable[Ruled], recipe: RunChain, family: int, end: Part, *, returns: bool
+    ) -> Compiled[Piece]:
         by_number = {each.number: each for each in rules}
         known = [(number, facts) for number, each in by_number.items() if (facts := each.facts(family)) is not None]
         make = self._maker.of(by_number, recipe.way.direction, family, end, f"tier {recipe.tier.name}")
-        return Compiled(known, family, lambda atom: self._members_of(atom, family), make)
+        return Compiled(known, family, lambda atom: self._members_of(atom, family), make, returns=returns)
 
     def _members_of(self, atom: Atom, family: int) -> Members:
         return literal(atom) if isinstance(atom, tuple) else self._members(atom, family)
 
-    def _replace(self, recipe: RunChain, before: _Run | None, now: _Run) -> None:
+    def _replace(self, before: _Run | None, now: _Run) -> None:
         """In this order, so that what stays is never let go."""
         for piece in now.uses:
             self._acquire(piece)
-        for family in FAMILIES:
-            self._replace_hosts(recipe, family, before.found[family] if before else None, now.found[family])
+        for family, spec in now.maps.items():
+            self._replace_hosts(spec, family, before.found[family] if before else None, now.found[family])
         for piece in before.uses if before else ():
             self._release(piece)
 
-    def _replace_hosts(
-        self, recipe: RunChain, family: int, before: Compiled[Piece] | None, now: Compiled[Piece]
-    ) -> None:
-        spec = hosts_spec(recipe.name, family)
+    def _replace_hosts(self, spec: SetSpec, family: int, before: Compiled[Piece] | None, now: Compiled[Piece]) -> None:
         if not now.atoms:
             self._ledger.unwant_set(spec.name)
             return
         self._ledger.want_set(spec)
         were = before.hosts if before and before.atoms else {}
         for host in were.keys() - now.hosts.keys():
-            self._element(recipe, family, host, None)
+            self._element(spec, family, host, None)
         for host, piece in now.hosts.items():
             if were.get(host) is not piece:
-                self._element(recipe, family, host, piece)
+                self._element(spec, family, host, piece)
 
-    def _element(self, recipe: RunChain, family: int, host: int, piece: Piece | None) -> None:
-        name = hosts_spec(recipe.name, family).name
+    def _element(self, spec: SetSpec, family: int, host: int, piece: Piece | None) -> None:
         if piece is None:
-            self._ledger.unwant_element(name, host_key(host, family))
+            self._ledger.unwant_element(spec.name, host_key(host, family))
         else:
-            self._ledger.want_element(name, Element(host_key(host, family), goto(piece.name)))
+            self._ledger.want_element(spec.name, Element(host_key(host, family), goto(piece.name)))
 
     def _use(self, run: _Run, piece: Piece) -> None:
         if piece not in run.uses:

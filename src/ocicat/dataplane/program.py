@@ -31,6 +31,7 @@ from ocicat.dataplane.objects import Chain, Counter, Rule, SetChange, SetSpec
 from ocicat.dataplane.ownership import TABLE
 from ocicat.dataplane.shapers import Shapers
 from ocicat.dataplane.skeleton import SOURCES
+from ocicat.dataplane.skeleton_nat import PORT_MAPS, mapped_udp
 from ocicat.errors import Unavailable
 from ocicat.netlink.inet import Prefix
 from ocicat.netlink.nftset import IFNAME_BYTES
@@ -41,7 +42,7 @@ _SOURCE_SETS = frozenset(SOURCES.values())
 
 class Program:
     """The hands of the dataplane. `refused`: why, by chain; `failed`: why, by destination; `lost`: the addresses (packed) that
-    interfaces have lost, until the caller takes them out."""
+    interfaces have lost, and `mapped`: the ports of UDP that lead to workloads since, until the caller takes them out."""
 
     def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
         self._ledger = ledger
@@ -51,6 +52,7 @@ class Program:
         self.refused: dict[str, str] = {}
         self.failed: dict[Prefix, str] = {}
         self.lost: set[bytes] = set()
+        self.mapped: set[int] = set()
         self.shapers = Shapers(ledger, kernel)
 
     def run(self, *, sweep: bool, tidy: bool) -> None:
@@ -164,6 +166,8 @@ class Program:
             self._ledger.changed_elements(change.spec.name, change.delete, change.add)
             if change.spec.name in _SOURCE_SETS:
                 self.lost |= {element.key[IFNAME_BYTES:] for element in change.delete}
+            if change.spec.name in PORT_MAPS:
+                self.mapped |= mapped_udp(change.add)
 
     def _bisect(self, chains: Sequence[Chain]) -> None:
         if not chains:

@@ -21,12 +21,15 @@ from ocicat.dataplane.cuts import Cut, Scope, Search, scope
 from ocicat.dataplane.drivers import links
 from ocicat.errors import OcicatError
 from ocicat.model.base import Struct
-from ocicat.netlink import flows, inet
+from ocicat.netlink import address, flows, inet
 from ocicat.netlink.conntrack import Flow
 from ocicat.netlink.inet import INET, INET6
+from ocicat.netlink.route import SCOPE_HOST
 from ocicat.netlink.socket import NetfilterSocket, RouteSocket
 
 log = logging.getLogger(__name__)
+
+_UDP = 17
 
 
 class Grave(Struct, frozen=True):
@@ -48,7 +51,17 @@ class Freed(Struct, frozen=True):
         return f"flows of {inet.text(self.address)}"
 
 
-Item = Grave | Freed | Search | Cut
+class Mapped(Struct, frozen=True):
+    """Ports of UDP of the host that lead to workloads now. A flow that began before would go on to the host as long as its sender
+    does not pause, so it is ended. TCP opens a new one with each connection."""
+
+    ports: frozenset[int]
+
+    def __str__(self) -> str:
+        return f"flows to mapped ports of UDP: {', '.join(map(str, sorted(self.ports)))}"
+
+
+Item = Grave | Freed | Mapped | Search | Cut
 
 
 class Done(Struct, frozen=True):
@@ -103,13 +116,21 @@ def _reap(item: Item) -> tuple[Flow, ...]:
             return ()
         sock = stack.enter_context(NetfilterSocket(timeout_s=30.0))
         match item:
-            case Freed(address):
-                flows.flush_address(sock, address)
+            case Freed(freed):
+                flows.flush_address(sock, freed)
+            case Mapped(ports):
+                own = _own_addresses(stack.enter_context(RouteSocket()))
+                flows.cut(sock, flows.unmapped(sock, _UDP, ports, own))
             case Search():
                 return tuple(_found(sock, scope(item)))
             case Cut():
                 return tuple(flows.cut(sock, item.flows))
         return ()
+
+
+def _own_addresses(sock: RouteSocket) -> frozenset[bytes]:
+    """The host's; loopback is not mapped."""
+    return frozenset(each.address for each in sock.dump(address.dump()) if each.scope != SCOPE_HOST)
 
 
 def _found(sock: NetfilterSocket, where: Scope) -> Iterable[Flow]:

@@ -1,7 +1,7 @@
 """What a bandwidth means in the kernel's terms: a token bucket that what goes to or from a workload has to pass.
 
 The numbers are those of Calico (felix/dataplane/linux/qos): bandwidths in bits per second, bursts in bits, but the burst at the
-peak in bytes; packets wait for at most 25 ms. Calico's own tools always write a burst. Where there is none, Calico takes 512 MiB,
+peak in bytes; what passes in 25 ms may wait. Calico's own tools always write a burst. Where there is none, Calico takes 512 MiB,
 so that at 10 Mbit/s the first 343 MB pass as fast as they come: here it is what passes in 25 ms, and 16 KiB at least.
 
 Invariants: 1. A full-sized packet always passes, however small the burst that was asked for. 2. So does one that the kernel has not
@@ -17,7 +17,6 @@ from ocicat.model.wanted import Limits
 from ocicat.netlink.qdisc import TICK_NS, TICKS_MAX, Bucket
 
 Direction = Literal["ingress", "egress"]
-DIRECTIONS: tuple[Direction, ...] = ("ingress", "egress")
 
 _WAIT_MS = 25
 _LEAST_BURST = 16 << 10
@@ -35,6 +34,10 @@ class Shaper(Struct, frozen=True, order=True):
 
     def __str__(self) -> str:
         return f"the {self.direction} bandwidth of interface {self.index}"
+
+
+def shapers_on(index: int) -> tuple[Shaper, ...]:
+    return Shaper(index, "ingress"), Shaper(index, "egress")
 
 
 def bucket(limits: Limits, mtu: int) -> Bucket | None:

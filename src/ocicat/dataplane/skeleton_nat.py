@@ -8,14 +8,17 @@ So policy knows a workload by its own address and port, and its peer by his, wha
 
 Invariants: 1. Only what is addressed to the host itself is mapped: a workload's way to port 80 elsewhere is untouched. 2. Loopback
 addresses are not mapped: a packet from 127.0.0.1 must not leave the host, and the kernel setting that would let it would also let
-workloads in. 3. Chains come when they are first needed, and then stay: without any chain of this type the kernel forgets how to
-translate the flows that it has begun to translate. Pure.
+workloads in. 3. Chains come when they are first needed, and then one stays: without any chain of this type the kernel forgets how
+to translate the flows that it has begun to translate. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ocicat.dataplane.objects import Chain, Rule, SetSpec
 from ocicat.model.wanted import OutgoingNat
+from ocicat.netlink.nftset import Element
 
 FAMILIES = (4, 6)
 FLOATING = {family: f"floating{family}" for family in FAMILIES}
@@ -25,8 +28,11 @@ OWN_FLOATING = {family: f"own-floating{family}" for family in FAMILIES}
 OWN_PORTS = {family: f"own-ports{family}" for family in FAMILIES}
 SOURCES = {family: f"nat-sources{family}" for family in FAMILIES}
 INSIDE = {family: f"nat-inside{family}" for family in FAMILIES}
+PORT_MAPS = frozenset((*HOST_PORTS.values(), *ADDRESS_PORTS.values()))
 OUTWARD = "srcnat"
 
+_UDP = 17
+_REGISTER_BYTES = 4  # that each of the last two fields of their keys takes
 _IP = {4: "ip", 6: "ip6"}
 _WITH_PORTS = ("tcp", "udp")  # as in felix/rules/nat.go
 
@@ -46,6 +52,12 @@ def _sets(family: int) -> tuple[SetSpec, ...]:
 
 
 SETS = tuple(spec for family in FAMILIES for spec in _sets(family))
+
+
+def mapped_udp(elements: Iterable[Element]) -> set[int]:
+    """The ports of UDP among those of `PORT_MAPS`."""
+    keys = [element.key[-2 * _REGISTER_BYTES :] for element in elements]
+    return {int.from_bytes(key[_REGISTER_BYTES:][:2], "big") for key in keys if key[0] == _UDP}
 
 
 def inward() -> tuple[Chain, ...]:

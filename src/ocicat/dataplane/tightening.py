@@ -1,7 +1,7 @@
 """Which flows may be forbidden since the last look: noted message by message, so that nobody looks at flows for nothing.
 
 What only allows more is no reason to look: a new member of a set that only Allow rules name, a new Allow rule, a Deny rule less, a
-policy or profile that was missing, a new endpoint. So a container that comes and goes is mostly none.
+policy or profile that was missing, a new endpoint. So a container that comes is mostly none.
 
 Invariants: 1. Whatever a message forbids that was allowed before is noted; that more is noted costs a look. 2. Until the first
 complete state nothing is noted but that; then everything is. Pure.

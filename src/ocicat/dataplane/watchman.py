@@ -24,11 +24,20 @@ from ocicat.netlink.link import Link
 from ocicat.netlink.monitor import Event, Group, Monitor, Overrun
 from ocicat.netlink.netconf import ALL, Netconf
 from ocicat.netlink.nftwatch import Commit, Lost, NftWatch
+from ocicat.netlink.qdisc import Qdisc, Redirect
 from ocicat.netlink.route import MAIN, Route
 
 log = logging.getLogger(__name__)
 
 _GATHER_S = 0.05
+_GROUPS = (
+    Group.LINK,
+    Group.ROUTE_V4,
+    Group.ROUTE_V6,
+    Group.NETCONF_V4,
+    Group.NETCONF_V6,
+    Group.TRAFFIC_CONTROL,
+)
 _MOST_SEEN = 1000  # more events at once than this are not told apart
 
 
@@ -69,8 +78,7 @@ class Watchman:
         try:
             with ExitStack() as stack:
                 nft = stack.enter_context(NftWatch())
-                groups = (Group.LINK, Group.ROUTE_V4, Group.ROUTE_V6, Group.NETCONF_V4, Group.NETCONF_V6)
-                rtnl = stack.enter_context(Monitor(groups))
+                rtnl = stack.enter_context(Monitor(_GROUPS))
                 self._listen(nft, rtnl)
         except OcicatError as error:
             log.error("changes by others are only found when the kernel is read back: %s", error)
@@ -109,6 +117,8 @@ def _concerns(event: Event) -> bool:
     match event.value:
         case Link():
             return True  # one of ours may have been given another name
+        case Qdisc() | Redirect():
+            return True
         case Route(protocol=protocol, table=table):
             return table == MAIN and (protocol == ROUTE_PROTOCOL or not event.gone)
         case Netconf(index=index, forwarding=forwarding):

@@ -14,10 +14,11 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from ocicat.dataplane.flat.facts import PORTS, Facts
 from ocicat.dataplane.rules import Range
+from ocicat.model.base import Struct
 
 P = TypeVar("P")
 """A block that was made, by the word of whoever makes them."""
@@ -30,35 +31,40 @@ class TooMuch(Exception):
     """The blocks would have many more lines than there are rules."""
 
 
-class Line(NamedTuple):
+class Line(Struct, frozen=True):
     """A rule (its name), and what it still asks."""
 
     rule: int
     asks: int
 
 
-class ByProtocol(NamedTuple, Generic[P]):
+class ByProtocol(Struct, Generic[P], frozen=True):
     """In order, by protocol number."""
 
     table: tuple[tuple[int, P], ...]
 
 
-class ByPort(NamedTuple, Generic[P]):
+class ByPort(Struct, Generic[P], frozen=True):
     """By destination port, of packets of that protocol: first and last port, in order."""
 
     protocol: int
     table: tuple[tuple[int, int, P], ...]
 
 
-class Goto(NamedTuple, Generic[P]):
+class Goto(Struct, Generic[P], frozen=True):
     block: P
 
 
-class End(NamedTuple):
+class Back(Struct, frozen=True):
+    """To whoever looked this block up."""
+
+
+class End(Struct, frozen=True):
     """No rule decides."""
 
 
-Step = Line | ByProtocol[P] | ByPort[P] | Goto[P] | End
+Last = Goto[P] | Back | End
+Step = Line | ByProtocol[P] | ByPort[P] | Last[P]
 Block = tuple[Step[P], ...]
 
 
@@ -91,9 +97,9 @@ class Blocks(Generic[P]):
         self._room = room
         self._made: dict[Block[P], P] = {}
 
-    def of(self, entries: Iterable[Entry], then: P | None = None) -> P:
-        """`entries` in order; after them the block `then`, or the end."""
-        return self._block(self._steps(until_sure(entries), then))
+    def of(self, entries: Iterable[Entry], last: Last[P]) -> P:
+        """`entries` in order, and what comes after them."""
+        return self._block(self._steps(until_sure(entries), last))
 
     def _block(self, steps: Block[P]) -> P:
         made = self._made.get(steps)
@@ -104,32 +110,32 @@ class Blocks(Generic[P]):
             made = self._made[steps] = self._make(steps)
         return made
 
-    def _steps(self, entries: Sequence[Entry], then: P | None) -> Block[P]:
+    def _steps(self, entries: Sequence[Entry], last: Last[P]) -> Block[P]:
         asked = (each.facts.protocol for each in entries if each.asks & PORTS)
         protocols = sorted({each for each in asked if each is not None})
         if len(entries) <= SHORT or not protocols:
-            return self._lines(entries, then)
-        table = tuple((number, self._of_protocol(number, entries, then)) for number in protocols)
-        return (ByProtocol(table), *self._lines([each for each in entries if each.facts.protocol is None], then))
+            return self._lines(entries, last)
+        table = tuple((number, self._of_protocol(number, entries, last)) for number in protocols)
+        return (ByProtocol(table), *self._lines([each for each in entries if each.facts.protocol is None], last))
 
-    def _lines(self, entries: Sequence[Entry], then: P | None) -> Block[P]:
+    def _lines(self, entries: Sequence[Entry], last: Last[P]) -> Block[P]:
         lines = tuple(each.line for each in entries)
         if entries and entries[-1].is_sure:
             return lines
-        return (*lines, End() if then is None else Goto(then))
+        return (*lines, last)
 
-    def _of_protocol(self, protocol: int, entries: Iterable[Entry], then: P | None) -> P:
+    def _of_protocol(self, protocol: int, entries: Iterable[Entry], last: Last[P]) -> P:
         known = until_sure(_of_protocol(protocol, entries))
         with_ports = [each for each in known if each.facts.ports is not None]
         if len(known) <= SHORT or not with_ports:
-            return self._block(self._lines(known, then))
+            return self._block(self._lines(known, last))
         everywhere = [each for each in known if each.facts.ports is None]
-        after = self.of(everywhere, then) if everywhere else then
+        after = Goto(self.of(everywhere, last)) if everywhere else last
         table = self._by_port(with_ports, everywhere, after)
-        return self._block((ByPort(protocol, table), End() if after is None else Goto(after)))
+        return self._block((ByPort(protocol, table), after))
 
     def _by_port(
-        self, with_ports: Sequence[Entry], everywhere: Sequence[Entry], after: P | None
+        self, with_ports: Sequence[Entry], everywhere: Sequence[Entry], after: Last[P]
     ) -> tuple[tuple[int, int, P], ...]:
         found: list[tuple[int, int, P]] = []
         for first, last, active in sweep((each.facts.ports or (), each) for each in with_ports):

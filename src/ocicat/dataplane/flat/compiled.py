@@ -15,7 +15,7 @@ from typing import Generic
 from ocicat.dataplane.flat.blocks import Block, End, Line, P, TooMuch
 from ocicat.dataplane.flat.facts import Atom, Facts
 from ocicat.dataplane.flat.peers import Classes, told_apart
-from ocicat.dataplane.flat.space import NOTHING, Members, Space
+from ocicat.dataplane.flat.space import Members, Space
 from ocicat.model.net import WIDTH
 
 Rules = Sequence[tuple[int, Facts]]
@@ -27,9 +27,13 @@ Make = Callable[[Block[P]], P]
 
 class Compiled(Generic[P]):
     """`hosts`: the blocks for single peers, by the value of their address. `stretches`: for those between a first and a last
-    address, both included, that are not among them. `otherwise`: for all others."""
+    address, both included, that are not among them. `otherwise`: for all others, and with `returns` (see `Classes`) also for those
+    that come back."""
 
-    def __init__(self, rules: Rules, family: int, members_of: MembersOf, make: Make[P]) -> None:
+    def __init__(
+        self, rules: Rules, family: int, members_of: MembersOf, make: Make[P], *, returns: bool = False
+    ) -> None:
+        self.returns = returns
         self._end = 1 << WIDTH[family]
         asked = dict.fromkeys(atom for _, each in rules for atom in (*each.needs, *each.bars))
         members = {atom: members_of(atom) for atom in asked}
@@ -48,8 +52,8 @@ class Compiled(Generic[P]):
         self.atoms = frozenset(members)
         self._space = space = Space.of(members)
         count = len({*space.hosts.values(), *space.keys})
-        self._classes = classes = Classes(rules, self.atoms, make, classes=count, loose=loose)
-        self.otherwise = classes.block(NOTHING)
+        self._classes = classes = Classes(rules, self.atoms, make, classes=count, loose=loose, returns=self.returns)
+        self.otherwise = classes.open_block()
         self.stretches = [(first, last, classes.block(key)) for first, last, key in space.stretches(self._end)]
         self.hosts = {host: classes.block(space.key(host)) for host in space.hosts}
 

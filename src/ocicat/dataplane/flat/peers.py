@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Generic
 
 from ocicat.dataplane.flat.before import Before
-from ocicat.dataplane.flat.blocks import Block, Blocks, Entry, P, place_of, until_sure
+from ocicat.dataplane.flat.blocks import Back, Block, Blocks, End, Entry, Goto, P, place_of, until_sure
 from ocicat.dataplane.flat.facts import PEER, Atom, Facts
 from ocicat.dataplane.flat.space import Key
 
@@ -51,7 +51,10 @@ def _room(rules: int, classes: int) -> int:
 
 
 class Classes(Generic[P]):
-    """`rules` by name, in order. `atoms`: by which peers are told apart; `classes`: about how many there will be. TooMuch."""
+    """`rules` by name, in order. `atoms`: by which peers are told apart; `classes`: about how many there will be.
+
+    `returns`: a block of a class may go back where it was looked up, and there the open block comes next. TooMuch.
+    """
 
     def __init__(
         self,
@@ -61,7 +64,9 @@ class Classes(Generic[P]):
         *,
         classes: int,
         loose: bool,
+        returns: bool,
     ) -> None:
+        self._returns = returns
         self._atoms = atoms
         self._blocks: Blocks[P] = Blocks(make, _room(len(rules), classes))
         self._specific: defaultdict[Atom, list[Entry]] = defaultdict(list)
@@ -103,18 +108,19 @@ class Classes(Generic[P]):
         candidates = (each for atom in key for each in self._specific.get(atom, ()))
         specific = until_sure(sorted((each for each in candidates if self._may_hold(each, key)), key=place_of))
         if not specific:
-            return self._open_block(shut_out)
+            return self.open_block(shut_out)
         before = (each for each in self._before.all_of(specific) if each.place not in shut_out)
         entries = until_sure(sorted([*specific, *before], key=place_of))
-        return self._blocks.of(entries, None if entries[-1].is_sure else self._open_block(shut_out))
+        back = self._returns and not shut_out
+        return self._blocks.of(entries, Back() if back or entries[-1].is_sure else Goto(self.open_block(shut_out)))
 
     def _may_hold(self, entry: Entry, key: Key) -> bool:
         needs, bars = entry.facts.needs, entry.facts.bars
         return key.isdisjoint(bars) and all(atom in key or atom not in self._atoms for atom in needs)
 
-    def _open_block(self, shut_out: frozenset[int]) -> P:
-        """Of the open rules without those."""
+    def open_block(self, shut_out: frozenset[int] = frozenset()) -> P:
+        """Of the open rules without those, by their places."""
         if shut_out not in self._made_open:
             left = (each for each in self._open if each.place not in shut_out)
-            self._made_open[shut_out] = self._blocks.of(left)
+            self._made_open[shut_out] = self._blocks.of(left, End())
         return self._made_open[shut_out]
