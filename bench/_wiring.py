@@ -25,7 +25,7 @@ from ocicat.netlink.route import Route
 from ocicat.netlink.socket import RouteSocket
 
 Update = tuple[str, bytes | None]
-WAIT_S = 120.0
+WAIT_S = 600.0
 _ADDRESS, _NEIGHBOUR = "10.0.0.1", "10.0.0.2"
 
 

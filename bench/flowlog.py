@@ -1,4 +1,4 @@
-"""What flow logs cost: each new connection, their reader, and whoever waits for the dataplane meanwhile. `python bench/flowlog.py [ROUNDS]`
+"""What flow logs cost: new connections, their reader, and the dataplane meanwhile. `python bench/flowlog.py [ROUNDS]`
 
 Two containers of one host; a profile of each decides, so every connection is told twice (egress and ingress).
 
@@ -16,15 +16,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 from _traffic import Pair, Sender
 from _wiring import Host
 from ocicat.agent.flowlog import file
+from ocicat.agent.flowlog.parties import Parties
 from ocicat.agent.flowlog.reader import Reader
 from ocicat.clock import SystemClock
 from ocicat.dataplane.identity import parse_prefix
@@ -71,8 +74,8 @@ class Bed:
         self.endpoints = [endpoint("a", A), endpoint("b", B)]
         profiles = [ProfileRules(name, ALLOW, ALLOW) for name in ("p", "q")]
         self.send(*profiles, *self.endpoints, InSync())
-        paths = [self.host.attach(one.key, one.interface, str(one.addresses[0])) for one in self.endpoints]
-        self.pair = Pair(*paths, B)
+        client, server = (self.host.attach(one.key, one.interface, str(one.addresses[0])) for one in self.endpoints)
+        self.pair = Pair(client, server, B)
         self.host.plane.in_force(one.key for one in self.endpoints)
 
     def send(self, *messages: Message) -> float:
@@ -84,30 +87,35 @@ class Bed:
         self.send(HostSettings(flow_logs=on))
 
     @contextmanager
-    def reading(self, path: Path) -> Iterator[Reader]:
+    def reading(self, path: Path) -> Iterator[None]:
         with namespace.inside(self.host.fd):
             reader = Reader(path, "h1", SystemClock(), parse_prefix, lambda name: "", interval_s=1.0)
             for one in self.endpoints:
-                key, addresses = one.key, one.addresses
-                reader.change(lambda parties, key=key, addresses=addresses: parties.set(key, {}, addresses))
+                reader.change(partial(named, one))
             reader.start()
         try:
-            yield reader
+            yield
         finally:
             reader.stop()
 
     @contextmanager
-    def connecting(self) -> Iterator[None]:
-        """5,000 new connections a second meanwhile, or as long as they last."""
+    def connecting(self) -> Iterator[list[int]]:
+        """5,000 new connections a second meanwhile, or as long as they last; afterwards how many there were."""
+        opened: list[int] = []
         command = ["nsenter", f"--net={self.pair.client}", sys.executable, "-c", PACED]
         with subprocess.Popen([*command, B, str(RATE_PER_S), str(PACED_S)], stdout=subprocess.PIPE) as sending:
-            yield
+            yield opened
             sent, _ = sending.communicate()
-        print(f"    {int(sent) / PACED_S:,.0f} connections/s were opened")
+        opened.append(int(sent))
+        print(f"    {opened[0] / PACED_S:,.0f} connections/s were opened")
 
 
 def endpoint(name: str, address: str) -> Endpoint:
     return Endpoint(keys.workload("shop", name), f"oci{name}", (Addr.parse(address),), ("p",))
+
+
+def named(one: Endpoint, parties: Parties) -> None:
+    parties.set(one.key, {}, one.addresses)
 
 
 def connections(bed: Bed, sender: Sender, rounds: int, folder: Path) -> None:
@@ -130,12 +138,14 @@ def connections(bed: Bed, sender: Sender, rounds: int, folder: Path) -> None:
 
 def reader(bed: Bed, folder: Path) -> None:
     bed.switch(on=True)
-    with bed.reading(folder / "paced.log") as reading, bed.connecting():
-        clock = time.pthread_getcpuclockid(reading.ident)
+    with bed.reading(folder / "paced.log"):
+        thread = next(one for one in threading.enumerate() if one.name == "ocicat-flow-log")
+        clock = time.pthread_getcpuclockid(thread.ident or 0)
         before, begin = time.clock_gettime(clock), perf_counter()
-        time.sleep(PACED_S - 1)
+        with bed.connecting() as opened:
+            pass
         used, seconds = time.clock_gettime(clock) - before, perf_counter() - begin
-    print(f"    {used / seconds:.1%} of a processor, {used / seconds / RATE_PER_S / 2 * 1e6:.1f} us for each of two copies")
+    print(f"    {used / seconds:.1%} of a processor, {used / opened[0] / 2 * 1e6:.1f} us for each of two copies")
     records = [json.loads(line) for one in file.written(folder / "paced.log") for line in one.open("rb")]
     lost = sum(one["unread"] + one["uncounted"] for one in records if one["type"] == "lost")
     print(f"    {sum(one['packets'] for one in records if one['type'] == 'flow'):,} copies told, {lost:,} lost")

@@ -124,16 +124,13 @@ def measure(made: list[Variant], sender: Sender, rounds: int) -> None:
                 variant.requests.append(request)
 
 
-def duel(one: Variant, other: Variant, sender: Sender, pairs: int) -> list[float]:
-    """Ratios of rates of new connections, each of two slots that are neighbours."""
-    found: list[float] = []
-    for number in range(pairs):
-        slots = {
-            variant.name: sender.slot("connect", variant.pair, CONNECT_MS).rate_per_s
-            for variant in ((one, other) if number % 2 else (other, one))
-        }
-        found.append(slots[one.name] / slots[other.name])
-    return found
+def duel(one: Variant, other: Variant, sender: Sender, pairs: int) -> list[tuple[Slot, Slot]]:
+    """New connections, in two slots that are neighbours, again and again."""
+
+    def slot(variant: Variant) -> Slot:
+        return sender.slot("connect", variant.pair, CONNECT_MS)
+
+    return [(slot(one), slot(other)) if number % 2 else (slot(other), slot(one))[::-1] for number in range(pairs)]
 
 
 def measure_streams(made: list[Variant], rounds: int) -> None:
@@ -187,8 +184,14 @@ def report_connects(made: list[Variant]) -> None:
 def report_duels(made: list[Variant], shapes: list[str], most: int, sender: Sender, pairs: int) -> None:
     by_name = {variant.name: variant for variant in made}
     for shape in shapes:
-        found = duel(by_name[policed(shape, most)], by_name[policed(shape, 1)], sender, pairs)
-        print(f"{shape}, {most:,} to 1: {spread(found)}  {verdict(median(found), CONNECT_AIM)}", flush=True)
+        slots = duel(by_name[policed(shape, most)], by_name[policed(shape, 1)], sender, pairs)
+        found = [many.rate_per_s / one.rate_per_s for many, one in slots]
+        cheaper = [one.processor_us / many.processor_us for many, one in slots]
+        what = f"{shape}, {most:,} to 1:"
+        print(
+            f"{what:22} {spread(found)}  {verdict(median(found), CONNECT_AIM)}; by processor {spread(cheaper)}",
+            flush=True,
+        )
 
 
 def report_streams(made: list[Variant]) -> None:

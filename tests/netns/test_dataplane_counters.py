@@ -12,7 +12,7 @@ from ocicat.dataplane import counting
 from ocicat.dataplane.api import Applied, Drift, Problem
 from ocicat.dataplane.identity import counter, parse_comment
 from ocicat.model.net import Cidr
-from ocicat.model.wanted import HostEndpoint, HostSettings, Match, PolicyRules, Revision, Tier, WantedRule
+from ocicat.model.wanted import HostEndpoint, HostSettings, LogLimit, Match, PolicyRules, Revision, Tier, WantedRule
 from ocicat.netlink import namespace
 from ocicat.netlink.socket import NetfilterSocket
 
@@ -257,15 +257,16 @@ def test_counts_survive_a_restart(used):
 
 
 def test_flow_logs_and_what_log_rules_write_change_no_count(used):
-    used.update(HostSettings(flow_logs=True))
+    used.update(HostSettings(flow_logs=True, log_limit=LogLimit(1, "day", 2)))
+    assert "limit rate 1/day burst 2 packets log prefix" in used.bed.nft("list", "table", "inet", "ocicat")
     used.a_sends_to_b(1, 1)
-    used.a_sends_to_b(5, 1)
+    used.a_sends_to_b(5, 9)
     used.wait_for(
         {
             **BEFORE,
             "policy np/prod/web ingress normal 0 Deny": 11,
-            "policy np/prod/web ingress normal 3 Log": 1,
-            "tier t ingress normal end Deny": 1,
+            "policy np/prod/web ingress normal 3 Log": 9,
+            "tier t ingress normal end Deny": 9,
         }
     )
 

@@ -70,7 +70,7 @@ class World:
 
     def read(self, **settings):
         """A reader that knows everybody."""
-        usual = {"interval_s": 0.1, "decider": parse_prefix, "tier_of": lambda name: "default"}
+        usual = {"interval_s": 0.1, "decider": self.decider, "tier_of": lambda name: "default"}
         with namespace.inside(self.bed.host):
             made = Reader(self.path, "h1", SystemClock(), **usual | settings)
             for name, *held in (("a", A, A6), ("b", B, B6)):
@@ -83,6 +83,9 @@ class World:
             bound = "/proc/thread-self/net/netfilter/nfnetlink_log"
             wait_until(lambda: len(Path(bound).read_text().splitlines()) == 2)
         return made
+
+    def decider(self, prefix):
+        return parse_prefix(prefix) or self.plane.deciders.get(prefix)
 
     def close(self):
         self.reader.stop()
@@ -171,6 +174,17 @@ def test_staged_policies_tell_what_they_would_do(world, verdict, reached):
     assert rules(one["policies"]["enforced"]) == [("NetworkPolicy", "web", 0, verdict.lower())]
     assert rules(one["policies"]["pending"]) == [("StagedNetworkPolicy", "next", 0, would.lower())]
     assert one["action"] == verdict.lower()
+
+
+def test_a_policy_with_a_name_that_no_prefix_can_hold(world):
+    name = "a-policy-with-a-rather-long-name-" * 5 + "end"
+    key = KINDS["NetworkPolicy"].prefix() + "a-namespace-with-a-long-name/" + name
+    world.update(PolicyRules(key, (to_port("Allow", 80),), ()))
+    world.police(Tier("default", "Deny", (key,)))
+    assert world.a(reaches, B, 80)
+    one = world.flow(reporter="dst", dest_port=80)
+    assert rules(one["policies"]["enforced"]) == [("NetworkPolicy", name, 0, "allow")]
+    assert one["policies"]["enforced"][0]["namespace"] == "a-namespace-with-a-long-name"
 
 
 def test_log_rules_are_told_as_what_they_are(world):
@@ -284,6 +298,14 @@ def test_a_burst_of_ten_thousand_connections_is_told_or_counted(world):
     assert packets + lost == 2 * COUNT
     assert connections == packets
     assert lost == 0
+
+
+def test_a_stop_writes_what_has_come_until_then(world):
+    world.reader.stop()
+    made = world.reader = world.read(interval_s=3600.0)
+    open_many(world, 3000)
+    made.stop()
+    assert told(world)[1:] == (6000, 0)
 
 
 def test_what_a_small_buffer_loses_is_counted(monkeypatch, caplog):

@@ -20,6 +20,7 @@ from ocicat.model import keys
 from ocicat.model.base import replace
 from ocicat.model.codec import encode_json
 from ocicat.model.net import Addr, Cidr
+from ocicat.model.v3.document import parse as parse_document
 from ocicat.model.v3.endpoints import HostEndpoint as HostEndpointResource
 from ocicat.model.v3.endpoints import HostEndpointSpec
 from ocicat.model.v3.felix import FelixConfigurationSpec, ProtoPort
@@ -39,7 +40,7 @@ from ocicat.model.wanted import (
     RemoteBlock,
     Revision,
 )
-from ocicat.policy import HostInterface
+from ocicat.policy import HostInterface, resolve
 from ocicat.policy.endpoints import host_endpoint
 from ocicat.policy.model import NamedPort
 from ocicat.policy.policies import resolve_policy
@@ -310,6 +311,19 @@ def test_rule_with_an_unknown_field_denies_and_the_others_stay():
     assert found.egress is None
 
 
+@pytest.mark.parametrize("field", ["source", "colour", "metadata"])
+def test_unknown_fields_mean_the_same_to_the_model_of_policy(field):
+    rule = {"action": "Allow", field: {"colour": "red"}}
+    raw = {
+        "apiVersion": API_VERSION,
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": "p"},
+        "spec": {"ingress": [rule]},
+    }
+    enforced = resolve([parse_document(raw)]).enforced.policies
+    assert enforced == (read_global_policy(KINDS["GlobalNetworkPolicy"].key("p"), encode_json(raw)),)
+
+
 def test_what_says_nothing_about_packets_may_be_unknown():
     rule = '{"action":"Allow","source":{"colour":"red"}},{"action":"Allow","metadata":{"colour":"red"}}'
     value = f'{{"kind":"GlobalNetworkPolicy","apiVersion":"{API_VERSION}","metadata":{{"name":"p"}},"spec":{{"ingress":[{rule}]}}}}'
@@ -375,6 +389,14 @@ def test_a_setting_that_cannot_be_used_is_passed_over_and_the_others_stay(bad, f
     configuration.set("node.h", FelixConfigurationSpec(**bad, allow_ipip_packets_from_workloads=True))
     assert sequencer.flush(1)[0] == replace(usual, ipip_from_workloads=True)
     assert [problem.text.partition(" is passed over: ")[0] for problem in configuration.problems()] == [field]
+
+
+def test_what_another_tool_stored_and_nobody_reads_is_a_problem_where_it_matters():
+    configuration = Configuration("h", synced())
+    configuration.set("default", FelixConfigurationSpec(wireguard_enabled=True, bpf_enabled=True, ipip_enabled=False))
+    assert [problem.text for problem in configuration.problems()] == [
+        "wireguardEnabled is not supported: traffic between hosts is not encrypted here"
+    ]
 
 
 @pytest.mark.parametrize(

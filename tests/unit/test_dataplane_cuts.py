@@ -257,8 +257,8 @@ def test_the_table_is_not_walked_all_the_time():
     bed.cuts.found([], bed.now)
     bed.apply(RULES, NO_RULES)
     assert bed.search() is None
-    assert bed.cuts.wait_s(bed.now) == pytest.approx(0.4)
-    bed.now = 0.51
+    assert bed.cuts.wait_s(bed.now) == pytest.approx(0.9)
+    bed.now = 1.01
     assert bed.search()
     bed.now = 30.0
     bed.cuts.found([], bed.now)

@@ -11,7 +11,7 @@ from ocicat.model.v3.felix import FelixConfigurationSpec
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.shape import record
 from ocicat.resources import Label, Patch, remarks_only, validate_only
-from ocicat.resources.unsupported_felix import READ, UNREAD
+from ocicat.policy.felix_unread import READ, UNREAD
 
 FELIX = {member.name for member in record(FelixConfigurationSpec).members}
 DOCUMENT = Path(__file__).parents[2] / "docs" / "resources.md"

@@ -8,7 +8,8 @@ import pytest
 
 from ocicat.model.net import Cidr
 from ocicat.model.v3.document import parse
-from ocicat.validate import conflicts, reasons_to_keep, validate, validate_update
+from ocicat.model.v3.endpoints import QoSControls
+from ocicat.validate import conflicts, reasons_to_keep, validate, validate_part, validate_update
 
 NAMESPACED = ("NetworkPolicy", "NetworkSet", "WorkloadEndpoint", "StagedNetworkPolicy", "StagedKubernetesNetworkPolicy")
 
@@ -192,3 +193,25 @@ def test_a_tier_stays_while_it_holds_policies():
 )
 def test_some_objects_always_exist(kind, name):
     assert reasons_to_keep(resource(kind, name), Others()) != ()
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        (
+            {"ingress_bandwidth": 1000, "ingress_peakrate": 1010, "ingress_minburst": 999},
+            "spec.qosControls.ingressMinburst = 999: must be between 1000 and 100000000",
+        ),
+        (
+            {"egress_bandwidth": 2000, "egress_peakrate": 2000},
+            "spec.qosControls.egressPeakrate = 2000: must be greater than egressBandwidth, which must be given",
+        ),
+        ({"ingress_burst": 5000}, "spec.qosControls.ingressBurst = 5000: means nothing without ingressBandwidth"),
+        (
+            {"egress_packet_burst": 5},
+            "spec.qosControls.egressPacketBurst = 5: means nothing without egressPacketRate",
+        ),
+    ],
+)
+def test_limits_need_each_other(limits, line):
+    assert [str(problem) for problem in validate_part(QoSControls(**limits), "spec.qosControls")] == [line]

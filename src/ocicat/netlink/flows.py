@@ -60,6 +60,18 @@ def _queries(addresses: frozenset[bytes], nets: Sequence[Prefix]) -> Iterator[Qu
             yield conntrack.dump_touching(family, own, nets_of_it)
 
 
+def unmapped(sock: NetfilterSocket, protocol: int, ports: Collection[int], addresses: Collection[bytes]) -> list[Flow]:
+    """The flows of that protocol to one of these ports of one of these addresses that DNAT does not lead elsewhere."""
+    return [
+        flow
+        for flow in touching(sock, addresses)
+        if flow.original.protocol == protocol
+        and flow.original.dst in addresses
+        and flow.original.dst_port in ports
+        and (flow.reply.src, flow.reply.src_port) == (flow.original.dst, flow.original.dst_port)
+    ]
+
+
 def dump(sock: NetfilterSocket, family: int) -> list[Flow]:
     """Every flow of a family."""
     return sock.dump(conntrack.dump(family))

@@ -16,19 +16,20 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 
 from ocicat.model.base import Struct
-from ocicat.netlink import address, link, neighbour, netconf, route, rule
+from ocicat.netlink import address, link, neighbour, netconf, qdisc, route, rule
 from ocicat.netlink.address import Address
 from ocicat.netlink.inet import BRIDGE
 from ocicat.netlink.link import Link
 from ocicat.netlink.neighbour import Neighbour
 from ocicat.netlink.netconf import Netconf
+from ocicat.netlink.qdisc import Qdisc, Redirect
 from ocicat.netlink.route import Route
 from ocicat.netlink.rule import Rule
 from ocicat.netlink.socket import NETLINK_ROUTE
 from ocicat.netlink.subscription import Subscription
 from ocicat.netlink.wire import messages
 
-Value = Link | Address | Route | Neighbour | Rule | Netconf
+Value = Link | Address | Route | Neighbour | Rule | Netconf | Qdisc | Redirect
 
 
 class Group(Enum):
@@ -36,6 +37,7 @@ class Group(Enum):
 
     LINK = 1
     NEIGHBOUR = 3
+    TRAFFIC_CONTROL = 4
     ADDRESS_V4 = 5
     ROUTE_V4 = 7
     RULE_V4 = 8
@@ -70,6 +72,10 @@ _DECODERS: dict[int, tuple[Callable[[bytes], Value], bool]] = {
     rule.RTM_DELRULE: (rule.decode, True),
     netconf.RTM_NEWNETCONF: (netconf.decode, False),
     netconf.RTM_DELNETCONF: (netconf.decode, True),
+    qdisc.RTM_NEWQDISC: (qdisc.decode, False),
+    qdisc.RTM_DELQDISC: (qdisc.decode, True),
+    qdisc.RTM_NEWTFILTER: (qdisc.decode_filter, False),
+    qdisc.RTM_DELTFILTER: (qdisc.decode_filter, True),
 }
 
 

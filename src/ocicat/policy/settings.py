@@ -15,6 +15,7 @@ from ocicat.model.base import Struct
 from ocicat.model.net import Cidr, parse_interface
 from ocicat.model.v3.felix import FelixConfigurationSpec, ProtoPort
 from ocicat.model.v3.numbers import protocol_number
+from ocicat.policy.felix_unread import unread
 from ocicat.policy.model import TCP, UDP
 
 EndpointToHost = Literal["Drop", "Accept", "Return"]
@@ -84,8 +85,10 @@ def settings(specs: Iterable[FelixConfigurationSpec], *, agent_ports: tuple[int,
 
 
 def setting_problems(spec: FelixConfigurationSpec) -> tuple[str, ...]:
-    """What in one object is passed over, and why."""
-    return tuple(text for read in _MAY_FAIL if (text := _problem(read, spec)))
+    """What in one object is passed over, and why; and what is not supported, and would be missed."""
+    unusable = (text for read in _MAY_FAIL if (text := _problem(read, spec)))
+    missed = (f"{name} is not supported: {field.why}" for name, _, field in unread(spec) if field.refused)
+    return (*unusable, *missed)
 
 
 def _problem(read: Callable[[FelixConfigurationSpec], object], spec: FelixConfigurationSpec) -> str:

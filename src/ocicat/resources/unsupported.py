@@ -7,16 +7,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from ocicat.model.base import Struct
-from ocicat.model.v3.felix import FelixConfiguration, FelixConfigurationSpec
+from ocicat.model.v3.felix import FelixConfiguration
 from ocicat.model.v3.metadata import Resource
 from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, Rule
-from ocicat.model.v3.shape import record
 from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy
-from ocicat.resources.unsupported_felix import UNREAD, Unread
 from ocicat.validate import Problem
 from ocicat.validate.problem import problem
+
+if TYPE_CHECKING:
+    from ocicat.policy.felix_unread import Unread
 
 _POLICIES = NetworkPolicy | GlobalNetworkPolicy | StagedNetworkPolicy | StagedGlobalNetworkPolicy
 
@@ -39,9 +41,9 @@ def refusals(resource: Resource) -> Iterator[Unsupported]:
             yield from _of_rules("spec.egress", resource.spec.egress)
         case FelixConfiguration():
             yield from _of_felix_name(resource.metadata.name)
-            for path, value, field in _unread(resource.spec):
+            for name, value, field in _unread(resource):
                 if field.refused:
-                    yield Unsupported(problem(path, value, f"is not supported: {field.why}"), "leave it out")
+                    yield Unsupported(problem(f"spec.{name}", value, f"is not supported: {field.why}"), "leave it out")
         case _:
             return
 
@@ -52,9 +54,9 @@ def remarks(resource: Resource) -> Iterator[Problem]:
         why = "has no effect: a policy is made ready where it applies to an endpoint"
         yield problem("spec.performanceHints", resource.spec.performance_hints, why)
     if isinstance(resource, FelixConfiguration):
-        for path, value, field in _unread(resource.spec):
+        for name, value, field in _unread(resource):
             if not field.refused:
-                yield problem(path, value, f"has no effect: {field.why}")
+                yield problem(f"spec.{name}", value, f"has no effect: {field.why}")
 
 
 def _of_rules(path: str, rules: Iterable[Rule]) -> Iterator[Unsupported]:
@@ -71,13 +73,7 @@ def _of_felix_name(name: str) -> Iterator[Unsupported]:
         yield Unsupported(problem("metadata.name", name, what), "call it so")
 
 
-def _unread(spec: FelixConfigurationSpec) -> Iterator[tuple[str, object, Unread]]:
-    """(path, value, why nothing reads it) of the fields that somebody set to something else than what is so anyway."""
-    for member in record(FelixConfigurationSpec).members:
-        field, value = UNREAD.get(member.name), getattr(spec, member.attribute)
-        if field is not None and value != member.unset and not _is_same(value, field):
-            yield f"spec.{member.name}", value, field
+def _unread(resource: FelixConfiguration) -> Iterator[tuple[str, object, Unread]]:
+    from ocicat.policy.felix_unread import unread  # likewise
 
-
-def _is_same(value: object, field: Unread) -> bool:
-    return str(value).lower() in field.same
+    return unread(resource.spec)

@@ -21,8 +21,11 @@ from dataplane_bed import (
     wait_until,
 )
 
-from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.api import DataplaneConfig, Drift
 from ocicat.dataplane.apply import cleanup
+from ocicat.dataplane.drivers import links
+from ocicat.dataplane.drivers import qdisc as driver
+from ocicat.dataplane.shaping import Shaper, bucket
 from ocicat.model.base import replace
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import EndpointGone, Limits, OutgoingNat
@@ -272,23 +275,56 @@ def test_what_another_hand_does_to_a_limit_is_mended(bed, plane, damage):
     with RouteSocket(bed.host) as sock:
         index = sock.get(link.get("ocia")).index
     before = {each.bucket for each in shapers(bed)}
+    bed.reports.clear()
     bed.run(bed.host, *damage.format(index=index).split())
-    plane.resync().result(10)
+    found = bed.wait(lambda report: isinstance(report, Drift))
+    assert any("bandwidth of interface" in text for text in found.by)
+    assert any("bandwidth of interface" in text for text in found.what)
     assert {each.bucket for each in shapers(bed)} == before
     assert len(shapers(bed)) == 2
     assert 0.8 * RATE < tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < 1.05 * RATE
 
 
-def test_filters_of_others_on_the_interface_stay(bed, plane):
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ("tc qdisc add dev ocia clsact && tc filter add dev ocia ingress prio 7 u32 match u32 0 0", "pref 7"),
+        ("tc qdisc add dev ocia ingress && tc filter add dev ocia ingress prio 7 u32 match u32 0 0", "pref 7"),
+        ("tc qdisc add dev ocia clsact", "clsact"),
+    ],
+)
+def test_what_others_have_on_the_interface_stays(bed, plane, theirs, said):
     up(bed, plane, limited())
-    bed.run(
-        bed.host, "sh", "-c", "tc qdisc add dev ocia clsact && tc filter add dev ocia ingress prio 7 u32 match u32 0 0"
-    )
+    bed.run(bed.host, "sh", "-c", theirs)
     change(bed, plane, 2, limited(egress_limits=Limits(RATE)))
     assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < 1.05 * RATE
     change(bed, plane, 3, limited())
-    assert "pref 7" in bed.run(bed.host, "tc", "filter", "show", "dev", "ocia", "ingress")
+    wait_until(lambda: not ifbs(bed))
+    assert said in bed.run(bed.host, "sh", "-c", "tc qdisc show dev ocia; tc filter show dev ocia ingress")
     assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) > 2 * RATE
+
+
+def test_an_interface_that_is_about_to_go_is_not_used_again(bed, plane):
+    index = bed.attach(plane, "a", A).index
+    shaper, wanted = Shaper(index, "egress"), bucket(Limits(RATE), 1500)
+    with RouteSocket(bed.host) as sock:
+        driver.put(sock, shaper, wanted)
+        idle = driver.remove(sock, shaper)
+        driver.put(sock, shaper, wanted)
+        links.remove(sock, idle.index)
+        assert driver.read(sock) == {shaper: wanted}
+        links.remove(sock, f"bwoci{index:x}")
+
+
+def test_our_own_changes_are_no_drift(bed, plane):
+    up(bed, plane, limited())
+    bed.reports.clear()
+    for revision in range(2, 10):
+        change(bed, plane, revision, limited(egress_limits=Limits(RATE * revision), ingress_limits=Limits(RATE)))
+    change(bed, plane, 10, limited())
+    wait_until(lambda: not ifbs(bed))
+    plane.verify("/a").result(10)
+    assert not [report for report in bed.reports if isinstance(report, Drift)]
 
 
 def test_clean_up_takes_limits_along(bed, plane):
@@ -439,6 +475,15 @@ def test_only_the_endpoints_own_connections_count(bed, plane):
             held += [connect(bed.outside, inside.target) for _ in range(3)]  # the other way
         for each in held:
             each.close()
+
+
+def test_what_is_not_tcp_is_no_connection(bed, plane):
+    up(bed, plane, limited(egress_limits=Limits(connections=1)))
+    with Server(bed.outside, OUTSIDE) as listening:
+        for port in range(2000, 2005):
+            with sock_in(bed.containers["a"], socket.SOCK_DGRAM) as client:
+                client.sendto(b"?", (OUTSIDE, port))
+        connect(bed.containers["a"], listening.target).close()
 
 
 def test_another_limit_that_changes_leaves_the_count_of_connections_alone(bed, plane):

@@ -10,6 +10,7 @@ from ocicat.dataplane.objects import Chain, Shape
 from ocicat.model.base import replace
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import Endpoint, EndpointGone, FloatingAddress, InSync, OutgoingNat, PortMapping
+from ocicat.netlink import inet
 from ocicat.netlink.nftset import Element
 
 A, A2, A6 = map(Addr.parse, ("10.65.0.2", "10.65.0.9", "fd65::2"))
@@ -87,6 +88,22 @@ def test_entries_come_with_the_interface_and_go_with_the_endpoint(managers, ledg
     assert maps() == []
     apply(managers, one, EndpointGone("/a"))
     assert maps() == []
+
+
+def test_a_floating_address_is_routed_to_the_workload_unless_it_is_anothers_own(managers, ledger):
+    dst = inet.host(A2.pack())
+    apply(managers, Endpoint("/b", "ocib", (A,), (), floating=(FloatingAddress(A2, A),)))
+    managers.endpoints.link_there("ocib", 8)
+    assert ledger.routes.wanted(dst).oif == 8
+    apply(managers, Endpoint("/c", "ocic", (A2,), ()))
+    managers.endpoints.link_there("ocic", 9)
+    assert ledger.routes.wanted(dst).oif == 9
+    assert managers.endpoints.fault("/c") == managers.endpoints.fault("/b") == ""
+    apply(managers, EndpointGone("/c"))
+    assert ledger.routes.wanted(dst).oif == 8
+    apply(managers, EndpointGone("/b"))
+    assert ledger.routes.wanted(dst) is None
+    assert managers.endpoints.held == {A.pack(), A2.pack()}  # a floating address of b's, but c's own
 
 
 def test_there_are_no_chains_before_they_are_needed_and_then_they_stay(managers, ledger):

@@ -1,8 +1,9 @@
 """The fields of FelixConfiguration that ocicat reads, and what becomes of the others. Pure.
 
 Every field of the model stands in exactly one of `READ` and `UNREAD`, by its JSON name: a test holds it. What an operator would
-miss, because traffic is then less safe or does not arrive, is refused; what only tunes Felix itself is accepted for the sake of
-Calico's tools, and told. A field that starts to be read moves from there to here.
+miss, because traffic is then less safe or does not arrive, is refused where it is written, and a problem where another tool has
+stored it; what only tunes Felix itself is accepted for the sake of Calico's tools, and told. A field that starts to be read moves
+from `UNREAD` to `READ`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from ocicat.model.base import Struct
+from ocicat.model.v3.felix import FelixConfigurationSpec
+from ocicat.model.v3.shape import record
 
 
 class Unread(Struct, frozen=True):
@@ -175,6 +178,14 @@ def _fields(rows: tuple[_Row, ...], *, refused: bool) -> Iterator[tuple[str, Unr
     for why, same, names in rows:
         unread = Unread(why, tuple(same.split()), refused)
         yield from ((name, unread) for name in names.split())
+
+
+def unread(spec: FelixConfigurationSpec) -> Iterator[tuple[str, object, Unread]]:
+    """(field, value, why nothing reads it) of the fields that somebody set to something else than what is so anyway."""
+    for member in record(FelixConfigurationSpec).members:
+        field, value = UNREAD.get(member.name), getattr(spec, member.attribute)
+        if field is not None and value != member.unset and str(value).lower() not in field.same:
+            yield member.name, value, field
 
 
 READ = frozenset(_READ.split())
