@@ -44,7 +44,7 @@ def install_netmodules(plugin_dir: Path, socket: Path) -> Path:
 
 
 def _install(plugin: Path, content: Callable[[], bytes], socket: Path) -> Path:
-    _check_socket(socket)
+    check_socket(socket)
     try:
         plugin.parent.mkdir(parents=True, exist_ok=True)
         _link(plugin.parent / LINK, socket)  # first: the plugin must never ask a wrong agent
@@ -92,7 +92,8 @@ def _cause(error: subprocess.SubprocessError) -> str:
     return lines[0] if lines else str(error)
 
 
-def _check_socket(socket: Path) -> None:
+def check_socket(socket: Path) -> None:
+    """UserError for a path that no socket can have."""
     if not socket.is_absolute():
         raise UserError(f"agent socket {str(socket)!r} is not an absolute path")
     if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:

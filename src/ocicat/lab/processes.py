@@ -67,6 +67,7 @@ def _mesos_agent(spec: LabSpec, host: Host, library: str) -> ProcessSpec:
         cni_config_dir=host.cni_config_dir,
         library=library,
         ready_file=f"{host.directory}/mesos.ready",
+        flags=spec.agent_flags,
     )
     return _process(spec, f"mesos-{host.name}", host, options.argv(), options.ready_file)
 

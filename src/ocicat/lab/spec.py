@@ -74,13 +74,15 @@ class Host(Struct, frozen=True):
 
 
 class LabSpec(Struct, frozen=True, kw_only=True):
-    """What a lab is made from. `pool` is the containers' addresses, handed to hosts in blocks of `block_size` bits of prefix."""
+    """What a lab is made from. `pool` is the containers' addresses, handed to hosts in blocks of `block_size` bits of prefix.
+    `agent_flags` are further flags of the Mesos agents, by their own names."""
 
     hosts: int = 3
     pool: str = "10.77.0.0/16"
     block_size: int = 26
     name: str = "lab"
     directory: str = ""
+    agent_flags: dict[str, str] = {}
 
     def check(self) -> LabSpec:
         """The same, or a UserError that names the setting."""

@@ -1,4 +1,4 @@
-"""`ocicat mesos`: what an old Mesos agent needs to give its tasks addresses."""
+"""`ocicat mesos`: a host's Mesos agent: set up, checked; and the single pieces that an old one needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ocicat.cli.commands import mesos_setup
 from ocicat.cli.talk import say
 from ocicat.cni.install import NETMODULES, install_netmodules
 from ocicat.cni.relay import DEFAULT_SOCKET
@@ -18,7 +19,13 @@ _DIRECTORY = "/opt/ocicat"
 
 @click.group()
 def command() -> None:
-    """Mesos 0.24 to 0.28: the plugin of its network isolator module. (From 1.0 on Mesos runs CNI plugins.)"""
+    """This host's Mesos agent: set it up for ocicat, check it, and undo that.
+
+    The two others are for Mesos 0.24 to 0.28, piece by piece: the plugin of its network isolator module.
+    """
+
+
+mesos_setup.attach(command)
 
 
 @command.command("install-plugin")
@@ -44,8 +51,8 @@ def modules_json(library: str, plugin: str) -> None:
 
     \b
     Example:
-      ocicat mesos modules-json > /etc/mesos-slave/modules.json
-      mesos-slave --modules=file:///etc/mesos-slave/modules.json \\
+      ocicat mesos modules-json > /etc/ocicat/modules.json
+      mesos-slave --modules=file:///etc/ocicat/modules.json \\
         --isolation=com_mesosphere_mesos_NetworkIsolator --hooks=com_mesosphere_mesos_NetworkHook ...
     """
     for what, text in (("library", library), ("plugin", plugin)):

@@ -21,7 +21,7 @@ PATIENCE_S = 30.0
 PATIENCE_OF_LEAVING_S = 8.0
 RETRY_S = 0.05
 LIMIT = 1 << 20
-LEAVING = (b'"command":"release"', b'"command":"cleanup"')
+LEAVING = (b'"command":"release"', b'"command":"cleanup"')  # the first or the last thing that a request says
 
 
 class Failure(Exception):
@@ -52,9 +52,9 @@ def read_request() -> bytes:
 
 
 def is_leaving(request: bytes) -> bool:
-    """Whatever else stands in it: a text that looks the same inside an argument has its quotes escaped."""
+    """Whatever stands inside its arguments, which are a framework's words in part: they have braces of their own around them."""
     bare = request.translate(None, b" \t\r\n")
-    return any(command in bare for command in LEAVING)
+    return any(bare.startswith(b"{" + command) or bare.endswith(command + b"}") for command in LEAVING)
 
 
 def find_agent() -> str:
