@@ -83,6 +83,7 @@ class _Naive:
 
     def answer(self) -> tuple[Picture, set[str]]:
         self.peers = list(self._peers())
+        self.floating = self._all_floating()
         self._endpoints()
         self._host_endpoints()
         self._rules()
@@ -186,7 +187,7 @@ class _Naive:
         for (host, interface), found in self.cluster.workloads.items():
             if host == HOST:
                 key = keys.workload(found.namespace, found.name)
-                own = {address.cidr() for address in found.addresses}
+                own = {address.cidr() for address in found.addresses} | self._refused(key)
                 limits = limited(self.resources[key].spec.qos_controls)
                 if limits.problems:
                     self.problems.add(key)
@@ -202,6 +203,12 @@ class _Naive:
                     **self._lists(found, ("ingress", "egress")),
                 )
 
+    def _refused(self, key):
+        """Floating addresses that it asks for and does not have: it must not send from them either."""
+        nats = resolving.floating(self.resources[key].spec, self.cluster.settings_at(HOST))
+        asked = (Addr.parse(nat.external_ip) for nat in nats)
+        return {outside.cidr() for outside in asked if self.floating.get(outside, ("",))[0] != key}
+
     def _translations(self) -> None:
         """Whoever comes first by key has what he asks for, if nobody before him has it."""
         taken = []
@@ -209,13 +216,42 @@ class _Naive:
             spec = self.resources[key].spec
             nats = resolving.floating(spec, self.cluster.settings_at(HOST))
             found = translations(nats, spec.ports, endpoint.addresses)
-            floating = [self._take(key, taken, one, one.outside) for one in found.floating]
+            floating = [self._floating(key, one) for one in found.floating]
             ports = [self._take(key, taken, one, (one.protocol, one.host_port)) for one in found.ports]
             self.picture.endpoints[key] = replace(
                 endpoint, floating=tuple(filter(None, floating)), port_mappings=tuple(filter(None, ports))
             )
             if found.problems:
                 self.problems.add(key)
+
+    def _floating(self, key, claim):
+        """Whoever comes first by key in the whole cluster, if it is nobody's own address."""
+        if self.floating.get(claim.outside, ("",))[0] == key:
+            return claim
+        self.problems.add(key)
+        return None
+
+    def _all_floating(self):
+        """address -> (key, host) of who has it."""
+        found = {}
+        workloads = [peer for peer in self.peers if peer[4] and peer[4].kind == "WorkloadEndpoint"]
+        for key, _, _, _, one in sorted(workloads, key=lambda peer: peer[0], reverse=True):
+            nats = resolving.floating(self.resources[key].spec, self.cluster.settings_at(one.host))
+            for claim in translations(nats, (), one.addresses).floating:
+                found[claim.outside] = key, one.host
+        hosts = {address for node in self._nodes().values() for address in node.addresses}
+        return {
+            outside: (key, host)
+            for outside, (key, host) in found.items()
+            if outside not in hosts and not any(outside in own for other, _, _, own, _ in workloads if other != key)
+        }
+
+    def _nodes(self):
+        return {
+            keys.name_of(key): records.read_node(key, self.content[key])
+            for key, one in self.resources.items()
+            if one.kind == "Node"
+        }
 
     def _take(self, key, taken, claim, what):
         for other, theirs in taken:
@@ -330,17 +366,8 @@ class _Naive:
         )
 
     def _routes(self):
-        nodes = {
-            keys.name_of(key): records.read_node(key, self.content[key])
-            for key, one in self.resources.items()
-            if one.kind == "Node"
-        }
-        floating = {}
-        for key, _, _, _, found in sorted(self.peers, key=lambda peer: peer[0], reverse=True):
-            if found and found.kind == "WorkloadEndpoint":
-                nats = resolving.floating(self.resources[key].spec, self.cluster.settings_at(found.host))
-                floating |= {Addr.parse(nat.external_ip): found.host for nat in nats}
-        for outside, host in floating.items():
+        nodes = self._nodes()
+        for outside, (_, host) in self.floating.items():
             for address in nodes[host].addresses if host != HOST and host in nodes else ():
                 if address.family == outside.family:
                     yield outside.cidr(), wanted.RemoteBlock(outside.cidr(), address)

@@ -668,7 +668,7 @@ SECOND_HAS_IT = State(
     problems={keys.workload("default", "w3")},
 )
 FLOATING_ELSEWHERE = State(
-    "floating addresses of another host, one of them claimed twice, one a block",
+    "floating addresses of another host, one claimed there twice, one claimed here too but later by key, one a block",
     dict(
         [
             WEB_1,
@@ -687,8 +687,9 @@ FLOATING_ELSEWHERE = State(
         ]
     ),
     endpoints={"w1": ()},
-    translated={"6::8080": "10.0.0.1:80", "192.0.2.1": "10.0.0.1"},
+    translated={"6::8080": "10.0.0.1:80"},
     routes={"192.0.2.1/32": "192.168.0.2", "192.0.2.3/32": "local", "fd99::1/128": "fd01::2"},
+    problems={keys.workload("default", "w1")},
 )
 FLOATING_MOVED = State(
     "a floating address that has moved here, one whose first claimant is gone, one whose block is gone",
@@ -705,6 +706,31 @@ FLOATING_MOVED = State(
     translated={"6::8080": "10.0.0.1:80", "192.0.2.1": "10.0.0.1"},
     routes={"192.0.2.2/32": "192.168.0.2", "192.0.2.3/32": "192.168.0.2"},
 )
+COVETOUS = endpoint(
+    "w1",
+    "10.0.0.1/32",
+    ipNATs=[floats("10.0.0.1", one) for one in ("192.168.0.2", "10.0.1.1", "10.0.0.1", "192.0.2.4")],
+)
+FLOATING_TAKEN = State(
+    "floating addresses that are a host's own, a workload's own on another host, and its own",
+    dict(
+        [
+            FLOATING_ON,
+            NODE2,
+            COVETOUS,
+            endpoint("w0", "10.0.1.1/32", node="host2", ipNATs=[floats("10.0.1.9", "192.0.2.4")]),
+        ]
+    ),
+    endpoints={"w1": ()},
+    translated={"10.0.0.1": "10.0.0.1", "192.0.2.4": "10.0.0.1"},
+    problems={keys.workload("default", "w1")},
+)
+FLOATING_FREED = State(
+    "floating addresses that are nobody's own any more",
+    dict([FLOATING_ON, COVETOUS]),
+    endpoints={"w1": ()},
+    translated=dict.fromkeys(["192.168.0.2", "10.0.1.1", "10.0.0.1", "192.0.2.4"], "10.0.0.1"),
+)
 BAD_TRANSLATIONS = State(
     "what cannot be translated is passed over",
     dict(
@@ -714,7 +740,11 @@ BAD_TRANSLATIONS = State(
                 "w1",
                 "10.0.0.1/32",
                 ports=[mapped(80, 8080, "fd00::1"), mapped(80, 8081, protocol="ICMP"), mapped(80, 8082)],
-                ipNATs=[floats("10.0.0.9", "192.0.2.1")],
+                ipNATs=[
+                    floats("10.0.0.9", "192.0.2.1"),
+                    floats("10.0.0.1", "127.0.0.1"),
+                    floats("10.0.0.1", "224.0.0.1"),
+                ],
             ),
         ]
     ),
@@ -858,6 +888,12 @@ SEQUENCES: dict[str, list[State]] = {
         FLOATING_ELSEWHERE,
         MAPPED,
         FLOATING_ELSEWHERE,
+        FLOATING_TAKEN,
+        FLOATING_FREED,
+        FLOATING_TAKEN,
+        FLOATING,
+        FLOATING_TAKEN,
+        FLOATING_MOVED,
     ],
     "outgoing": [POOLS, NO_TRANSLATION, POOLS_AND_HOSTS, BAD_NAT_SETTINGS, POOLS_AND_HOSTS, POOLS, EMPTY, POOLS],
     "limits": [UNLIMITED, LIMITED, OTHER_LIMITS, LIMITED, UNLIMITED, EMPTY, OTHER_LIMITS],

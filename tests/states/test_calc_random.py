@@ -30,6 +30,8 @@ FLUSH = ("", None)
 FLOATING = [
     {"internalIP": "10.0.0.1", "externalIP": "192.0.2.1"},
     {"internalIP": "10.0.0.2", "externalIP": "192.0.2.2"},
+    {"internalIP": "10.0.0.1", "externalIP": "10.0.0.2"},
+    {"internalIP": "10.0.0.1", "externalIP": "192.168.0.2"},
 ]
 INTERFACES = "interfaces"
 SELECTORS = [
@@ -114,7 +116,7 @@ endpoints = st.builds(
     interface=st.sampled_from([None, "eth0", "ocie1"]),
     ports=st.builds(lambda named, mapped: [*named, *mapped], ports, host_ports),
     allowSpoofedSourcePrefixes=st.sampled_from([[], [], ["10.9.0.0/16"]]),
-    ipNATs=st.sampled_from([[], [], FLOATING[:1], FLOATING, FLOATING[1:]]),
+    ipNATs=st.sampled_from([[], [], FLOATING[:1], FLOATING[:2], FLOATING[1:], FLOATING[2:], FLOATING]),
 )
 profiles = st.builds(
     lambda name, rules, **fields: profile(name, *rules, **fields),

@@ -202,7 +202,8 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     stack.push_async_callback(_cancel, following)
     await _ready(feed, following)
 
-    workloads = Workloads(config, clock, store, allocator, dataplane, feed.local, feed.in_force)
+    failsafe = feed.graph.failsafe_inbound
+    workloads = Workloads(config, clock, store, allocator, dataplane, feed.local, feed.in_force, failsafe)
     stack.push_async_callback(workloads.close)
     await workloads.reclaim(own_interfaces(INTERFACE_PREFIX))
     net_modules = NetModules(config, clock, allocator, workloads)
@@ -223,7 +224,7 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
 
 def _flow_reader(config: AgentConfig, dataplane: Dataplane, interval_s: float, tier_of: Callable[[str], str]) -> Reader:
     def decider(prefix: str) -> Decider | None:
-        return parse_prefix(prefix) or dataplane.deciders.get(prefix)
+        return dataplane.deciders.get(prefix) or parse_prefix(prefix)
 
     return Reader(Path(config.flow_log), config.host, SystemClock(), decider, tier_of, interval_s=interval_s)
 

@@ -1,7 +1,7 @@
 """The host's own interfaces and their addresses, now and whenever they change: a host endpoint may be known by its addresses alone.
 
-1. Interfaces of workloads are left out. 2. What comes in a burst is told once. 3. It never ends the agent: where the kernel
-cannot be listened to, what was last known stays, and that is said in the log.
+1. Interfaces of workloads are left out, and those that limit what they send. 2. What comes in a burst is told once. 3. It never
+ends the agent: where the kernel cannot be listened to, what was last known stays, and that is said in the log.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ocicat.dataplane.ownership import ifb_index
 from ocicat.errors import OcicatError
 from ocicat.model.net import Addr
 from ocicat.netlink import address, link
@@ -29,13 +30,13 @@ Interfaces = tuple[HostInterface, ...]
 
 
 def present(host: str, prefix: str) -> Interfaces:
-    """Those whose names do not begin with `prefix`, by name. Unavailable, Refused."""
+    """Those whose names do not begin with `prefix`, and that are not ours otherwise, by name. Unavailable, Refused."""
     with RouteSocket() as kernel:
         links, held = kernel.dump(link.dump()), kernel.dump(address.dump())
     addresses: defaultdict[int, list[Addr]] = defaultdict(list)
     for one in held:
         addresses[one.index].append(Addr.unpack(one.address))
-    own = sorted((each for each in links if not each.name.startswith(prefix)), key=lambda each: each.name)
+    own = sorted((each for each in links if not _is_ours(each.name, prefix)), key=lambda each: each.name)
     return tuple(HostInterface(host, each.name, tuple(sorted(addresses[each.index]))) for each in own)
 
 
@@ -82,6 +83,10 @@ def _listening(prefix: str) -> Iterator[asyncio.Event]:
 def _is_workloads(event: Event | Overrun, prefix: str) -> bool:
     match event:
         case Event(value=Link(name=name)):
-            return name.startswith(prefix)
+            return _is_ours(name, prefix)
         case _:
             return False
+
+
+def _is_ours(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) or ifb_index(name) > 0

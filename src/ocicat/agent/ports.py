@@ -1,7 +1,8 @@
 """Ports of this host that lead to its containers: who has which, and may a new container have one?
 
 1. A port is one container's: those in the datastore and those that are being attached count, in whatever order they ask.
-2. A port at which a program of the host listens is not taken from it. One that listens on loopback only keeps that anyway.
+2. A port at which a program of the host listens is not taken from it; one that listens on loopback only keeps that anyway. Nor are
+   its Mesos agent's ports and its failsafe ports, even while nothing listens there: whoever restarts sshd must not lose port 22.
 3. Nothing is remembered here but the requests under way: what a container has is in its endpoint.
 4. Mesos tells that a task has ended a second or more before its container goes. Whoever comes for the port meanwhile waits for it.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ocicat.agent.local import Local
 from ocicat.calc.nat_endpoints import translations
-from ocicat.cni.ports import said
+from ocicat.cni.ports import PROTOCOLS, said
 from ocicat.errors import Refused, UserError
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.resources import WorkloadEndpoint
@@ -24,12 +25,15 @@ from ocicat.netlink import sockdiag
 from ocicat.netlink.inet import INET, INET6
 from ocicat.netlink.sockdiag import Listener
 from ocicat.netlink.socket import DiagSocket
+from ocicat.policy.settings import OpenPort
 from ocicat.store.base import Datastore
 
 PATIENCE_S = 5.0
 LOOK_S = 0.05
 
 _LOOPBACK = (Cidr.parse("127.0.0.0/8"), Cidr.parse("::1/128"))
+
+_V4_IN_V6 = Cidr.parse("::ffff:0.0.0.0/96")
 
 
 def listeners(protocol: int, port: int) -> list[Listener]:
@@ -42,6 +46,8 @@ def listeners(protocol: int, port: int) -> list[Listener]:
 class HostPorts:
     local: Local
     store: Datastore
+    agent_ports: tuple[int, ...]
+    failsafe: Callable[[], Iterable[OpenPort]]
     listeners: Callable[[int, int], Iterable[Listener]] = listeners
     patience_s: float = PATIENCE_S
     _under_way: dict[str, tuple[PortMapping, ...]] = field(default_factory=dict)  # by the endpoint's key
@@ -61,15 +67,26 @@ class HostPorts:
         finally:
             del self._under_way[key]
 
-    def check_listeners(self, wanted: tuple[PortMapping, ...]) -> None:
-        """Refused if a program of the host listens there."""
+    def check_host(self, wanted: tuple[PortMapping, ...]) -> None:
+        """Refused if the host needs one itself."""
         for mapping in wanted:
+            self._check_kept(mapping)
             for each in self.listeners(mapping.protocol, mapping.host_port):
                 if _meets(mapping, Addr.unpack(each.address)):
                     raise Refused(
                         f"{said(mapping)} is in use: a program of this host listens on {each}",
                         hint="stop it, or choose another port",
                     )
+
+    def _check_kept(self, mapping: PortMapping) -> None:
+        port = mapping.protocol, mapping.host_port
+        if port in {(PROTOCOLS["tcp"], each) for each in self.agent_ports}:
+            raise Refused(f"{said(mapping)} is that of this host's Mesos agent", hint="choose another port")
+        if port in {(each.protocol, each.port) for each in self.failsafe()}:
+            raise Refused(
+                f"{said(mapping)} is one of this host's failsafe ports",
+                hint="choose another port, or take it out of FelixConfiguration failsafeInboundHostPorts",
+            )
 
     def _check_under_way(self, mapping: PortMapping) -> None:
         for key, others in self._under_way.items():
@@ -106,7 +123,8 @@ def mappings(endpoint: WorkloadEndpoint) -> tuple[PortMapping, ...]:
     return translations((), endpoint.spec.ports, addresses).ports
 
 
-def _meets(mapping: PortMapping, listening: Addr) -> bool:
+def _meets(mapping: PortMapping, bound: Addr) -> bool:
+    listening = Addr(4, bound.value - _V4_IN_V6.network) if bound in _V4_IN_V6 else bound
     if any(listening in net for net in _LOOPBACK):
         return False
     host = mapping.host_address

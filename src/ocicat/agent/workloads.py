@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ocicat.agent import groups, identity
@@ -37,6 +38,7 @@ from ocicat.model.base import Struct, replace
 from ocicat.model.codec import decode_json, encode_json
 from ocicat.model.net import Addr
 from ocicat.model.resources import WorkloadEndpoint
+from ocicat.policy.settings import OpenPort
 from ocicat.store.base import Compare, Datastore, Put
 
 log = logging.getLogger(__name__)
@@ -56,11 +58,12 @@ class Workloads:
     dataplane: Dataplane
     local: Local
     in_force: InForce
+    failsafe: Callable[[], Iterable[OpenPort]]  # ports that are the host's own
     departures: Departures = field(init=False)
     ports: HostPorts = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ports = HostPorts(self.local, self.store)
+        self.ports = HostPorts(self.local, self.store, self.config.agent_ports, self.failsafe)
         self.departures = Departures(self.allocator, self.dataplane, self.local)
 
     async def add(self, request: Request) -> Attachment:
@@ -166,7 +169,7 @@ class Workloads:
         for _ in range(ATTEMPTS):
             if known and (existing := await self._existing(request, ids)):
                 return existing
-            self.ports.check_listeners(request.ports)
+            self.ports.check_host(request.ports)
             try:
                 made = await self.allocator.allocate(self._address_request(request, ids))
             except Conflict:

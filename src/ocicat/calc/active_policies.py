@@ -16,7 +16,7 @@ from ocicat.calc.policy_order import Applied
 from ocicat.calc.problems import Problem
 from ocicat.model.v3.policy import Profile, Tier
 from ocicat.policy.model import ResolvedPolicy, ResolvedProfile, ResolvedTier
-from ocicat.policy.policies import DEFAULT_ALLOW, NO_TIER, missing_tier, resolve_profile, resolve_tiers
+from ocicat.policy.policies import DEFAULT_ALLOW, missing_tier, resolve_profile, resolve_tiers, without_tier
 
 
 class ActivePolicies:
@@ -84,7 +84,7 @@ class ActivePolicies:
     def problems(self) -> Iterator[Problem]:
         for tier in self._in_tier.keys() - self._tiers.keys():
             for key in self._in_tier[tier]:
-                yield Problem(key, NO_TIER.format(tier))
+                yield Problem(key, without_tier(tier, staged=self._policies[key].staged))
 
     def _active(self, key: str) -> ResolvedPolicy | None:
         policy = self._policies.get(key)

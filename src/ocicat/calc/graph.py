@@ -19,8 +19,8 @@
                                          |
                                      flush() -> Batch
 
-What changes is taken in at once; which policies are needed here, their rules and their order are settled at `flush`, once for all
-updates since the last.
+What changes is taken in at once; which policies are needed here, their rules and their order, and who has which floating address
+(`floating`: Routes and LocalEndpoints ask) are settled at `flush`, once for all updates since the last.
 
 Promises: 1. `update` never raises for what a value holds; 2. `flush` gives nothing before `in_sync`, then everything once, then
 changes; 3. the sum of all batches depends on what the datastore holds now, never on the order in which it came.
@@ -29,13 +29,14 @@ changes; 3. the sum of all batches depends on what the datastore holds now, neve
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from ocicat.calc import records
 from ocicat.calc.active_policies import ActivePolicies, ActiveProfiles
 from ocicat.calc.configuration import CONFIGURATIONS, Configuration
 from ocicat.calc.dispatcher import Dispatcher, feed
+from ocicat.calc.floating import Floating
 from ocicat.calc.host_endpoints import HostEndpoints
 from ocicat.calc.label_index import LabelIndex
 from ocicat.calc.local_endpoints import LocalEndpoints
@@ -49,11 +50,13 @@ from ocicat.calc.sequencer import Sequencer
 from ocicat.calc.set_members import SetMembers
 from ocicat.calc.workloads import Workloads
 from ocicat.model import keys
+from ocicat.model.net import Addr, Cidr
 from ocicat.model.v3.felix import FelixConfigurationSpec
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.policy import Profile, Tier
 from ocicat.model.wanted import Batch
 from ocicat.policy import HostInterface
+from ocicat.policy.settings import OpenPort
 
 PeerTold = Callable[[str, PeerRecord | None], None]
 """(key, what it is; None: it is gone)"""
@@ -67,6 +70,7 @@ class Graph:
     __slots__ = (
         "_configuration",
         "_dispatcher",
+        "_floating",
         "_host",
         "_host_endpoints",
         "_in_sync",
@@ -96,7 +100,8 @@ class Graph:
         self._policies = ActivePolicies()
         self._configuration = Configuration(host, self._sequencer)
         self._workloads = Workloads(host, self._configuration.of, self._workload)
-        self._local = LocalEndpoints(self._sequencer, self._policies.applied)
+        self._floating = Floating(self._workload_addresses)
+        self._local = LocalEndpoints(self._sequencer, self._policies.applied, self._floating.fault)
         self._host_endpoints = HostEndpoints(
             self._sequencer, applied=self._policies.applied, is_workload=self._is_workload
         )
@@ -162,16 +167,21 @@ class Graph:
             texts[problem.key].add(problem.text)
         return {key: "; ".join(sorted(texts[key])) for key in sorted(texts)}
 
+    def failsafe_inbound(self) -> tuple[OpenPort, ...]:
+        """This host's ports that must stay open, whatever happens."""
+        return self._configuration.of(self._host).failsafe_inbound
+
     def flow_log_interval_s(self) -> float | None:
         """How often this host's flows are written, in seconds; None: never."""
         return self._configuration.flow_log_interval_s()
 
+    def peers(self) -> Iterator[tuple[str, PeerRecord]]:
+        """Every endpoint and network set that there is, by its key: labels and addresses only."""
+        return ((key, PeerRecord(labels, (), self._members.addresses(key))) for key, labels in self._labels.items())
+
     def follow_peers(self, told: PeerTold | None) -> None:
-        """Tells every endpoint and network set that there is, now (labels and addresses only), and from now on all that change."""
+        """From now on those that change are told; None: no more."""
         self._peer_told = told
-        if told:
-            for key, labels in self._labels.items():
-                told(key, PeerRecord(labels, (), self._members.addresses(key)))
 
     def _settle(self) -> None:
         policies, endpoints = self._policies.take()
@@ -180,8 +190,18 @@ class Graph:
         for name, profile in self._profiles.take().items():
             self._scanner.profile(name, profile)
         self._outgoing.settle()
-        self._local.settle(endpoints)
+        self._local.settle([*endpoints, *self._settle_floating()])
         self._host_endpoints.settle(endpoints)
+
+    def _settle_floating(self) -> list[str]:
+        """The endpoints that may have others now."""
+        touched = self._floating.settle()
+        for address in touched:
+            self._routes.set_floating(address, self._floating.host(address))
+        return [key for address in touched for key in self._floating.claimants(address)]
+
+    def _workload_addresses(self) -> Iterator[tuple[str, Iterable[Addr | Cidr]]]:
+        return ((key, own) for key, own in self._members.items() if key.startswith(keys.WORKLOADS))
 
     # --- what came -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +209,8 @@ class Graph:
         peer, local = (record.peer, record.local) if record else (None, None)
         self._peer(key, peer)
         self._local_peer(key, peer if local else None)
-        self._routes.set_floating(key, record.host if record else "", record.floating if record else ())
+        host, floating = (record.host, record.floating) if record else ("", ())
+        self._floating.set_endpoint(key, host, peer.addresses if peer else (), floating)
         if self._local.set(key, local):
             self._host_endpoints.workloads_changed()
 
@@ -239,6 +260,7 @@ class Graph:
         name = keys.name_of(key)
         self._routes.set_node(name, node)
         self._outgoing.set_node(name, node)
+        self._floating.set_node(name, node.addresses if node else ())
         if name == self._host:
             self._host_endpoints.interfaces_written(node.interfaces if node else ())
             self._note(key, node.problem if node else "")

@@ -1,8 +1,8 @@
-"""Under which other addresses and ports this host's workloads can be reached: floating addresses, and ports of the host.
+"""Under which other addresses and ports an endpoint can be reached: floating addresses, and ports of its host.
 
-Promise: of several endpoints that claim the same, the first by datastore key has it, and the others have a problem; so has what
-cannot be had at all. A port of the host is claimed for all of its addresses, for those of a family, or for one; what overlaps
-excludes each other.
+Promise: of several endpoints of this host that claim one port, the first by datastore key has it, and the others have a problem; so
+has what cannot be had at all. A port of the host is claimed for all of its addresses, for those of a family, or for one; what
+overlaps excludes each other. (Floating addresses are claimed in the whole cluster: `floating`.)
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from collections.abc import Iterable, Iterator
 from ocicat.calc.problems import Problem
 from ocicat.errors import UserError
 from ocicat.model.base import Struct
-from ocicat.model.net import Addr
+from ocicat.model.net import Addr, Cidr
 from ocicat.model.v3.endpoints import IPNAT, WorkloadEndpointPort
 from ocicat.model.v3.numbers import PORT_PROTOCOLS, PROTOCOL_NUMBERS, protocol_number
 from ocicat.model.wanted import FloatingAddress, PortMapping
 
-Claim = FloatingAddress | PortMapping
-Subject = tuple[int, int] | Addr
-"""What only one may have: (protocol, port of the host), or a floating address."""
+Subject = tuple[int, int]
+"""(protocol, port of the host)"""
 
 _WITH_PORTS = frozenset(PROTOCOL_NUMBERS[name] for name in PORT_PROTOCOLS)
+_UNROUTED = tuple(
+    Cidr.parse(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
+)
+"""What no packet can be sent to through a host, or not to one receiver."""
 
 
 class Translations(Struct, frozen=True):
@@ -31,10 +34,6 @@ class Translations(Struct, frozen=True):
     floating: tuple[FloatingAddress, ...] = ()
     ports: tuple[PortMapping, ...] = ()
     problems: tuple[str, ...] = ()
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        return (*self.floating, *self.ports)
 
 
 NONE = Translations()
@@ -45,10 +44,13 @@ def translations(
 ) -> Translations:
     """`nats`: those that count; of `ports` those without a hostPort say only a name."""
     problems: list[str] = []
-    floating, mappings = [], []
+    floating: dict[Addr, FloatingAddress] = {}
+    mappings = []
     for nat in nats:
         try:
-            floating.append(_floating(nat, addresses))
+            found = _floating(nat, addresses)
+            if floating.setdefault(found.outside, found) != found:
+                raise UserError(f"it leads to {floating[found.outside].inside} already")
         except UserError as error:
             problems.append(f"ipNATs: {nat.external_ip} is passed over: {error}")
     for port in ports:
@@ -56,7 +58,7 @@ def translations(
             mappings += [_mapping(port, addresses)] if port.host_port else []
         except UserError as error:
             problems.append(f"hostPort {port.host_port} is passed over: {error}")
-    return Translations(tuple(dict.fromkeys(floating)), tuple(dict.fromkeys(mappings)), tuple(problems))
+    return Translations(tuple(floating.values()), tuple(dict.fromkeys(mappings)), tuple(problems))
 
 
 def _floating(nat: IPNAT, addresses: tuple[Addr, ...]) -> FloatingAddress:
@@ -65,6 +67,8 @@ def _floating(nat: IPNAT, addresses: tuple[Addr, ...]) -> FloatingAddress:
         raise UserError(f"{inside} is not an address of the endpoint", hint="internalIP must be one of its ipNetworks")
     if outside.family != inside.family:
         raise UserError(f"{inside} is of another family")
+    if any(outside in net for net in _UNROUTED):
+        raise UserError("it cannot be the address of one workload", hint="use one that your network routes")
     return FloatingAddress(outside, inside)
 
 
@@ -78,11 +82,6 @@ def _mapping(port: WorkloadEndpointPort, addresses: tuple[Addr, ...]) -> PortMap
     if host and all(host.family != address.family for address in addresses):
         raise UserError(f"the endpoint has no address of the family of hostIP {host}")
     return PortMapping(protocol, port.host_port, port.port, host)
-
-
-class Granted(Struct, frozen=True):
-    floating: tuple[FloatingAddress, ...] = ()
-    ports: tuple[PortMapping, ...] = ()
 
 
 class Claims:
@@ -99,14 +98,14 @@ class Claims:
         before = self._asked.get(key, NONE)
         if wanted == before:
             return set()
-        subjects = {_subject(claim) for claim in before.claims}
+        subjects = {_subject(claim) for claim in before.ports}
         for subject in subjects:
             self._claimants[subject].discard(key)
         if wanted == NONE:
             del self._asked[key]
         else:
             self._asked[key] = wanted
-        for subject in map(_subject, wanted.claims):
+        for subject in map(_subject, wanted.ports):
             subjects.add(subject)
             self._claimants[subject].add(key)
         others = {other for subject in subjects for other in self._claimants[subject]} - {key}
@@ -114,13 +113,9 @@ class Claims:
             del self._claimants[subject]
         return others
 
-    def granted(self, key: str) -> Granted:
-        wanted = self._asked.get(key, NONE)
+    def granted(self, key: str) -> tuple[PortMapping, ...]:
         lost = {claim for claim, _ in self._lost(key)}
-        return Granted(
-            tuple(claim for claim in wanted.floating if claim not in lost),
-            tuple(claim for claim in wanted.ports if claim not in lost),
-        )
+        return tuple(claim for claim in self._asked.get(key, NONE).ports if claim not in lost)
 
     def problems(self) -> Iterator[Problem]:
         for key, wanted in self._asked.items():
@@ -128,37 +123,28 @@ class Claims:
             if texts := [*wanted.problems, *lost]:
                 yield Problem(key, "; ".join(texts))
 
-    def _lost(self, key: str) -> Iterator[tuple[Claim, str]]:
+    def _lost(self, key: str) -> Iterator[tuple[PortMapping, str]]:
         """What `key` asks for and another endpoint, or another claim of its own, has."""
-        for claim in self._asked.get(key, NONE).claims:
+        for claim in self._asked.get(key, NONE).ports:
             for holder, held in self._holders(_subject(claim)):
-                if (holder, held) != (key, claim) and _exclude(held, claim):
+                if (holder, held) != (key, claim) and held.excludes(claim):
                     yield claim, holder
                     break
 
-    def _holders(self, subject: Subject) -> list[tuple[str, Claim]]:
+    def _holders(self, subject: Subject) -> list[tuple[str, PortMapping]]:
         """Those who have it: the first by key, and whoever excludes none of those before."""
-        holders: list[tuple[str, Claim]] = []
+        holders: list[tuple[str, PortMapping]] = []
         for key in sorted(self._claimants.get(subject, ())):
-            for claim in self._asked[key].claims:
-                if _subject(claim) == subject and not any(_exclude(held, claim) for _, held in holders):
+            for claim in self._asked[key].ports:
+                if _subject(claim) == subject and not any(held.excludes(claim) for _, held in holders):
                     holders.append((key, claim))
         return holders
 
 
-def _subject(claim: Claim) -> Subject:
-    return claim.outside if isinstance(claim, FloatingAddress) else (claim.protocol, claim.host_port)
+def _subject(claim: PortMapping) -> Subject:
+    return claim.protocol, claim.host_port
 
 
-def _exclude(one: Claim, other: Claim) -> bool:
-    """Of the same subject."""
-    if isinstance(one, PortMapping) and isinstance(other, PortMapping):
-        return one.excludes(other)
-    return True
-
-
-def _said(claim: Claim) -> str:
-    if isinstance(claim, FloatingAddress):
-        return f"ipNATs: {claim.outside}"
+def _said(claim: PortMapping) -> str:
     where = f" of {claim.host_address}" if claim.host_address else ""
     return f"hostPort {claim.host_port}{where}"

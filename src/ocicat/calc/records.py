@@ -126,12 +126,13 @@ def endpoint_record(host: str, endpoint: WorkloadEndpoint, settings: Settings) -
     """`host` is the host we calculate for, `settings` are those of the endpoint's host."""
     found = endpoints.workload(endpoint, {}, settings)
     peer = _peer(found)
+    addresses = tuple(dict.fromkeys(found.addresses))
     nats = endpoints.floating(endpoint.spec, settings)
-    floating = tuple(dict.fromkeys(Addr.parse(nat.external_ip) for nat in nats))
+    floating = tuple(each.outside for each in translations(nats, (), addresses).floating)
     if found.host != host:
         return EndpointRecord(peer, None, found.host, floating)
-    addresses = tuple(dict.fromkeys(found.addresses))
-    usual = _EVERY_WORKLOADS.union(address.cidr() for address in addresses)
+    asked = (Addr.parse(nat.external_ip) for nat in nats)  # those that it has count later (`local_endpoints`)
+    usual = _EVERY_WORKLOADS.union(address.cidr() for address in (*addresses, *asked))
     local = LocalRecord(
         name=(found.namespace, found.name),
         interface=_interface(found.interface),

@@ -3,8 +3,8 @@
 Promise: a block of ours is a `LocalBlock`; one of another host is a `RemoteBlock` through that host's address of the same family,
 and nothing while that address is unknown; one that no host has is nothing. A node's change touches its own blocks only.
 
-A floating address goes like a block to the host of the endpoint that has it; on that host it is the endpoint's (`nat_endpoints`).
-Of several endpoints the first by datastore key has it. A block of the same single address goes before.
+A floating address goes like a block to the host that it is on (`floating` tells); on that host it is the endpoint's. A block of the
+same single address goes before.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from ocicat.model.wanted import LocalBlock, RemoteBlock
 
 
 class Routes:
-    __slots__ = ("_addresses", "_blocks", "_cidrs", "_claims", "_floating", "_host", "_hosts", "_owners", "_sequencer")
+    __slots__ = ("_addresses", "_blocks", "_cidrs", "_floating", "_host", "_hosts", "_owners", "_sequencer")
 
     def __init__(self, host: str, sequencer: Sequencer) -> None:
         self._host = host
         self._sequencer = sequencer
         self._blocks: dict[str, BlockRecord] = {}  # by datastore key
         self._owners: dict[Cidr, str] = {}  # the hosts that have them
-        self._floating: dict[str, tuple[Addr, ...]] = {}  # by the endpoint's datastore key
-        self._claims: defaultdict[Cidr, dict[str, str]] = defaultdict(dict)  # floating address -> endpoint -> host
+        self._floating: dict[Cidr, str] = {}  # the hosts that they are on
         self._hosts: dict[Cidr, str] = {}  # where each block and floating address is
         self._cidrs: defaultdict[str, set[Cidr]] = defaultdict(set)  # the same, by host
         self._addresses: dict[str, tuple[Addr, ...]] = {}  # of each node
@@ -45,19 +44,14 @@ class Routes:
         for cidr in {found.cidr for found in (before, block) if found is not None}:
             self._settle(cidr)
 
-    def set_floating(self, key: str, host: str, addresses: tuple[Addr, ...]) -> None:
-        """Those of one endpoint, which is on that host."""
-        before = self._floating.pop(key, ())
-        if addresses:
-            self._floating[key] = addresses
-        for address in before:
-            self._claims[address.cidr()].pop(key, None)
-        for address in addresses:
-            self._claims[address.cidr()][key] = host
-        for cidr in {address.cidr() for address in (*before, *addresses)}:
-            if not self._claims[cidr]:
-                del self._claims[cidr]
-            self._settle(cidr)
+    def set_floating(self, address: Addr, host: str | None) -> None:
+        """It is on that host; None: it is nowhere."""
+        cidr = address.cidr()
+        if host is None:
+            self._floating.pop(cidr, None)
+        else:
+            self._floating[cidr] = host
+        self._settle(cidr)
 
     def set_node(self, name: str, node: NodeRecord | None) -> None:
         addresses = node.addresses if node else ()
@@ -82,8 +76,7 @@ class Routes:
         self._sequencer.block(cidr, None if now is None else self._route(cidr, now))
 
     def _host_of(self, cidr: Cidr) -> str | None:
-        claims = self._claims.get(cidr, {})
-        return self._owners.get(cidr) or (claims[min(claims)] if claims else None)
+        return self._owners.get(cidr) or self._floating.get(cidr)
 
     def _route(self, cidr: Cidr, host: str) -> RemoteBlock | LocalBlock | None:
         if host == self._host:

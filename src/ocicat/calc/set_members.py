@@ -35,6 +35,10 @@ class SetMembers:
     def addresses(self, peer: str) -> Addresses:
         return self._addresses.get(peer, ())
 
+    def items(self) -> Iterable[tuple[str, Addresses]]:
+        """Every peer that has addresses."""
+        return self._addresses.items()
+
     def open(self, peer_set: PeerSet, peers: Iterable[str]) -> None:
         """`peers` match it now."""
         set_id = peer_set.set_id

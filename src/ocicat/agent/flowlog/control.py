@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
+from ocicat.agent.flowlog.parties import Parties
 from ocicat.agent.flowlog.reader import Reader
 from ocicat.calc.graph import Graph
 from ocicat.calc.records import PeerRecord
 from ocicat.dataplane.identity import policy_name
 from ocicat.model.wanted import Batch, Endpoint, HostEndpoint, HostEndpointGone, PolicyGone, Tier
 from ocicat.policy import HostInterface
+
+_AT_ONCE = 32  # of a hundred thousand peers: the reader gives way between changes
 
 
 @dataclass(slots=True)
@@ -74,6 +78,9 @@ class FlowLog:
 
     def _start(self, graph: Graph, interval_s: float) -> None:
         self._reader = self.make(interval_s, self.tier_of)
+        peers = list(graph.peers())
+        for first in range(0, len(peers), _AT_ONCE):
+            self._reader.change(partial(_learn, peers[first : first + _AT_ONCE]))
         graph.follow_peers(self._peer)
         self.interfaces(self._interfaces)
         for interface, key in self._governing.items():
@@ -102,6 +109,11 @@ class FlowLog:
             for policy_id in tier.policies:
                 if self._seen.get(policy_id) != tier.name:
                     self._seen[policy_id] = self._tiers[policy_name(policy_id)] = tier.name
+
+
+def _learn(some: list[tuple[str, PeerRecord]], parties: Parties) -> None:
+    for key, record in some:
+        parties.set(key, record.labels, record.addresses)
 
 
 def _tiers(host: HostEndpoint) -> tuple[Tier, ...]:
