@@ -4,7 +4,7 @@ A cluster of 100,000 endpoints under 2,000 policies (as `calc.py` makes it), of 
 the embedded store; the agent's own chain of store, syncer, graph and dataplane serves it. Then a policy that selects a tenth of all
 endpoints and every local one is edited in several ways, and single endpoints change. Each figure is from before the write until the
 dataplane has reported the write's revision as applied: the kernel has acknowledged everything. `store` is the part until the write
-has returned, `calc` until the dataplane was asked, `kernel` the rest; medians. Everything ends with the process.
+has returned, `calc` until the dataplane was asked, `kernel` the rest; medians. No namespace outlives this process.
 """
 
 from __future__ import annotations

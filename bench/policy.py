@@ -8,7 +8,7 @@ Every variant has a host of its own, ready before the first slot. A round is one
 what drifts hits all alike. Ratios are made within a round; the median of the rounds is what counts, beside the range from the 10th
 to the 90th percentile. The most policies are compared with one in pairs of slots that are neighbours. New connections come from one
 thread that plays both ends, requests from two (`_traffic.c`). Compare figures of one run only, and levels only on a machine that
-does nothing else. Nothing is left behind, also not after an interruption.
+does nothing else. No namespace and no process outlives this one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median, quantiles
 
 from _shapes import CLIENT, HOST, SERVER, SHAPES, cluster, endpoint_key, no_policy
@@ -211,7 +209,7 @@ def bench(arguments: argparse.Namespace) -> None:
     sizes = [int(size) for size in arguments.sizes.split(",")]
     shapes = arguments.shapes.split(",")
     with ExitStack() as stack:
-        sender = Sender.compiled(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oct-bench-"))))
+        sender = Sender.compiled()
         made = variants(stack, shapes, sizes)
         quiet()
         measure(made, sender, arguments.rounds)

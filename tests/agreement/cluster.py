@@ -99,8 +99,8 @@ class Outcome:
     """What every model can say and the kernel can show. `untracked`: some host let it by without connection tracking.
 
     `why`: every stage that a rule decided, and the one that dropped it; `logs`: the Log rules that matched on its way;
-    `staged`: would it be allowed if the staged policies were in force? `counted`: the rules in force that have counted it, and the
-    ends of lists that deny, by host, in the words of their counters. None: the model cannot tell.
+    `staged`: would it be allowed if the staged policies were in force? `counted`: the rules that have counted it, staged ones too,
+    and the ends of lists that deny, by host, in the words of their counters. None: the model cannot tell.
     """
 
     allowed: bool

@@ -6,7 +6,7 @@ Promises:
 2. A packet is allowed if it has come out where it should, and dropped if it has come out nowhere by the time that it must have.
    What comes out anywhere else is an error, never an answer.
 
-It knows nothing of reasons, logs and staged policies, but which rules have counted the packet.
+It knows nothing of reasons, logs and what staged policies would do, but which rules have counted the packet.
 """
 
 from __future__ import annotations
@@ -122,14 +122,15 @@ class Bed:
         return Outcome(allowed=True, untracked=untracked, counted=tuple(sorted(counted)))
 
     def _counts(self, host: str) -> Counter[str]:
-        """Of rules that are in force, and of ends that deny."""
+        """Of rules, and of ends that deny; not of what staged policies would do before routing."""
         with NetfilterSocket(self._host(host).fd) as sock:
             found = counting.read(sock) or ()
         counted: Counter[str] = Counter()
         for each in found:
             words = identity.counter(each.decider).comment.split()
             ends_tier = each.decider.owner == "tier" and each.decider.action == "Pass"
-            if not each.decider.staged and not ends_tier:
+            before_routing = each.decider.staged and each.decider.hook != "normal"
+            if not before_routing and not ends_tier:
                 counted[" ".join([*words[:3], *words[4:]])] += each.packets
         return counted
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import graphs
 import oracle
+import staged as staged_policies
 from cluster import Cluster, Hop, Outcome, Packet
 
 from ocicat import policy
@@ -40,13 +41,16 @@ def evaluate(cluster: Cluster) -> Callable[[Packet], Outcome]:
             packet.protocol, Addr.parse(packet.source), Addr.parse(packet.destination), packet.source_port or 0,
             packet.destination_port or 0, packet.icmp_type or 0, packet.icmp_code or 0,
         )  # fmt: skip
-        found = policy.evaluate(resolved, asked, tuple(map(_hop, packet.hops)))
+        hops = tuple(map(_hop, packet.hops))
+        found = policy.evaluate(resolved, asked, hops)
         allowed = found.action == "Allow"
         staged = found.staged.action == "Allow" if found.staged else None
         told = [stage for stage in found.stages if stage.decision.rule or (stage == found.decider and not allowed)]
         why = tuple(map(_why, told))
-        counted = tuple(sorted(text for stage in found.stages for text in _counted(stage)))
-        return Outcome(allowed, allowed and found.not_tracked, why, tuple(map(_rule, found.logs)), staged, counted)
+        counted = [text for stage in found.stages for text in _counted(stage)]
+        counted += staged_policies.counted(resolved, asked, hops, found)
+        logs = tuple(map(_rule, found.logs))
+        return Outcome(allowed, allowed and found.not_tracked, why, logs, staged, tuple(sorted(counted)))
 
     return ask
 

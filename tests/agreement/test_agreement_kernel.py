@@ -20,6 +20,9 @@ from packets import packets
 from runner import run, seconds_wanted, seed_wanted
 from shrink import shrunk
 
+from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.flat import blocks
+
 pytestmark = pytest.mark.netns
 
 
@@ -27,9 +30,11 @@ def questions(seed: int) -> list[Packet]:
     return list(islice(filter(asks, packets(generated(seed), Random(seed))), 60))
 
 
+@pytest.mark.parametrize("flat", [False, True], ids=["", "all rules looked up"])
 @pytest.mark.parametrize("before", [None, generated(0)], ids=["from the start", "after a change of everything"])
-def test_the_models_and_the_kernel_agree(before):
-    with Kernel(before=before) as kernel:
+def test_the_models_and_the_kernel_agree(before, flat, monkeypatch):
+    monkeypatch.setattr(blocks, "SHORT", 0 if flat else blocks.SHORT)
+    with Kernel(before=before, flat_from=1 if flat else DataplaneConfig().flat_from) as kernel:
         models = {**MODELS, "kernel": kernel}
         done = run(models, seed=seed_wanted(), seconds=seconds_wanted(12), packets_each=60, asks=asks)
         print(done)

@@ -191,7 +191,7 @@ class Bed:
         """What of containers the ruleset names."""
         command = ["nsenter", f"--net=/proc/self/fd/{self.host}", "nft", "list", "table", "inet", "ocicat"]
         text = subprocess.run(command, check=True, capture_output=True, text=True, pass_fds=[self.host]).stdout
-        return set(re.findall(r"\boci[0-9a-f]{12}\b|\b10\.6[56]\.[0-9.]+(?!/)", text))
+        return set(re.findall(r"\boci[0-9a-f]{12}\b|\b10\.6[56]\.\d+\.\d+\b(?![/-])", text))
 
     def stored(self, prefix):
         async def read():

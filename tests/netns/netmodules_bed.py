@@ -17,9 +17,11 @@ from pathlib import Path
 from cni_bed import Bed, wait_for
 
 from ocicat.cni.install import install_netmodules
+from ocicat.model import keys
 
 REPLY_LIMIT_BYTES = 40_960
 BOUND_S = 60.0
+OWNER = "net-modules::"  # how the agent's handles of uids begin
 WITH_LABELS = {"0.27": lambda labels: {"labels": labels}, "0.28": lambda labels: labels}
 
 
@@ -80,11 +82,11 @@ class Module:
         uid = str(uuid.uuid4())
         addresses = []
         if task.static:
-            self._run("reserve", self._common(task) | {"uid": uid, "ipv4_addrs": list(task.static)})
+            self.run("reserve", self._common(task) | {"uid": uid, "ipv4_addrs": list(task.static)})
             addresses += task.static
         if task.automatic:
             args = self._common(task) | {"uid": uid, "num_ipv4": task.automatic, "num_ipv6": 0}
-            reply = self._run("allocate", args)
+            reply = self.run("allocate", args)
             if not reply["ipv4"]:
                 raise Failed("No IPv4 addresses received")
             addresses += reply["ipv4"]
@@ -93,14 +95,14 @@ class Module:
 
     def isolate(self, container_id, pid, task):
         args = self._common(task) | {"container_id": container_id, "pid": pid, "ipv4_addrs": self.infos[container_id]}
-        self._run("isolate", args)
+        self.run("isolate", args)
 
     def cleanup(self, container_id):
         """Of a container that it does not know it says only that."""
         if container_id not in self.infos:
             return False
-        self._run("release", {"ips": self.infos[container_id]})
-        self._run("cleanup", {"hostname": "slave-1", "container_id": container_id})
+        self.run("release", {"ips": self.infos[container_id]})
+        self.run("cleanup", {"hostname": "slave-1", "container_id": container_id})
         return True
 
     def _common(self, task):
@@ -110,8 +112,8 @@ class Module:
             found["labels"] = WITH_LABELS[self.version](labels)
         return {name: value for name, value in found.items() if value != []}
 
-    def _run(self, command, args):
-        """As the module runs it: keys in their order, no blanks."""
+    def run(self, command, args):
+        """The plugin's reply, as the module gets it: keys in their order, no blanks."""
         request = json.dumps({"args": args, "command": command}, sort_keys=True, separators=(",", ":"))
         done = subprocess.run(
             [self.plugin], input=request.encode(), stdout=subprocess.PIPE, timeout=BOUND_S, check=False
@@ -158,6 +160,18 @@ class ModuleBed(Bed):
             container.kill()
         self.containers.clear()
         super().tidy()
+        self._forget_addresses()
+
+    def _forget_addresses(self):
+        """After a test that failed: what its containers and uids hold would be in use for the tests that follow."""
+        module = self.module()
+        for handle in self.owners():
+            name = handle.removeprefix(OWNER)
+            if name != handle:
+                module.run("release", {"uid": name})
+        for item in self.stored(keys.WORKLOADS):
+            container_id = json.loads(item.value)["spec"]["containerID"]
+            module.run("cleanup", {"hostname": "slave-1", "container_id": container_id})
 
     def close(self):
         for container in self.containers:

@@ -92,17 +92,17 @@ class Talks:
         return {"outside": self.bed.outside, "host": self.bed.host}.get(place) or self.bed.containers[place]
 
     def open(self, here, there, port=80, *, kind=TCP, family=4, to=None):
-        """From a place to a port of another one, which answers it. `to`: the address that is asked for it."""
-        name = OWN[there][family == 6]
+        """From a place to a port of another one, which answers it. `to`: the address and port that are asked for it."""
+        target = to or (OWN[there][family == 6], port)
         near = self._socket(here, kind, family)
         with self._socket(there, kind, family) as listener, closed_on_failure(near):
             listener.bind(("", port))
             if kind == TCP:
                 listener.listen()
-                near.connect((to or name, port))
+                near.connect(target)
                 far, _ = listener.accept()
             else:
-                near.connect((to or name, port))
+                near.connect(target)
                 near.send(b"?")
                 _, back = listener.recvfrom(1)
                 listener.connect(back)
@@ -463,10 +463,10 @@ def test_the_real_destination_is_judged(bed, talks):
     """Where another hand translates."""
     plane = start(bed, policy(*tcp_and_udp(80)))
     chain = "chain pre {\n type nat hook prerouting priority dstnat;"
-    rule = f"ip daddr {HOST} tcp dport 80 dnat to {B}"
+    rule = f"ip daddr {HOST} tcp dport 8080 dnat to {B}:80"
     bed.nft("-f", "-", text=f"table ip other {{\n{chain}\n{rule}\n}}\n}}\n")
-    translated, kept = talks.open("outside", "b", to=HOST), talks.open("outside", "c")
-    assert change_and_cut(bed, plane, 2, policy(*tcp_and_udp(81))).count == 1
+    translated, kept = talks.open("outside", "b", to=(HOST, 8080)), talks.open("outside", "c")
+    assert change_and_cut(bed, plane, 2, policy(*tcp_and_udp(8080))).count == 1
     assert talks.is_gone(translated)
     assert not talks.says(translated.far, translated.near)
     assert talks.stays(kept)

@@ -8,6 +8,7 @@ import pytest
 from dataplane_bed import Bed, batch, endpoint, from_set, profile
 
 from ocicat.dataplane.api import Applied, Problem
+from ocicat.dataplane.drivers.nft import Nft
 from ocicat.dataplane.rules import ports_name
 from ocicat.model.net import WIDTH, Addr, Cidr
 from ocicat.model.wanted import AddressSet, PortSet, Revision
@@ -103,3 +104,27 @@ def test_named_ports_are_read_back_as_they_were_written(world):
     plane.submit((PortSet("s:x:6:http", removed=ports), Revision(901)))
     bed.wait(lambda report: report == Applied(901))
     assert "elements" not in bed.nft("list", "set", "inet", "ocicat", ports_name("s:x:6:http", 6))
+
+
+def test_what_is_in_a_new_set_never_goes_as_text(monkeypatch):
+    """Of a hundred thousand members nft would make text for seconds, also where chains change that carry traffic."""
+    bed, texts, run = Bed(), [], Nft.run
+    try:
+        monkeypatch.setattr(Nft, "run", lambda nft, text: texts.append(text) or run(nft, text))
+        plane = bed.plane()
+        plane.submit(batch(1, AddressSet("s:x"), profile("p", [from_set("x")]), endpoint("a", "10.65.0.2")))
+        bed.attach(plane, "a", "10.65.0.2")
+        bed.wait_in_force(1, "a")
+        many = frozenset(Addr(4, BASE[4].value + number) for number in range(1000))
+        plane.submit(batch(2, AddressSet("s:y", many), profile("p", [from_set("y")])))
+        bed.wait(lambda report: report == Applied(2))
+        assert any("s4-y" in text for text in texts)
+        assert not any(str(address) in text for text in texts for address in list(many)[:9])
+        assert len(held_by(bed, "y")) == 1000
+    finally:
+        bed.close()
+
+
+def held_by(bed, name):
+    listed = json.loads(bed.nft("-j", "list", "set", "inet", "ocicat", f"s4-{name}"))
+    return listed["nftables"][1]["set"]["elem"]

@@ -21,6 +21,7 @@ from dataplane_bed import (
     batch,
     endpoint,
     hears,
+    members,
     pings,
     profile,
     reaches,
@@ -85,7 +86,7 @@ class World:
         return made
 
     def decider(self, prefix):
-        return parse_prefix(prefix) or self.plane.deciders.get(prefix)
+        return self.plane.deciders.get(prefix) or parse_prefix(prefix)
 
     def close(self):
         self.reader.stop()
@@ -187,6 +188,31 @@ def test_a_policy_with_a_name_that_no_prefix_can_hold(world):
     assert one["policies"]["enforced"][0]["namespace"] == "a-namespace-with-a-long-name"
 
 
+def test_rules_of_a_list_that_became_a_lookup_have_their_names_too(world):
+    count = 40
+    policies = [KINDS["GlobalNetworkPolicy"].prefix() + f"p{number}" for number in range(count)]
+    sources = [members(f"x{number}", A if number >= 30 else f"10.99.0.{number + 1}") for number in range(count)]
+    actions = ["Deny" if number % 2 else "Allow" for number in range(count)]
+    asked = [
+        replace(to_port(actions[number], 1000 + number), source=Match(sets=(f"s:x{number}",)))
+        for number in range(count)
+    ]
+    world.update(
+        *sources,
+        *(PolicyRules(policy, (rule,), ()) for policy, rule in zip(policies, asked, strict=True)),
+        PolicyRules(NEXT, (to_port("Deny", 1038),), (), staged=True),
+    )
+    world.police(Tier("default", "Deny", (*policies[:20], NEXT, *policies[20:])))
+    assert [port for port in (1010, 1038, 1039) if world.a(reaches, B, port)] == [1038]
+    found = {port: world.flow(reporter="dst", dest_port=port)["policies"] for port in (1010, 1038, 1039)}
+    assert {port: rules(one["enforced"]) for port, one in found.items()} == {
+        1010: [("EndOfTier", "", -1, "deny")],
+        1038: [("GlobalNetworkPolicy", "p38", 0, "allow")],
+        1039: [("GlobalNetworkPolicy", "p39", 0, "deny")],
+    }
+    assert rules(found[1038]["pending"]) == [("StagedNetworkPolicy", "next", 0, "deny")]
+
+
 def test_log_rules_are_told_as_what_they_are(world):
     world.update(PolicyRules(WEB, (LOG, to_port("Allow", 80)), ()))
     world.police(Tier("default", "Deny", (WEB,)))
@@ -254,6 +280,27 @@ def test_a_stage_that_leaves_a_packet_to_the_next_is_told_too(world):
     assert reaches(world.bed.outside, B, 80)
     one = world.flow(dest_port=80, reporter="dst")
     assert one["policies"]["pending"][0]["kind"] == "StagedNetworkPolicy"
+
+
+def test_what_no_rule_of_the_last_stage_decides_is_told_after_a_while(world):
+    """The workload's egress policy allows; behind it the host endpoint has a staged policy only, and the packet leaves."""
+    world.update(
+        PolicyRules(NEXT, (), (DENY,), staged=True),
+        HostEndpoint(HEP, "up0", forward_egress=(Tier("default", "Pass", (NEXT,)),)),
+    )
+    assert world.a(reaches, OUTSIDE, 80)
+    one = world.flow(dest_port=80, action="pass")
+    assert rules(one["policies"]["enforced"]) == [("EndOfTier", "", -1, "pass")]
+    assert rules(one["policies"]["pending"]) == [("StagedNetworkPolicy", "next", 0, "deny")]
+    assert world.flow(dest_port=80, action="allow")["reporter"] == "src"
+
+
+def test_a_name_that_was_told_just_before_is_known(world):
+    world.reader.stop()
+    world.reader = world.read(interval_s=1.0)
+    world.reader.change(lambda parties: parties.set(keys.workload("shop", "late"), {}, (addr(OUTSIDE),)))
+    assert world.a(reaches, OUTSIDE, 80)
+    assert world.flow(dest_port=80)["dest_name"] == "late"
 
 
 def test_nothing_is_told_and_nothing_logs_when_it_is_off(world):

@@ -39,6 +39,7 @@ B = "10.65.0.2"
 OPEN = profile("p", ingress=(ALLOW,))
 RATE = 8_000_000
 SECONDS = 1.5
+MOST = 1.08  # of the rate: the burst, 50 ms, passes at once
 SO_RCVBUFFORCE = 33
 
 
@@ -124,7 +125,8 @@ def udp_rate(sender, receiver, target, bits_s, size=1400):
                 sent += 1
             count += _drain(server)
         time.sleep(0.05)  # what waits in the queue
-        return 8 * (count + _drain(server)) * (size + 42) / (SECONDS + 0.05)
+        count += _drain(server)
+        return 8 * count * (size + 42) / (time.monotonic() - start)
 
 
 def _drain(server):
@@ -154,10 +156,10 @@ def test_what_a_workload_sends_and_receives_keeps_to_its_bandwidth(bed, plane, t
     own = A6 if ":" in target else A
     up(bed, plane, limited("a", own, ingress_limits=Limits(RATE), egress_limits=Limits(2 * RATE)))
     inside = bed.containers["a"]
-    assert 0.9 * 2 * RATE < tcp_rate(inside, bed.outside, target) < 1.05 * 2 * RATE
-    assert 0.9 * RATE < tcp_rate(bed.outside, inside, own) < 1.05 * RATE
-    assert udp_rate(inside, bed.outside, target, 4 * RATE) < 1.06 * 2 * RATE
-    assert udp_rate(bed.outside, inside, own, 2 * RATE) < 1.06 * RATE
+    assert 0.85 * 2 * RATE < tcp_rate(inside, bed.outside, target) < MOST * 2 * RATE
+    assert 0.85 * RATE < tcp_rate(bed.outside, inside, own) < MOST * RATE
+    assert udp_rate(inside, bed.outside, target, 4 * RATE) < MOST * 2 * RATE
+    assert udp_rate(bed.outside, inside, own, 2 * RATE) < MOST * RATE
 
 
 def test_without_a_limit_nothing_is_held_back(bed, plane):
@@ -238,7 +240,7 @@ def test_a_limit_that_comes_back_at_once_is_kept(bed, plane):
         change(bed, plane, revision, limited())
         change(bed, plane, revision + 1, wanted)
     wait_until(lambda: len(ifbs(bed)) == 1)
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < 1.05 * RATE
+    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
 
 
 def test_limits_outlive_the_agent_and_go_with_what_went_meanwhile(bed, plane):
@@ -282,7 +284,7 @@ def test_what_another_hand_does_to_a_limit_is_mended(bed, plane, damage):
     assert any("bandwidth of interface" in text for text in found.what)
     assert {each.bucket for each in shapers(bed)} == before
     assert len(shapers(bed)) == 2
-    assert 0.8 * RATE < tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < 1.05 * RATE
+    assert 0.8 * RATE < tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
 
 
 @pytest.mark.parametrize(
@@ -297,7 +299,7 @@ def test_what_others_have_on_the_interface_stays(bed, plane, theirs, said):
     up(bed, plane, limited())
     bed.run(bed.host, "sh", "-c", theirs)
     change(bed, plane, 2, limited(egress_limits=Limits(RATE)))
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < 1.05 * RATE
+    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
     change(bed, plane, 3, limited())
     wait_until(lambda: not ifbs(bed))
     assert said in bed.run(bed.host, "sh", "-c", "tc qdisc show dev ocia; tc filter show dev ocia ingress")

@@ -9,7 +9,7 @@ from dataplane_bed import Bed
 
 from ocicat.errors import Refused
 from ocicat.netlink import link, namespace
-from ocicat.netlink.nflog import HOOK_INPUT, HOOK_OUTPUT, Copying, NflogSocket
+from ocicat.netlink.nflog import HOOK_INPUT, HOOK_OUTPUT, Copying, NflogSocket, bind
 from ocicat.netlink.socket import RouteSocket
 
 pytestmark = pytest.mark.netns
@@ -68,6 +68,18 @@ def test_a_group_has_one_reader(ns):
     with NflogSocket((1, 2), ns), pytest.raises(Refused, match="group 2: another program reads it"):
         NflogSocket((2,), ns)
     NflogSocket((1, 2), ns).close()
+
+
+def test_what_one_group_hears_before_the_next_is_bound_is_kept(ns, monkeypatch):
+    def bind_late(group, copying):
+        if group == 2:
+            send(ns, count=20)
+        return bind(group, copying)
+
+    monkeypatch.setattr("ocicat.netlink.nflog.bind", bind_late)
+    with NflogSocket((1, 2), ns) as sock:
+        assert [one.number for one in heard(sock, 20)] == list(range(20))
+        assert sock.lost == 0
 
 
 def test_without_a_reader_nothing_is_kept(ns):

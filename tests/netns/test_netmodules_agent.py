@@ -25,6 +25,7 @@ def started():
     bed = ModuleBed()
     try:
         bed.cli("pool", "add", "default", "10.65.0.0/24")
+        bed.cli("pool", "add", "six", "fd65::/112")
         bed.start()
         yield bed
     finally:
@@ -34,6 +35,7 @@ def started():
 @pytest.fixture
 def bed(started):
     yield started
+    print(started.log_text()[-4000:])  # pytest shows it where a test has failed
     try:
         started.check_nothing_left()
     finally:
@@ -98,6 +100,26 @@ def test_several_addresses_and_static_ones(bed):
         bed.run(module, Task(static=("10.65.0.22", "10.65.0.21"), automatic=0))
     bed.end(module, container_id, container)
     bed.end(module, *other[:2])
+
+
+def test_ipv6_is_served_though_no_module_asks_for_it(bed):
+    module = bed.module()
+    found = {}
+    for name, asked in (("c-one", "fd65::7"), ("c-two", "fd65::8")):
+        common = {"hostname": "slave-1", "uid": f"uid-{name}"}
+        module.run("reserve", common | {"ipv6_addrs": [asked]})
+        reply = module.run("allocate", common | {"num_ipv4": 1, "num_ipv6": 1})
+        container = bed.launch()
+        addresses = {"ipv4_addrs": reply["ipv4"], "ipv6_addrs": [asked, *reply["ipv6"]]}
+        args = {"hostname": "slave-1", "container_id": name, "pid": container.pid, "netgroups": ["a"], **addresses}
+        module.run("isolate", args)
+        found[name] = container, addresses
+    (one, _), (_, theirs) = found.values()
+    for address in (*theirs["ipv4_addrs"], *theirs["ipv6_addrs"]):
+        assert bed.pings(one.netns, address), address
+    for name, (container, _) in found.items():
+        container.kill()
+        module.run("cleanup", {"hostname": "slave-1", "container_id": name})
 
 
 def test_an_address_in_a_label_is_no_program(bed, tmp_path):

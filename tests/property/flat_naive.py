@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ocicat.dataplane.flat.blocks import Back, ByPort, ByProtocol, End, Goto, Line
+from ocicat.dataplane.flat.blocks import Back, ByPort, ByProtocol, End, Goto, Jump, Line
 from ocicat.dataplane.flat.facts import facts, without
 from ocicat.dataplane.flat.space import Members, literal
 from ocicat.dataplane.rules import trouble
@@ -115,8 +115,8 @@ class Asked:
                     return [(number, self.spelled(block)) for number, block in table]
                 case ByPort(_, table):
                     return [(first, last, self.spelled(block)) for first, last, block in table]
-                case Goto(block):
-                    return self.spelled(block)
+                case Goto(block) | Jump(block):
+                    return type(one), self.spelled(block)
             return one
 
         return [step(one) for one in self.blocks[place]]
@@ -157,6 +157,10 @@ class Asked:
                             return self._in_block(block, packet)
                 case Goto(block):
                     return self._in_block(block, packet)
+                case Jump(block):
+                    found = self._in_block(block, packet)
+                    if found != BACK:
+                        return found
                 case Back():
                     return BACK
                 case End():
@@ -194,7 +198,7 @@ class Random(random.Random):
         return Cidr.of(address, WIDTH[address.family] - self.choice((0, 1, 1, 2, 2, 3, 32)))
 
     def range(self):
-        first = self.randint(1, 12)
+        first = self.randint(1, 6)
         return first, min(first + self.choice((0, 0, 0, 1, 4, 65000)), 65535)
 
     def set_ids(self):
@@ -204,11 +208,11 @@ class Random(random.Random):
         return self.few(lambda: self.choice(_NAMES), 1)
 
     def match(self, *, ports):
-        if self.random() < 0.4:
+        if self.random() < 0.5:
             return Match(ports=self.few(self.range) if ports else ())
         return Match(
             nets=self.rarely(lambda: self.few(self.net), ()),
-            sets=self.set_ids(),
+            sets=self.rarely(self.set_ids, (self.choice(SETS),)),
             not_nets=self.rarely(lambda: self.few(self.net), ()),
             not_sets=self.rarely(self.set_ids, ()),
             ports=self.few(self.range) if ports else (),
@@ -229,7 +233,7 @@ class Random(random.Random):
             families=self.choice(((4, 6), (4, 6), (4,), (6,))),
             protocol=protocol,
             not_protocol=self.rarely(lambda: self.choice((6, 17, 1)), None),
-            source=self.match(ports=ports),
+            source=self.match(ports=ports and self.random() < 0.2),
             destination=self.match(ports=ports),
             icmp=self.icmp() if icmp else None,
             not_icmp=self.icmp() if icmp else None,
@@ -251,8 +255,8 @@ class Random(random.Random):
             self.choice(ADDRESSES[family]),
             self.choice(ADDRESSES[family]),
             self.choice((6, 6, 6, 17, 1, 58, 47)),
-            self.randint(1, 14),
-            self.choice((self.randint(1, 18), self.randint(0, 65535))),
+            self.randint(1, 8),
+            self.choice((self.randint(1, 8), self.randint(1, 8), self.randint(0, 65535))),
             self.choice((0, 8)),
             self.choice((0, 1)),
         )

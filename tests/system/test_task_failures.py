@@ -119,10 +119,13 @@ async def test_what_cannot_be_honoured_fails_the_task_and_says_why(lab):
         "two addresses": ({"ip_addresses": ("10.77.9.1", "10.77.9.2")}, ("2 addresses", "ask for one")),
         "IPv6": ({"ip_addresses": ("fd00::1",)}, ("IPv6", "not served")),
         "no port": ({"port_mappings": (PortMapping(8080, 80, "icmp"),)}, ("port_mappings.protocol", "one of tcp, udp")),
-        "port in use": ({"port_mappings": (PortMapping(AGENT_PORT, 80),)}, (f"tcp/{AGENT_PORT} is in use", "stop it")),
+        "the agent's port": (
+            {"port_mappings": (PortMapping(AGENT_PORT, 80),)},
+            (f"tcp/{AGENT_PORT} is that of this host's Mesos agent", "choose another port"),
+        ),
     }
     async with framework(lab) as connected:
-        specs = [asking(lab, name.replace(" ", "-"), **wish) for name, (wish, _) in wishes.items()]
+        specs = [asking(lab, name.replace(" ", "-").replace("'", ""), **wish) for name, (wish, _) in wishes.items()]
         messages = await asyncio.gather(*(words_of_failure(connected, spec) for spec in specs))
     lack = [lacking(message, words) for (_, words), message in zip(wishes.values(), messages, strict=True)]
     assert lack == [[]] * len(wishes)

@@ -199,7 +199,14 @@ class Agent:
         self.local = Local(host)
         self.feed = self.kernel.feed = Feed(Graph(host), self.allocator, self.local, self.kernel)
         self.workloads = Workloads(
-            self.config, clock, store, self.allocator, self.kernel, self.local, self.feed.in_force
+            self.config,
+            clock,
+            store,
+            self.allocator,
+            self.kernel,
+            self.local,
+            self.feed.in_force,
+            self.feed.graph.failsafe_inbound,
         )
         self.workloads.departures.retry_s = 0.02
         self.workloads.ports.listeners = self._listeners

@@ -83,6 +83,8 @@ def test_groups_become_profiles_in_order_and_once():
 def test_no_group_is_the_networks_own_profile():
     assert identity.profile_names(request(network="blue", info={})) == ("blue",)
     assert identity.profile_names(request(network="blue", info={}, defaultProfile="shared")) == ("shared",)
+    assert identity.profile_names(request(network="blue", info={}, defaultProfile="")) == ("blue",)
+    assert identity.profile_names(request(network="blue", info={}, defaultProfile=None)) == ()
 
 
 def test_groups_that_are_no_resource_names_stay_apart():

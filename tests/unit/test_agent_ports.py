@@ -13,6 +13,8 @@ from ocicat.model.codec import encode_json
 from ocicat.model.net import Addr
 from ocicat.model.resources import Metadata, WorkloadEndpoint, WorkloadEndpointSpec
 from ocicat.model.v3.endpoints import WorkloadEndpointPort
+from ocicat.model.v3.felix import FelixConfiguration, FelixConfigurationSpec, ProtoPort
+from ocicat.model.v3.kinds import KINDS
 from ocicat.netlink.sockdiag import Listener
 from ocicat.store.base import Put
 
@@ -120,6 +122,9 @@ async def test_an_endpoint_of_another_tool_has_its_ports_too(one):
         ("10.0.0.12", "10.0.0.11", False),
         ("127.0.0.1", "", False),
         ("::1", "", False),
+        ("::ffff:127.0.0.1", "", False),
+        ("::ffff:10.0.0.11", "10.0.0.11", True),
+        ("::ffff:10.0.0.12", "10.0.0.11", False),
     ],
 )
 @scenario()
@@ -131,6 +136,40 @@ async def test_a_port_at_which_a_program_listens_is_not_taken(one, listening, ho
         assert await one.left() == []
     else:
         await one.add(**ports((8080, 80), hostIP=host))
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "words"),
+    [
+        (5051, "tcp", r"host port tcp/5051 is that of this host's Mesos agent \(choose another port\)"),
+        (22, "tcp", r"host port tcp/22 is one of this host's failsafe ports \(choose .* failsafeInboundHostPorts\)"),
+        (68, "udp", "host port udp/68 is one of"),
+        (22, "udp", ""),
+        (5051, "udp", ""),
+    ],
+)
+@scenario()
+async def test_a_port_that_is_the_hosts_own_is_not_taken_even_while_nothing_listens(one, port, protocol, words):
+    if words:
+        with pytest.raises(Refused, match=words):
+            await one.add(**ports((port, 80), protocol=protocol))
+        assert await one.left() == []
+    else:
+        await one.add(**ports((port, 80), protocol=protocol))
+
+
+@scenario()
+async def test_failsafe_ports_are_what_the_configuration_says_now(one):
+    said = FelixConfigurationSpec(failsafe_inbound_host_ports=(ProtoPort(protocol="TCP", port=8080),))
+    felix = FelixConfiguration(metadata=Metadata(name="default"), spec=said)
+    await one.add(**ports((8080, 80)))
+    await one.store.write(Put(KINDS["FelixConfiguration"].key("default"), encode_json(felix)))
+    await until(lambda: [each.port for each in one.feed.graph.failsafe_inbound()] == [8080])
+    await one.add(**ports((8080, 80)))  # again: it is the container's
+    await one.delete()
+    with pytest.raises(Refused, match="failsafe"):
+        await one.add(**ports((8080, 80)))
+    await one.add(**ports((22, 80)))
 
 
 @scenario()

@@ -27,6 +27,7 @@ from ocicat.model.v3.felix import FelixConfigurationSpec, ProtoPort
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.metadata import API_VERSION, Metadata
 from ocicat.model.v3.policy import GlobalNetworkPolicy, GlobalNetworkPolicySpec, Profile, Tier, TierSpec
+from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedGlobalNetworkPolicySpec
 from ocicat.model.wanted import (
     AddressSet,
     HostEndpoint,
@@ -287,6 +288,19 @@ def test_endpoint_that_a_policy_does_not_select_is_left_alone():
     assert active(policies) == ({"p": True}, {"e"})
     policies.set_tier("t", Tier(metadata=Metadata(name="t"), spec=TierSpec(order=1)))
     assert active(policies) == ({}, {"f"})
+
+
+def test_staged_policy_in_a_tier_that_is_not_there_denies_nothing():
+    policies = ActivePolicies()
+    policies.set_policy("p", policy("all()", tier="t"))
+    staged = StagedGlobalNetworkPolicy(metadata=Metadata(name="s"), spec=StagedGlobalNetworkPolicySpec(tier="t"))
+    policies.set_policy("s", resolve_policy(staged))
+    told = {problem.key: problem.text for problem in policies.problems()}
+    missing = "there is no tier t: it comes after all others, and "
+    assert told == {
+        "p": missing + "denies what its policies do not decide",
+        "s": missing + "a staged policy alone decides nothing there",
+    }
 
 
 def test_equal_policy_changes_nothing():

@@ -16,6 +16,13 @@ TEXT = f"""table inet ocicat {{
 		flags interval
 	}}
 
+	set cut-flows4 {{
+		type ipv4_addr . inet_service
+		flags timeout
+		timeout 1d1h2m3s
+		gc-interval 10m
+	}}
+
 	map to-workload {{
 		type ifname : verdict
 	}}
@@ -81,6 +88,7 @@ def test_sets_and_maps():
     assert parse(TEXT).sets == {
         "s4-web": SetSpec("s4-web", "ipv4_addr"),
         "p-1": SetSpec("p-1", "inet_service", interval=True),
+        "cut-flows4": SetSpec("cut-flows4", "ipv4_addr . inet_service", timeout_s=90123),
         "to-workload": SetSpec("to-workload", "ifname", verdicts=True),
         "host-ports4": SetSpec("host-ports4", "inet_proto . inet_service", data="ipv4_addr . inet_service"),
     }

@@ -4,10 +4,12 @@ import random
 
 import pytest
 
+from ocicat.dataplane import identity
 from ocicat.dataplane.api import DataplaneConfig
 from ocicat.dataplane.identity import Decider, counter
 from ocicat.dataplane.ledger import Claims, Ledger
 from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.objects import SetSpec
 from ocicat.dataplane.skeleton import FROM_WORKLOAD, SETS, SOURCES, TO_WORKLOAD
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
@@ -16,17 +18,21 @@ from ocicat.model.wanted import (
     BlockGone,
     Endpoint,
     EndpointGone,
+    HostEndpoint,
+    HostEndpointGone,
     InSync,
     LocalBlock,
     Match,
+    PolicyRules,
     ProfileGone,
     ProfileRules,
     RemoteBlock,
     Revision,
+    Tier,
     WantedRule,
 )
 from ocicat.netlink.inet import prefix
-from ocicat.netlink.nftset import key_ifname
+from ocicat.netlink.nftset import Element, key_ifname
 from ocicat.netlink.route import BLACKHOLE
 
 A, B = Addr.parse("10.65.0.2"), Addr.parse("10.65.0.3")
@@ -68,15 +74,50 @@ def routes(ledger):
     return {str(dst): route for dst, route in ledger.routes.updates().items()}
 
 
+FROM_X = ProfileRules("from-x", (WantedRule("Allow", source=Match(sets=("s:x",))),), ())
+
+
+def test_long_prefix_is_known_while_some_hook_uses_it(managers):
+    """A policy that goes from one hook to another has the same prefix at both."""
+    policy_id = f"/calico/resources/v3/projectcalico.org/globalnetworkpolicies/{'x' * 80}"
+    asked = (Tier("t", "Deny", (policy_id,)),)
+    apply(managers, PolicyRules(policy_id, (WantedRule("Deny"),), ()))
+    for hook, host in (
+        ("normal", HostEndpoint("/h", "up0", (), ingress=asked)),
+        ("untracked", HostEndpoint("/h", "up0", (), untracked_ingress=asked)),
+        ("normal", HostEndpoint("/h", "up0", (), ingress=asked)),
+    ):
+        apply(managers, host)
+        decider = Decider("policy", f"gnp/{'x' * 80}", "ingress", "Deny", 0, hook)
+        assert managers.policy.deciders.get(identity.prefix(decider)) == decider
+    apply(managers, HostEndpointGone("up0"))
+    assert not managers.policy.deciders
+
+
 def test_members_go_to_the_set_of_their_family(managers, ledger):
-    apply(managers, AddressSet("s:x", frozenset([A, Addr.parse("fd00::2")])), AddressSet("s:x", removed=frozenset([A])))
+    apply(managers, AddressSet("s:x", frozenset([A, Addr.parse("fd00::2")])), FROM_X)
+    apply(managers, AddressSet("s:x", removed=frozenset([A])))
     assert set(ledger.sets.updates()) >= {"s4-x", "s6-x"}
     assert list(ledger.elements["s4-x"].updates()) == []
     assert list(ledger.elements["s6-x"].updates()) == [Addr.parse("fd00::2").pack()]
 
 
+def test_a_set_that_comes_back_loses_what_left_it_before_it_went():
+    """In the kernel too, which still has it."""
+    ledger, spec, element = Ledger(), SetSpec("s4-x", "ipv4_addr"), Element(bytes(4))
+    ledger.want_set(spec, [element])
+    ledger.sets.now_there(spec.name, spec)
+    ledger.changed_elements(spec.name, (), [element])
+    ledger.dirty.clear()
+    ledger.unwant_element(spec.name, element.key)
+    ledger.unwant_set(spec.name)
+    ledger.want_set(spec)
+    assert spec.name in ledger.dirty
+    assert ledger.elements[spec.name].deletes(sweep=False) == [element.key]
+
+
 def test_a_set_that_comes_back_starts_empty(managers, ledger):
-    apply(managers, AddressSet("s:x", frozenset([A])), AddressSetGone("s:x"), AddressSet("s:x", frozenset([B])))
+    apply(managers, AddressSet("s:x", frozenset([A])), FROM_X, AddressSetGone("s:x"), AddressSet("s:x", frozenset([B])))
     assert list(ledger.elements["s4-x"].updates()) == [B.pack()]
 
 

@@ -18,6 +18,7 @@ from ocicat.model.wanted import (
     HostSettings,
     Icmp,
     Limits,
+    LogLimit,
     Match,
     OpenPort,
     OutgoingNat,
@@ -145,6 +146,26 @@ CASES = {
             dscp=46,
         ),
         Endpoint("/b", "ocib", (Addr.parse("10.65.0.3"),), (), ingress_limits=Limits(connections=10), dscp=46),
+    ),
+    "flow-logs": (
+        DataplaneConfig(),
+        HostSettings(flow_logs=True, log_limit=LogLimit(10, "minute", 3)),
+        ProfileRules("p", (WantedRule("Allow"),), ()),
+        PolicyRules(
+            KEY + "networkpolicies/prod/web", (WantedRule("Log", protocol=6), WantedRule("Deny", protocol=17)), ()
+        ),
+        PolicyRules(KEY + "stagednetworkpolicies/prod/web", BASE_RULES[1:], (), staged=True),
+        PolicyRules(KEY + "globalnetworkpolicies/" + "long-name-" * 8, (WantedRule("Pass"),), ()),
+        Endpoint(
+            "/a",
+            "ocia",
+            (Addr.parse("10.65.0.2"),),
+            ("p",),
+            (
+                Tier("default", "Deny", (KEY + "networkpolicies/prod/web", KEY + "stagednetworkpolicies/prod/web")),
+                Tier("last", "Pass", (KEY + "globalnetworkpolicies/" + "long-name-" * 8,)),
+            ),
+        ),
     ),
     "hostile-names": (DataplaneConfig(), HOSTILE, Endpoint("/a", "ocia", (), (HOSTILE.name,))),
 }

@@ -18,9 +18,26 @@ def ledger():
     return Ledger()
 
 
+class Named(SetManager):
+    """With a rule that names each set, as it is called."""
+
+    def change(self, message):
+        before = self._names(message.set_id)
+        renamed = super().change(message)
+        now = self._names(message.set_id)
+        for name in now - self._used:
+            self.use(name)
+        for name in before - now:
+            self.use_no_more(name)
+        return renamed
+
+    def _names(self, set_id):
+        return {self.name(set_id, family) for family in (4, 6)}
+
+
 @pytest.fixture
 def sets(ledger):
-    return SetManager(ledger)
+    return Named(ledger)
 
 
 def addresses(*texts):
@@ -121,3 +138,45 @@ def test_named_ports_are_addresses_with_protocol_and_port(sets, ledger):
     assert len(ledger.elements[names[1]].updates()) == 1
     sets.ports_gone("s:x:6:http")
     assert not ledger.sets.updates()
+
+
+def test_a_set_is_there_as_long_as_a_rule_names_it(ledger):
+    sets = SetManager(ledger)
+    name = sets.name("s:x", 4)
+    sets.change(AddressSet("s:x", addresses("10.0.0.1")))
+    assert not ledger.sets.updates()
+    sets.use(name)
+    sets.change(AddressSet("s:x", addresses("10.0.0.2"), addresses("10.0.0.1")))
+    assert list(ledger.sets.updates()) == [name]
+    assert [*ledger.elements[name].updates()] == [Addr.parse("10.0.0.2").pack()]
+    sets.use_no_more(name)
+    sets.change(AddressSet("s:x", addresses("10.0.0.3")))
+    assert not ledger.sets.updates()
+    sets.use(name)
+    assert {*ledger.elements[name].updates()} == {Addr.parse(f"10.0.0.{number}").pack() for number in (2, 3)}
+
+
+def test_who_asks_is_told_who_is_in_a_set(sets):
+    sets.change(AddressSet("s:x", addresses("10.0.0.1", "fd00::1"), nets_added=nets("10.1.0.0/16")))
+    sets.change(AddressSet("s:y", addresses("10.0.0.1", "10.1.0.1")))
+    for text, holders in [
+        ("10.0.0.1", {"s:x", "s:y"}),
+        ("10.1.0.1", {"s:x", "s:y"}),
+        ("10.1.0.2", {"s:x"}),
+        ("10.0.0.2", set()),
+        ("fd00::1", {"s:x"}),
+    ]:
+        address = Addr.parse(text)
+        assert {each for each in ("s:x", "s:y", "s:z") if sets.has(each, address)} == holders
+        assert sets.finder(["s:x", "s:y", "s:z"], address.family)(address) == holders
+
+
+def test_who_asks_is_told_who_has_a_port(sets):
+    http = (Addr.parse("10.0.0.1"), 6, 80)
+    sets.change_ports(PortSet("s:http", frozenset([http])))
+    assert sets.has_port("s:http", *http)
+    for other in [(http[0], 17, 80), (http[0], 6, 81), (Addr.parse("10.0.0.2"), 6, 80)]:
+        assert not sets.has_port("s:http", *other)
+    assert not sets.has_port("s:other", *http)
+    sets.change_ports(PortSet("s:http", removed=frozenset([http])))
+    assert not sets.has_port("s:http", *http)

@@ -153,6 +153,19 @@ def test_both_directions_of_a_connection_are_traces_of_their_own(summed):
     assert [len(one.policies.enforced) for one in told(summed)] == [1, 2]
 
 
+def test_a_trace_that_was_told_is_over(summed):
+    for step in (PASS, ALLOW, ALLOW):
+        summed.add(copy(step), 1000.0)
+    summed.close_old(2000.0)
+    assert [(one.action, len(one.policies.enforced)) for one in told(summed)] == [("allow", 2), ("allow", 1)]
+
+
+def test_what_two_stages_decide_about_a_connection_is_one_connection_for_each(summed):
+    summed.add(copy(ALLOW), 1000.0)
+    summed.add(copy(NO_PROFILE), 1000.0)
+    assert [one.num_flows_started for one in told(summed)] == [1, 1]
+
+
 def test_a_trace_that_nothing_ends_is_told_after_a_while(summed):
     summed.add(copy(STAGED_DENY), 1000.0)
     summed.close_old(1001.9)

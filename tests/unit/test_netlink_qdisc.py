@@ -48,11 +48,11 @@ def test_another_handle_place_or_kind_is_not_ours():
 def test_a_redirection_names_its_target_and_comes_first():
     request = qdisc.redirect(7, 9)
     found = qdisc.decode_filter(request.body)
-    assert (found.first, found.target) == (True, 9)
+    assert found == qdisc.Redirect(7, first=True, target=9)
     seen = oracle(request)
     assert (seen["index"], seen["parent"]) == (7, 0xFFFFFFF2)
     assert seen.get_attr("TCA_KIND") == "u32"
 
 
 def test_a_filter_that_does_something_else_has_no_target():
-    assert qdisc.decode_filter(qdisc.redirect_no_more(7).body) == qdisc.Redirect(first=True)
+    assert qdisc.decode_filter(qdisc.redirect_no_more(7).body) == qdisc.Redirect(7, first=True)

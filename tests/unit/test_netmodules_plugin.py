@@ -24,6 +24,7 @@ ISOLATE = b'{"args":{"container_id":"c"},"command":"isolate"}'
 RELEASE = b'{"args":{"ips":["10.0.0.1"]},"command":"release"}'
 CLEANUP = b'{ "command" : "cleanup", "args":{"container_id":"c"}}'
 LIKE_RELEASE = b'{"args":{"netgroups":["\\"command\\":\\"release\\""]},"command":"isolate"}'
+LABELLED = [b'{"args":{"labels":{"command":"%s"}},"command":"isolate"}' % word for word in (b"release", b"cleanup")]
 SHORT_S = 0.15
 
 
@@ -86,7 +87,7 @@ def test_an_agent_that_dies_in_the_middle_is_asked_again(put, directory):
     assert len(set(agent.requests)) == 1
 
 
-@pytest.mark.parametrize("request_", [ISOLATE, LIKE_RELEASE, b"", b"x"])
+@pytest.mark.parametrize("request_", [ISOLATE, LIKE_RELEASE, *LABELLED, b"", b"x"])
 def test_without_an_agent_it_fails_when_the_patience_is_over(put, directory, request_):
     start = time.monotonic()
     text = refused(run(hasty(put), request_))

@@ -188,6 +188,11 @@ def test_the_index_finds_what_the_selector_matches(selector):
     ("one", "subject", "text"),
     [
         (policy("p", tier="gone"), "GlobalNetworkPolicy/p", "there is no tier gone: it comes after all others"),
+        (
+            resource("StagedGlobalNetworkPolicy", "p", {"tier": "gone"}),
+            "StagedGlobalNetworkPolicy/p",
+            "there is no tier gone: it comes after all others, and a staged policy alone decides nothing there",
+        ),
         (policy("p", selector="=="), "GlobalNetworkPolicy/p", "not in force: selector '=='"),
         (
             policy("p", ingress=[ALLOW, {"action": "Deny", "source": {"services": {"name": "s", "namespace": "n"}}}]),

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from resources_bed import Bed, apply, create, doc, manifest, put, replace, run
 
+from ocicat.model.v3.addressing import IPAMConfiguration, IPAMConfigurationSpec, IPPool, IPPoolSpec
 from ocicat.model.v3.felix import FelixConfigurationSpec
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.shape import record
-from ocicat.resources import Label, Patch, remarks_only, validate_only
 from ocicat.policy.felix_unread import READ, UNREAD
+from ocicat.resources import Label, Patch, remarks_only, validate_only
+from ocicat.resources.unsupported import UNREAD_FIELDS, UNREAD_KINDS
 
 FELIX = {member.name for member in record(FelixConfigurationSpec).members}
 DOCUMENT = Path(__file__).parents[2] / "docs" / "resources.md"
@@ -106,12 +108,51 @@ def test_settings(spec, refused, remarked):
         assert all(line.startswith(start) for line, start in zip(found, expected, strict=True)), found
 
 
+def test_empty_list_says_nothing():
+    assert told("FelixConfiguration", "default", {"externalNodesList": [], "healthTimeoutOverrides": []}) == ([], [])
+
+
 def test_only_two_kinds_of_names_are_applied():
     assert told("FelixConfiguration", "node.h1", {}) == ([], [])
     (line,), _ = told("FelixConfiguration", "extra", {})
     assert line.startswith('metadata.name = "extra": is not supported: only the objects default and node.HOST')
     (_, line), _ = told("FelixConfiguration", "extra", {"nodeSelector": "all()"})
     assert line.startswith('spec.nodeSelector = "all()": is not supported: only the objects default and node.HOST')
+
+
+# --- what nothing reads -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "why"),
+    [
+        ("BGPPeer", {"peerIP": "10.0.0.1", "asNumber": 64512}, "there is no BGP here"),
+        ("IPReservation", {"reservedCIDRs": ["10.65.0.0/30"]}, "its addresses are given out all the same"),
+        ("KubeControllersConfiguration", {"controllers": {}}, "there is no Kubernetes here"),
+    ],
+)
+def test_kinds_that_nothing_reads_are_told(kind, spec, why):
+    refused, (line,) = told(kind, "default" if "Configuration" in kind else "p", spec)
+    assert refused == []
+    assert line.startswith(f"kind: has no effect: {why}")
+
+
+def test_fields_of_pools_that_nothing_reads_are_told():
+    spec = {"cidr": "10.65.0.0/24", "vxlanMode": "CrossSubnet", "ipipMode": "Never", "disableBGPExport": True}
+    refused, remarked = told("IPPool", "p", spec)
+    assert refused == []
+    assert [line.partition(": has no effect")[0] for line in remarked] == [
+        'spec.vxlanMode = "CrossSubnet"',
+        "spec.disableBGPExport = true",
+    ]
+    assert told("IPPool", "p", {"cidr": "10.65.0.0/24"}) == ([], [])
+
+
+def test_what_nothing_reads_is_a_kind_and_its_fields():
+    assert KINDS.keys() >= UNREAD_KINDS.keys() | UNREAD_FIELDS.keys()
+    for kind, fields in UNREAD_FIELDS.items():
+        spec = {IPPool: IPPoolSpec, IPAMConfiguration: IPAMConfigurationSpec}[KINDS[kind].type]
+        assert {member.name for member in record(spec).members} >= fields.keys()
 
 
 # --- what another tool has stored ---------------------------------------------------------------------------------
@@ -177,6 +218,12 @@ def rows(*, refused):
 
 def test_the_document_lists_all_of_it():
     text = DOCUMENT.read_text()
+    of_kinds = [f"| {kind} | {why} |" for kind, why in UNREAD_KINDS.items()]
+    of_fields = [
+        f"| {kind} `{name}` | {why} |" for kind, fields in UNREAD_FIELDS.items() for name, why in fields.items()
+    ]
+    section = text.partition("### Other kinds without effect\n")[2].partition("\n##")[0]
+    assert section.splitlines()[-len(of_kinds) - len(of_fields) :] == [*of_kinds, *of_fields]
     for heading, refused in (("### Refused\n", True), ("### Without effect\n", False)):
         section = text.partition(heading)[2].partition("\n##")[0]
         assert [line for line in section.splitlines() if line.startswith("| `")] == rows(refused=refused)

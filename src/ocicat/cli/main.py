@@ -26,7 +26,7 @@ COMMANDS = {
     "kinds": "the kinds of resources",
     "lab": "a cluster of network namespaces with the real Mesos, to try and to test",
     "label": "set or remove labels of a resource",
-    "mesos": "what a Mesos of version 0.24 to 0.28 needs",
+    "mesos": "this host's Mesos agent: make it use ocicat, find what is wrong",
     "patch": "change some fields of a resource",
     "pool": "pools of addresses",
     "replace": "replace resources that exist",

@@ -61,7 +61,7 @@ class NetworkConfig(Struct, frozen=True):
     version: str = field(default=DEFAULT_VERSION, name="cniVersion")
     dns: Dns = Dns()
     pools: tuple[str, ...] = ()  # names or CIDRs of the pools to take addresses from; none: any that serves the host
-    default_profile: str | None = field(default="", name="defaultProfile")  # of no group; "": the network's own; None: none
+    default_profile: str | None = field(default="", name="defaultProfile")  # no group; "": the network's; None: none
     mtu: int | None = None
 
 
@@ -179,7 +179,7 @@ def checked(document: bytes) -> tuple[NetworkConfig, Envelope]:
     for name in fields:
         _check_field(name)
     if fields.get("ipMasq"):
-        raise _unsupported("ipMasq: true", "leave it out: natOutgoing of the pool says who leaves with the host's address")
+        raise _unsupported("ipMasq: true", "leave it out: natOutgoing of the pool says that")
     config = _decode(NetworkConfig, document)
     _check_values(config)
     _check_runtime(document)

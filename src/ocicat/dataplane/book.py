@@ -7,7 +7,7 @@ nothing is told. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,8 @@ _DENIED, _NEXT = "drop", "return"
 class Book:
     """`mark`: the bit of the packet mark that says: allowed before routing. `log_prefix`: as the operator wrote it.
 
-    `flat_from`: runs of so many rules are looked up. `ruled`: what was made of policies, by policy, as long as it holds.
+    `flat_from`: runs of so many rules are looked up, if that is worth it. `size_of`: about how many members a set has.
+    `ruled`: what was made of policies, by policy, as long as it holds.
     """
 
     mark: int
@@ -39,6 +40,7 @@ class Book:
     policies: dict[str, PolicyRules] = field(default_factory=dict)
     profiles: dict[str, ProfileRules] = field(default_factory=dict)
     flat_from: int = 16
+    size_of: Callable[[str], int] = lambda _: 0
     ruled: dict[str, dict[tuple[str, Direction, Hook], tuple[Ruled, ...]]] = field(default_factory=dict)
 
     def verdict(self, decider: Decider, log_prefix: str = "") -> str:

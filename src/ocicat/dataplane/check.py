@@ -69,7 +69,7 @@ class Checker:
 
     def _limit_faults(self, index: int) -> list[str]:
         wanted = {each: self._ledger.shapers.wanted(each) for each in shapers_on(index)}
-        there = qdisc.read(self._kernel.route) if any(wanted.values()) else {}
+        there = qdisc.read(self._kernel.route, index) if any(wanted.values()) else {}
         return [f"{each} is not {bucket}" for each, bucket in wanted.items() if bucket and there.get(each) != bucket]
 
     @staticmethod

@@ -45,7 +45,6 @@ _TCP = 6
 _IDLE_PER_WALK = 9.0
 _LONGEST_IDLE_S = 2.0
 _RETRY_S = 1.0
-_AT_ONCE = 32  # flows between two looks at the clock
 
 
 class Search(Struct, frozen=True):
@@ -236,10 +235,10 @@ class Cuts:
         """Of the flows that were found, as many as there is time for."""
         judge = self._judge = self._judge or FlowJudge(self._config, self._managers)
         while self._found and has_time():
-            for flow in [self._found.popleft() for _ in range(min(_AT_ONCE, len(self._found)))]:
-                way = passage(flow, places)
-                if way is not None and (reason := judge.rule(way).reason):
-                    self.forbidden[flow] = reason
+            flow = self._found.popleft()
+            way = passage(flow, places)
+            if way is not None and (reason := judge.rule(way).reason):
+                self.forbidden[flow] = reason
         self._perhaps_done()
 
     def handed_over(self) -> Cut:

@@ -13,9 +13,10 @@ from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.ownership import TABLE, ifb_index
+from ocicat.dataplane.shaping import shapers_on
 from ocicat.dataplane.watchman import Hints
 from ocicat.netlink.link import Link
-from ocicat.netlink.monitor import Event
+from ocicat.netlink.monitor import Value
 from ocicat.netlink.netconf import ALL, Netconf
 from ocicat.netlink.qdisc import Qdisc, Redirect
 from ocicat.netlink.route import Route
@@ -45,8 +46,8 @@ class Judge:
                     found += self._forwarding()
                 case Netconf(index=index) if index in known:
                     found += self._settings(known[index])
-        if any(map(_is_of_limits, hints.seen)):
-            found += self._limits()
+        for limited in {self._limited(event.value) for event in hints.seen} & known.keys():
+            found += self._limits(limited)
         return list(dict.fromkeys(found))
 
     def _route(self, route: Route, *, gone: bool) -> Iterator[str]:
@@ -66,11 +67,24 @@ class Judge:
         elif not found.up:
             yield f"interface {name} was set down"
 
-    def _limits(self) -> list[str]:
+    def _limited(self, value: Value) -> int:
+        """The workload's interface whose limits it may be about; 0: none."""
+        match value:
+            case Link(name=name):
+                return ifb_index(name)
+            case Qdisc(index=index) | Redirect(index=index) if any(map(self._ledger.shapers.wanted, shapers_on(index))):
+                return index
+            case Qdisc(index=index):
+                found = links.find(self._kernel.route, index)
+                return ifb_index(found.name) if found else 0
+            case _:
+                return 0
+
+    def _limits(self, index: int) -> list[str]:
         """Likewise."""
         shapers = self._ledger.shapers
-        settled = [each for each in shapers.all_wanted() if shapers.settled(each)]
-        there = qdisc.read(self._kernel.route) if settled else {}
+        settled = [each for each in shapers_on(index) if shapers.wanted(each) and shapers.settled(each)]
+        there = qdisc.read(self._kernel.route, index) if settled else {}
         return [f"{each} was changed" for each in settled if there.get(each) != shapers.wanted(each)]
 
     def _settings(self, name: str) -> list[str]:
@@ -80,13 +94,3 @@ class Judge:
         for family in self._managers.families():
             if not sysctl.forwards(family):
                 yield f"forwarding of IPv{family} was turned off"
-
-
-def _is_of_limits(event: Event) -> bool:
-    match event.value:
-        case Qdisc() | Redirect():
-            return True
-        case Link(name=name):
-            return bool(ifb_index(name))
-        case _:
-            return False

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from weakref import WeakValueDictionary
 
 from ocicat.dataplane.book import Book
-from ocicat.dataplane.flat.blocks import Back, Block, ByPort, ByProtocol, End, Goto, Line, Step
+from ocicat.dataplane.flat.blocks import Back, Block, ByPort, ByProtocol, End, Goto, Jump, Line, Step
 from ocicat.dataplane.flat.compiled import Compiled, Make
 from ocicat.dataplane.identity import Direction
 from ocicat.dataplane.lists import Built, Part, Piece
@@ -92,6 +92,8 @@ class Maker:
                 return by_port(protocol, table)
             case Goto(piece):
                 return Part((Rule(f"goto {piece.name}"),))
+            case Jump(piece):
+                return Part((Rule(f"jump {piece.name}"),))
             case Back():
                 return Part()
             case End():
@@ -167,6 +169,6 @@ def _leads_to(block: Block[Piece]) -> tuple[Piece, ...]:
                 found.update((piece, None) for _, piece in table)
             case ByPort(_, table):
                 found.update((piece, None) for *_, piece in table)
-            case Goto(piece):
+            case Goto(piece) | Jump(piece):
                 found[piece] = None
     return tuple(found)

@@ -100,7 +100,7 @@ def _comment(decider: Decider) -> str:
 
 
 def parse_comment(text: str) -> Decider | None:
-    """None: not one of ours."""
+    """None: not one of ours. A name that was shortened stays so."""
     words = text.split(" ")
     if len(words) != _WORDS:
         return None
@@ -135,7 +135,7 @@ def _hashed(text: str) -> str:
 
 
 def parse_prefix(text: str) -> Decider | None:
-    """None: not one of ours, or hashed: `PolicyManager.deciders` knows those. The hook is taken for normal."""
+    """For what `PolicyManager.deciders` does not know any more; the hook is taken for normal. None: not one of ours, or hashed."""
     found = _PREFIX.fullmatch(text)
     if found is None or len(text) >= _PREFIX_LENGTH:
         return None

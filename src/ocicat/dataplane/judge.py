@@ -20,7 +20,7 @@ from ocicat.dataplane.lists import ListChain, Way
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.managers_hosts import EVERY, lists
 from ocicat.dataplane.ownership import is_ours
-from ocicat.dataplane.steps import Decision, Packet, Steps, steps_of
+from ocicat.dataplane.steps import Decision, Packet, Steps
 from ocicat.model.base import Struct, replace
 from ocicat.model.net import Addr
 from ocicat.model.wanted import Endpoint, HostEndpoint, HostSettings, OpenPort
@@ -84,7 +84,7 @@ class FlowJudge:
             recipe = self._lists[key] = _list(endpoint, way)
         steps = self._steps.get(recipe)
         if steps is None:
-            steps = self._steps[recipe] = Steps(list(steps_of(recipe, self._managers.book)), self._managers.sets)
+            steps = self._steps[recipe] = Steps(recipe, self._managers.book, self._managers.sets)
         return steps.decide(packet)
 
 

@@ -135,6 +135,7 @@ class Ledger:
         """A set that comes back before the kernel's was removed starts empty, like any other."""
         for key in list(self.elements[name].all_wanted()):
             self.unwant_element(name, key)
+        self.dirty.add(name)  # also for those that nobody wanted any more when it went
 
     def want_element(self, name: str, element: Element) -> None:
         self.elements[name].want(element_key(element), element)

@@ -39,12 +39,27 @@ from ocicat.model.base import Struct, replace
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import PolicyRules, Tier, WantedRule
 
-Input = tuple[Literal["policy", "form of policy", "profile", "presence of profile", "set", "logging", "flow logs", "mark"], str]
+Input = tuple[
+    Literal[
+        "policy",
+        "form of policy",
+        "profile",
+        "presence of profile",
+        "set",
+        "size of set",
+        "logging",
+        "flow logs",
+        "mark",
+    ],
+    str,
+]
 """Something that a chain is made from. The form of a policy is whether it is known, whether it can be jumped to, and its length."""
 
 LOGGING: Input = ("logging", "")
 FLOW_LOGS: Input = ("flow logs", "")
 MARK: Input = ("mark", "")
+
+_MEMBERS_PER_RUN = 64  # that runs of the least length may speak of; 4 times as many in one twice as long
 
 _LETTER: Mapping[Hook, str] = {"normal": "", "forward": "", "untracked": "u", "pre-dnat": "d"}
 _LIST_LETTER: Mapping[Hook, str] = {**_LETTER, "forward": "f"}
@@ -207,8 +222,10 @@ def _profile(name: str, profile: str, way: Way, book: Book) -> Built:
 
 
 def _tier(name: str, tier: Tier, way: Way, book: Book) -> Built:
-    if is_long(tier, way, book):
-        return _long_tier(name, tier, way, book)
+    rules = _rules_to_look_up(tier, way, book)
+    weighed = frozenset(_weighed(rules, tier, way)) if rules else frozenset()
+    if rules and is_worth_it(rules, way, book):
+        return _long_tier(name, tier, way, book, weighed)
     lines: list[Rule] = []
     uses: list[Recipe] = []
     inlined: list[Part] = []
@@ -225,7 +242,7 @@ def _tier(name: str, tier: Tier, way: Way, book: Book) -> Built:
     end = tier_end(tier, way, book)
     chain = Chain(name, (*lines, *end.rules), f"{way.direction} of tier {tier.name}", authored=bool(inlined))
     reads: frozenset[Input] = frozenset(("form of policy", policy_id) for policy_id in tier.policies)
-    return _built(chain, uses, [*inlined, end], reads)
+    return _built(chain, uses, [*inlined, end], reads | weighed)
 
 
 def _built(chain: Chain, uses: Iterable[Recipe], parts: Sequence[Part], reads: frozenset[Input]) -> Built:
@@ -239,14 +256,34 @@ def _built(chain: Chain, uses: Iterable[Recipe], parts: Sequence[Part], reads: f
     )
 
 
-def is_long(tier: Tier, way: Way, book: Book) -> bool:
-    """Are its rules so many that they are looked up? Not before routing: there packets come in fragments, without ports."""
+def _rules_to_look_up(tier: Tier, way: Way, book: Book) -> list[WantedRule]:
+    """None where they are too few, nor before routing: there packets come in fragments, without ports."""
+    if way.hook != "normal":
+        return []
     policies = [book.policies[each] for each in tier.policies if each in book.policies]
-    lengths = (len(ruled.rules_of(policy, way.direction)) for policy in policies if not policy.staged)
-    return way.hook == "normal" and sum(lengths) >= book.flat_from
+    rules = [rule for each in policies if not each.staged for rule in ruled.rules_of(each, way.direction)]
+    return rules if len(rules) >= book.flat_from else []
 
 
-def _long_tier(name: str, tier: Tier, way: Way, book: Book) -> Built:
+def is_worth_it(rules: Sequence[WantedRule], way: Way, book: Book) -> bool:
+    """A look-up saves each new connection the more the longer the run is; it costs a copy of all members that the rules speak of,
+    made anew with every change of a rule."""
+    members = sum(map(book.size_of, _sets_of_peers(rules, way)))
+    return members <= _MEMBERS_PER_RUN * (len(rules) / book.flat_from) ** 2
+
+
+def _weighed(rules: Iterable[WantedRule], tier: Tier, way: Way) -> Iterator[Input]:
+    yield from policies_of(tier)
+    for set_id in _sets_of_peers(rules, way):
+        yield "size of set", set_id
+
+
+def _sets_of_peers(rules: Iterable[WantedRule], way: Way) -> set[str]:
+    peers = (rule.source if way.direction == "ingress" else rule.destination for rule in rules)
+    return {set_id for peer in peers for set_id in (*peer.sets, *peer.not_sets)}
+
+
+def _long_tier(name: str, tier: Tier, way: Way, book: Book, reads: frozenset[Input]) -> Built:
     lines: list[Rule] = []
     uses: list[Recipe] = []
     parts: list[Part] = []
@@ -265,7 +302,7 @@ def _long_tier(name: str, tier: Tier, way: Way, book: Book) -> Built:
             lines += parts[-1].rules
     end = Part() if lines and lines[-1].text.startswith("goto ") else tier_end(tier, way, book)
     chain = Chain(name, (*lines, *end.rules), f"{way.direction} of tier {tier.name}", authored=bool(parts))
-    return _built(chain, uses, [*parts, end], frozenset(policies_of(tier)))
+    return _built(chain, uses, [*parts, end], reads)
 
 
 def policies_of(tier: Tier) -> Iterator[Input]:

@@ -67,8 +67,8 @@ class Managers:
     def __init__(self, config: DataplaneConfig, ledger: Ledger) -> None:
         self._ledger = ledger
         self.sets = SetManager(ledger)
-        self.book = Book(config.mark, self.sets.name, flat_from=config.flat_from)
-        self.policy = PolicyManager(ledger, self.book, self.sets.members)
+        self.book = Book(config.mark, self.sets.name, flat_from=config.flat_from, size_of=self.sets.size)
+        self.policy = PolicyManager(ledger, self.book, self.sets)
         self.limits = LimitManager(ledger)
         self.endpoints = EndpointManager(ledger, self.policy, self.limits)
         self.blocks: dict[Prefix, RemoteBlock | LocalBlock] = {}
@@ -119,9 +119,12 @@ class Managers:
     def _set(self, message: AddressSet | AddressSetGone | PortSet | PortSetGone) -> None:
         match message:
             case AddressSet():
+                size = self.sets.size(message.set_id)
                 if self.sets.change(message):
                     self.policy.renamed(message.set_id)
                 self.policy.moved(message)
+                if self.sets.size(message.set_id) != size:
+                    self.policy.resized(message.set_id)
             case AddressSetGone():
                 self.sets.gone(message.set_id)
             case PortSet():

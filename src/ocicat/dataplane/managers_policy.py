@@ -7,6 +7,7 @@ policies; an interval set and a counter as long as a rule names it. The chains o
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -33,9 +34,12 @@ from ocicat.dataplane.lists import (
     build,
     is_inlined,
 )
-from ocicat.dataplane.managers_runs import RunManager, SetMembers
+from ocicat.dataplane.managers_runs import RunManager
+from ocicat.dataplane.managers_sets import SetManager
 from ocicat.dataplane.objects import IntervalSet
 from ocicat.model.wanted import AddressSet, HostSettings, PolicyRules, ProfileRules
+
+_ADDRESS_SET = re.compile(r"@([sr][46]-\S+)")
 
 
 @dataclass(slots=True)
@@ -50,15 +54,17 @@ class PolicyManager:
     `deciders`: whose the prefixes of flow logs are; other threads may look something up in it.
     """
 
-    def __init__(self, ledger: Ledger, book: Book, members: SetMembers) -> None:
+    def __init__(self, ledger: Ledger, book: Book, sets: SetManager) -> None:
         self._ledger = ledger
         self._book = book
         self._made: dict[Recipe, _Made] = {}
         self._recipes: dict[str, Recipe] = {}  # by name of chain
         self._readers: defaultdict[Input, dict[str, None]] = defaultdict(dict)  # chains
+        self._sets = sets
+        self._naming: defaultdict[str, set[str]] = defaultdict(set)  # set of addresses -> chains
         self._looked_in: defaultdict[str, set[str]] = defaultdict(set)  # interval set -> chains
         self._counting: defaultdict[Decider, set[str]] = defaultdict(set)  # likewise
-        self._runs = RunManager(ledger, book, members, self.acquire, self.release)
+        self._runs = RunManager(ledger, book, sets.members, self.acquire, self.release)
         self._stale: dict[str, None] = {}  # likewise
         self._long: set[str] = set()  # tiers' chains that lead to runs
         self._moves: list[AddressSet] = []
@@ -99,13 +105,14 @@ class PolicyManager:
 
     def logging(self, settings: HostSettings) -> None:
         """What Log rules write and what is told of flows."""
-        self._book.ruled.clear()
         log = (settings.log_prefix, settings.log_limit)
         if log != (self._book.log_prefix, self._book.log_limit):
             self._book.log_prefix, self._book.log_limit = log
+            self._book.ruled.clear()
             self._touch(LOGGING)
         if settings.flow_logs != self._book.flow_logs:
             self._book.flow_logs = settings.flow_logs
+            self._book.ruled.clear()
             self._touch(FLOW_LOGS)
 
     def mark(self, bit: int) -> None:
@@ -118,6 +125,10 @@ class PolicyManager:
         """Rules must call that set by another name."""
         self._book.ruled.clear()
         self._touch(("set", set_id))
+
+    def resized(self, set_id: str) -> None:
+        """It has many more members than it had, or many fewer."""
+        self._touch(("size of set", set_id))
 
     def moved(self, message: AddressSet) -> None:
         """The members of a set have changed."""
@@ -230,6 +241,10 @@ class PolicyManager:
         for each in built.sets:
             self._looked_in[each.spec.name].add(built.chain.name)
             self._ledger.want_set(each.spec, each.elements)
+        for name in _addresses(built):
+            if not self._naming[name]:
+                self._sets.use(name)
+            self._naming[name].add(built.chain.name)
         for decider in built.deciders:
             self._count(decider, built.chain.name)
         for each_input in built.reads:
@@ -248,6 +263,11 @@ class PolicyManager:
             if not self._looked_in[name]:
                 del self._looked_in[name]
                 self._ledger.unwant_set(name)
+        for name in _addresses(before).keys() - (_addresses(now) if now else {}).keys():
+            self._naming[name].discard(before.chain.name)
+            if not self._naming[name]:
+                del self._naming[name]
+                self._sets.use_no_more(name)
         for decider in frozenset(before.deciders).difference(now.deciders if now else ()):
             self._count_no_more(decider, before.chain.name)
         for each in before.reads - (now.reads if now else frozenset()):
@@ -266,7 +286,14 @@ class PolicyManager:
         if not self._counting[decider]:
             del self._counting[decider]
             self._ledger.unwant_counter(identity.counter(decider).name)
-            self.deciders.pop(identity.prefix(decider), None)
+            prefix = identity.prefix(decider)
+            if self.deciders.get(prefix) == decider:  # and not another hook's by now
+                del self.deciders[prefix]
+
+
+def _addresses(built: Built) -> dict[str, None]:
+    """The sets of addresses that its rules look in, in order."""
+    return {found[1]: None for rule in built.chain.rules for found in _ADDRESS_SET.finditer(rule.text)}
 
 
 def _names(sets: Iterable[IntervalSet]) -> set[str]:

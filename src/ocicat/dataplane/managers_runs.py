@@ -9,12 +9,12 @@ the budget of `flat` treats in another of its ways. 2. A block is there as long 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ocicat.dataplane.book import Book
 from ocicat.dataplane.flat.compiled import Compiled
-from ocicat.dataplane.flat.facts import Atom
+from ocicat.dataplane.flat.facts import Atom, says_family
 from ocicat.dataplane.flat.space import Members, literal
 from ocicat.dataplane.flat_chains import FAMILIES, Maker, host_key, hosts_spec
 from ocicat.dataplane.ledger import Ledger
@@ -70,10 +70,8 @@ class RunManager:
         """The way in; blocks and members of its maps are wanted from now on, and those of before no more."""
         rules, is_last = self._rules(recipe)
         end = tier_end(recipe.tier, recipe.way, self._book) if is_last else Part()
-        returns = all(each.decider.action != "Pass" for each in rules)
-        found = {family: self._compiled(rules, recipe, family, end, returns=returns) for family in FAMILIES}
+        found, name = self._found(rules, recipe, end), recipe.name
         before = self._runs.get(recipe)
-        name = recipe.name
         now = _Run({family: hosts_spec(name, family) for family in FAMILIES}, found, _uses(found.values()))
         self._runs[recipe] = now
         self._replace(before, now)
@@ -96,7 +94,7 @@ class RunManager:
         """TooMuch: it must be built anew."""
         run = self._runs[recipe]
         for family, compiled in run.found.items():
-            added, removed = _values(message.added, family), _values(message.removed - message.added, family)
+            added, removed = _values(message.added, family), _values(message.removed, family)
             for host, (before, now) in compiled.moved(message.set_id, added, removed).items():
                 self._element(run.maps[family], family, host, now)
                 if now is not None:
@@ -111,6 +109,14 @@ class RunManager:
         if not isinstance(step, tuple):
             raise Bug(f"{recipe.name} is no run of rules")
         return step, step is steps[-1]
+
+    def _found(self, rules: Sequence[Ruled], recipe: RunChain, end: Part) -> dict[int, Compiled[Piece]]:
+        """By family; one for both where rules do not tell them apart."""
+        returns = all(each.decider.action != "Pass" for each in rules)
+        four = self._compiled(rules, recipe, 4, end, returns=returns)
+        if not any(says_family(each.rule) for each in rules):
+            return {4: four, 6: four}
+        return {4: four, 6: self._compiled(rules, recipe, 6, end, returns=returns)}
 
     def _compiled(
         self, rules: Iterable[Ruled], recipe: RunChain, family: int, end: Part, *, returns: bool

@@ -3,6 +3,8 @@
 A set of addresses is a hash set, where one member more costs the same however many there are. One that holds nets too is an
 interval set under another name, in which no range overlaps another: nets within nets, and addresses within nets, are left out.
 
+A set is in the kernel as long as a rule names it: peers that are looked up (`flat_chains`) need none.
+
 Invariants: 1. Which kind a set is depends on whether there are nets in it now, not on what was there before. 2. The cost of a
 change of addresses does not grow with the set; that of a change of nets does. Pure.
 """
@@ -10,7 +12,7 @@ change of addresses does not grow with the set; that of a change of nets does. P
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from ocicat.dataplane.flat.space import Members
@@ -46,19 +48,48 @@ class _Members:
 
 
 class SetManager:
-    """`name` is how rules call a set now."""
+    """`name` is how rules call a set now: those that do say so by `use`."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._sets: dict[tuple[str, int], _Members] = {}
+        self._called: dict[str, tuple[str, int]] = {}  # sets by the names they were given
+        self._used: set[str] = set()
 
     def name(self, set_id: str, family: int) -> str:
         members = self._sets.get((set_id, family))
-        return ranges_name(set_id, family) if members and members.nets else hosts_name(set_id, family)
+        name = ranges_name(set_id, family) if members and members.nets else hosts_name(set_id, family)
+        self._called[name] = set_id, family
+        return name
+
+    def use(self, name: str) -> None:
+        """There is a rule with that name in it."""
+        self._used.add(name)
+        set_id, family = self._called[name]
+        members = self._sets.get((set_id, family))
+        if members is not None:
+            self._fill(name, members, family)
+
+    def use_no_more(self, name: str) -> None:
+        self._used.discard(name)
+        self._ledger.unwant_set(name)
+
+    def size(self, set_id: str) -> int:
+        """How many members it has, of both families, rounded up to the next power of two."""
+        found = [self._sets.get((set_id, family)) for family in FAMILIES]
+        members = sum(len(each.hosts) + len(each.nets) for each in found if each)
+        return 1 << members.bit_length() if members else 0
 
     def has(self, set_id: str, address: Addr) -> bool:
         members = self._sets.get((set_id, address.family))
         return members is not None and (address in members.hosts or members.covers(address))
+
+    def finder(self, set_ids: Collection[str], family: int) -> Callable[[Addr], frozenset[str]]:
+        """Which of these sets hold an address, for who asks often. Good until the next change."""
+        there = [(each, found) for each in set_ids if (found := self._sets.get((each, family)))]
+        return lambda address: frozenset(
+            [each for each, found in there if address in found.hosts or (found.nets and found.covers(address))]
+        )
 
     def has_port(self, set_id: str, address: Addr, protocol: int, port: int) -> bool:
         members = self._ledger.elements.get(ports_name(set_id, address.family))
@@ -77,6 +108,8 @@ class SetManager:
         for family in FAMILIES:
             self._ledger.unwant_set(self.name(set_id, family))
             self._sets.pop((set_id, family), None)
+            for name in (hosts_name(set_id, family), ranges_name(set_id, family)):
+                self._called.pop(name, None)
 
     def change_ports(self, message: PortSet) -> None:
         for family in FAMILIES:
@@ -104,13 +137,10 @@ class SetManager:
         name = self.name(message.set_id, family)
         if not same_nets:
             members.find_outer()
-        self._ledger.want_set(SetSpec(name, f"ipv{family}_addr", interval=bool(nets)))
-        if same_nets:
+        if name in self._used and same_nets and self._ledger.sets.wanted(name):
             self._change_hosts(name, members, added, removed)
-        else:
-            self._replace(name, members, family)
-        if name != before:
-            self._ledger.unwant_set(before)
+        elif name in self._used:
+            self._fill(name, members, family)
         return name != before
 
     def _change_hosts(self, name: str, members: _Members, added: set[Addr], removed: set[Addr]) -> None:
@@ -121,7 +151,8 @@ class SetManager:
             if not members.covers(address):
                 self._ledger.want_element(name, _host(address, members))
 
-    def _replace(self, name: str, members: _Members, family: int) -> None:
+    def _fill(self, name: str, members: _Members, family: int) -> None:
+        self._ledger.want_set(SetSpec(name, f"ipv{family}_addr", interval=bool(members.nets)))
         size_bytes = WIDTH[family] // 8
         elements = [range_element(net.network, net.network + net.size - 1, size_bytes) for net in members.outer]
         elements += [_host(host, members) for host in members.hosts if not members.covers(host)]

@@ -64,8 +64,8 @@ def table_removal() -> str:
 
 
 def removal(chains: Sequence[str], sets: Sequence[SetSpec], counters: Sequence[str] = ()) -> str:
-    """Rules first, so that no chain is in use by another one that goes too, nor a set or a counter by a chain; chains after the maps
-    that lead to them."""
+    """Rules first, so that no chain is in use by another one that goes too, nor a set or a counter by a chain; chains after the
+    maps that lead to them."""
     lines = [f"flush chain {_TABLE} {name}" for name in chains]
     lines += [f"delete {spec.kind} {_TABLE} {spec.name}" for spec in sets]
     lines += [f"delete chain {_TABLE} {name}" for name in chains]

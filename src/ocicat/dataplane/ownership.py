@@ -7,7 +7,8 @@
       dying interface         and its alias begins with `DETACHED`, in place of its endpoint's key; no endpoint has it: it is closed
     token bucket              its handle is c1c: (`netlink.qdisc`)
     ifb interface             its name is "bwoci" and the ifindex, in hexadecimal, of the interface that it serves
-    conntrack entry           never; those of an address are cut when a workload loses that address
+    conntrack entry           never; those of an address are cut when a workload loses it, those of UDP to a port when that
+                              is mapped, and those that policy forbids
 
 Invariants: 1. nothing that fails these tests is changed or removed. 2. `DETACHED` begins no endpoint's key. Pure.
 """

@@ -1,7 +1,8 @@
 """One pass: what differs in the ledger, into the kernel, in the one order that is safe at every moment.
 
+    0. bandwidths                   before anything can pass (`shapers`)
     1. new sets, counters, chains   one nft transaction; nothing leads to them yet
-    2. ranges of the new sets       only if chains that carry traffic are about to look in them; such a set never changes
+    2. what is in the new sets      by netlink, some sets at a time; and ranges of those that never change
     3. chains that change           one nft transaction, with all the elements that change: members, dispatch, sources
     4. elements, if no chain does   one netlink transaction
     5. routes                       last in for a new endpoint, so the first packet finds its policy
@@ -37,6 +38,7 @@ from ocicat.netlink.inet import Prefix
 from ocicat.netlink.nftset import IFNAME_BYTES
 from ocicat.netlink.route import Route
 
+_MOST_AT_ONCE = 20_000  # elements
 _SOURCE_SETS = frozenset(SOURCES.values())
 
 
@@ -60,7 +62,7 @@ class Program:
         if self._ledger.incompatible():
             self._rebuild(complete=sweep)
         self.shapers.settle(sweep=sweep)
-        self._grow()
+        self._fill(self._grow())
         self._settle_chains()
         self._settle_elements(sweep=sweep)
         self._settle_routes(sweep=sweep)
@@ -99,10 +101,23 @@ class Program:
         going_on = [counted.get(each.name, each) for each in self._due_counters()]
         self._load(sets, self._due(), self._changes(sweep=False), counters=going_on, rebuild=True)
 
-    def _grow(self) -> None:
+    def _grow(self) -> frozenset[str]:
+        """The new sets that no packet is looked up in yet: with a new base chain there might be one."""
         sets = list(self._ledger.sets.updates().values())
         new = [chain for chain in self._due() if self._ledger.chains.there(chain.name) is None]
         self._load(sets, new, counters=self._due_counters())
+        return frozenset() if any(chain.hook for chain in new) else frozenset(spec.name for spec in sets)
+
+    def _fill(self, unused: frozenset[str]) -> None:
+        """Not as text, which takes nft seconds for 100,000 members; nor all in one transaction, for no hash table grows in one."""
+        part: list[SetChange] = []
+        for change in self._changes(sweep=False) if unused else ():
+            if change.spec.name in unused:
+                part.append(change)
+            if sum(len(each.add) for each in part) >= _MOST_AT_ONCE:
+                self._commit(part)
+                part = []
+        self._commit(part)
 
     def _settle_chains(self) -> None:
         """Those that are there and change, with the elements that change."""

@@ -2,7 +2,8 @@
 
 The numbers are those of Calico (felix/dataplane/linux/qos): bandwidths in bits per second, bursts in bits, but the burst at the
 peak in bytes; what passes in 25 ms may wait. Calico's own tools always write a burst. Where there is none, Calico takes 512 MiB,
-so that at 10 Mbit/s the first 343 MB pass as fast as they come: here it is what passes in 25 ms, and 16 KiB at least.
+so that at 10 Mbit/s the first 343 MB pass as fast as they come: here it is what passes in 50 ms, and 16 KiB at least. With less, a
+task that gets its processor only now and then does not reach its bandwidth.
 
 Invariants: 1. A full-sized packet always passes, however small the burst that was asked for. 2. So does one that the kernel has not
 cut up yet (64 KiB): the queue has room for it. Pure.
@@ -19,6 +20,7 @@ from ocicat.netlink.qdisc import TICK_NS, TICKS_MAX, Bucket
 Direction = Literal["ingress", "egress"]
 
 _WAIT_MS = 25
+_USUAL_BURST_MS = 50
 _LEAST_BURST = 16 << 10
 _LARGE_PACKETS = 128 << 10
 _MOST_WAITING = 1 << 31
@@ -46,7 +48,7 @@ def bucket(limits: Limits, mtu: int) -> Bucket | None:
         return None
     rate, peak, packet = limits.bandwidth_bit_s // 8, limits.peak_bit_s // 8, mtu + _ETHERNET_HEADER
     waiting = rate * _WAIT_MS // 1000
-    burst = max(limits.burst_bits // 8 or max(waiting, _LEAST_BURST), packet)
+    burst = max(limits.burst_bits // 8 or max(rate * _USUAL_BURST_MS // 1000, _LEAST_BURST), packet)
     return Bucket(
         rate=rate,
         ticks=_ticks(burst, rate),

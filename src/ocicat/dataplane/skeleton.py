@@ -16,6 +16,8 @@ Allow, which is an accept, ends that stage and no other.
 What translates addresses has base chains of its own (`skeleton_nat`): all stages from `input` on see the packet translated, but for
 the source of one that leaves.
 
+A TCP packet that is new and begins no connection is held against the flows that were ended (`cuts`), before any policy.
+
 Verdict maps lead from an interface's name to the chain of its list. What no host endpoint has by name goes to the chain of the host
 endpoint for all interfaces ("*"), if there is one. The stages of host endpoints are empty on a host that has none.
 

@@ -8,8 +8,7 @@ are no steps. 3. A policy or profile that is not known denies at its place, a ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Literal, Protocol
 
 from ocicat.dataplane.book import Book
@@ -28,6 +27,8 @@ class Members(Protocol):
     def has(self, set_id: str, address: Addr) -> bool: ...
 
     def has_port(self, set_id: str, address: Addr, protocol: int, port: int) -> bool: ...
+
+    def finder(self, set_ids: Collection[str], family: int) -> Callable[[Addr], frozenset[str]]: ...
 
 
 class Packet(Struct, frozen=True, gc=False):
@@ -86,7 +87,7 @@ def _tier(tier: Tier, group: int, recipe: ListChain, book: Book) -> Iterator[Ste
             yield Step(None, "Deny", f"policy {policy_id}, which is not known", group)
         elif not policy.staged:
             yield from _rules(policy.ingress if ingress else policy.egress, f"policy {policy_id}", group)
-    if tier.ends == "Deny":
+    if tier.ends == "Deny" and recipe.way.shared.hook == "normal":
         yield Step(None, "Deny", f"end of tier {tier.name}", group)
 
 
@@ -97,18 +98,19 @@ def _rules(rules: Iterable[WantedRule], owner: str, group: int) -> Iterator[Step
             yield Step(None if trouble(rule) else rule, does, f"{owner} rule {index}", group)
 
 
-@dataclass(slots=True)
 class Steps:
-    """Of one list. It remembers what it decided: use it as long as neither the book nor the members change."""
+    """Of one list. It remembers what it worked out: use it as long as neither the book nor the members change."""
 
-    _steps: list[Step]
-    _members: Members
-    _of_kind: dict[tuple[int, int, int], list[Step]] = field(default_factory=dict)
-    _decided: dict[Packet, Decision] = field(default_factory=dict)
-    _source_ports: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(self, recipe: ListChain, book: Book, members: Members) -> None:
+        self._steps = list(steps_of(recipe, book))
+        self._members = members
+        self._ingress = recipe.way.direction == "ingress"
+        groups = frozenset(filter(None, map(self._group_of_peers, self._steps)))
+        self._groups = {family: members.finder(groups, family) for family in (4, 6)}
         self._source_ports = any(step.rule and _asks_for_ports(step.rule.source) for step in self._steps)
+        self._of_kind: dict[tuple[int, int, int], list[tuple[str, Step]]] = {}
+        self._of_peer: dict[Addr, frozenset[str]] = {}
+        self._decided: dict[Packet, Decision] = {}
 
     def decide(self, packet: Packet) -> Decision:
         """ "Continue": nobody does."""
@@ -128,13 +130,24 @@ class Steps:
             passed = step.group
         return _NOBODY
 
-    def _possible(self, packet: Packet) -> list[Step]:
-        """Those that may hold for packets of its family and protocol to its port: of ten thousand often a few."""
+    def _possible(self, packet: Packet) -> Iterator[Step]:
+        """Those that may hold for packets of its family and protocol, to its port, with its peer: of ten thousand often few."""
         kind = packet.destination.family, packet.protocol, packet.destination_port
-        found = self._of_kind.get(kind)
-        if found is None:
-            found = self._of_kind[kind] = [step for step in self._steps if step.rule is None or _may(step.rule, *kind)]
-        return found
+        if kind not in self._of_kind:
+            those = (step for step in self._steps if step.rule is None or _may(step.rule, *kind))
+            self._of_kind[kind] = [(self._group_of_peers(step), step) for step in those]
+        peer = packet.source if self._ingress else packet.destination
+        if peer not in self._of_peer:
+            self._of_peer[peer] = self._groups[peer.family](peer) | {""}
+        groups = self._of_peer[peer]
+        return (step for group, step in self._of_kind[kind] if group in groups)
+
+    def _group_of_peers(self, step: Step) -> str:
+        """A set that the peer must be in; "" if there is none."""
+        if step.rule is None:
+            return ""
+        sets = step.rule.source.sets if self._ingress else step.rule.destination.sets
+        return sets[0] if sets else ""
 
 
 def _without_source_port(packet: Packet) -> Packet:
@@ -180,19 +193,20 @@ def _is_icmp(wanted: Icmp, packet: Packet) -> bool:
 
 
 def _holds(side: Match, address: Addr, port: int, protocol: int, members: Members) -> bool:
-    if side.nets and not _in_nets(address, side.nets):
-        return False
-    if (side.ports or side.named) and not (
-        _in_ranges(port, side.ports) or any(members.has_port(each, address, protocol, port) for each in side.named)
-    ):
-        return False
     return (
         all(members.has(each, address) for each in side.sets)
+        and (not side.nets or _in_nets(address, side.nets))
+        and (not (side.ports or side.named) or _has_port(side.ports, side.named, address, port, protocol, members))
         and not _in_nets(address, side.not_nets)
-        and not _in_ranges(port, side.not_ports)
         and not any(members.has(each, address) for each in side.not_sets)
-        and not any(members.has_port(each, address, protocol, port) for each in side.not_named)
+        and not _has_port(side.not_ports, side.not_named, address, port, protocol, members)
     )
+
+
+def _has_port(
+    ranges: tuple[PortRange, ...], named: tuple[str, ...], address: Addr, port: int, protocol: int, members: Members
+) -> bool:
+    return _in_ranges(port, ranges) or any(members.has_port(each, address, protocol, port) for each in named)
 
 
 def _in_nets(address: Addr, nets: tuple[Cidr, ...]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ocicat.dataplane import skeleton_nat
+from ocicat.dataplane import skeleton, skeleton_nat
 from ocicat.errors import Refused
 from ocicat.lab.lab import Lab
 from ocicat.lab.spec import Host
@@ -30,8 +30,12 @@ PROBE = Path(__file__).with_name("probe.py")
 PROBE_TIMEOUT_S = 1.0
 LEFTOVERS_TIMEOUT_S = 20.0
 POLL_S = 0.1
-OWN_INTERFACES = ("oc", "bwoci")  # those of containers, those on their way out, and those that limit what containers send
+OWN_INTERFACES = (
+    "oc",
+    "bwoci",
+)  # those of containers, those on their way out, and those that limit what containers send
 _OF_POOLS = frozenset((*skeleton_nat.SOURCES.values(), *skeleton_nat.INSIDE.values()))
+_TIMED = frozenset(spec.name for spec in skeleton.CUT_FLOWS.values())  # what was cut is remembered for a day
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -192,14 +196,15 @@ def _host_leftovers(lab: Lab, host: Host) -> list[str]:
 
 
 def _elements(lab: Lab, host: Host) -> list[str]:
-    """The sets and maps of our table that still have members, those of the pools apart: only workloads put any into them."""
+    """The sets and maps of our table that still have members. But for those of pools, and of flows that were cut, only workloads
+    put any into them."""
     argv = [*lab.enter(host.name), "nft", "-j", "list", "table", "inet", "ocicat"]
     listed = subprocess.run(argv, capture_output=True, check=True).stdout
     return [
         f"nft {kind} {body.get('name')}"
         for entry in json.loads(listed)["nftables"]
         for kind, body in entry.items()
-        if kind in ("set", "map") and body.get("elem") and body.get("name") not in _OF_POOLS
+        if kind in ("set", "map") and body.get("elem") and body.get("name") not in _OF_POOLS | _TIMED
     ]
 
 

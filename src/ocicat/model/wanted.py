@@ -98,8 +98,8 @@ class WantedRule(Struct, frozen=True):
 class PolicyRules(Struct, frozen=True):
     """`policy_id`: the policy's datastore key. A rule's place in its list is its identity.
 
-    `staged`: it stands in its tiers like any other, and is asked; what it would decide is counted and told, and the packet goes on to
-    the next policy.
+    `staged`: it stands in its tiers like any other, and is asked; what it would decide is counted and told, and the packet goes on
+    to the next policy.
     """
 
     policy_id: str
@@ -252,9 +252,9 @@ class HostSettings(Struct, frozen=True):
 
 
 class OutgoingNat(Struct, frozen=True):
-    """Packets from `sources` to elsewhere than `inside` leave with an address of the host (`addresses`, one of each family; without:
-    that of the interface they leave by), and TCP and UDP from one of `ports` if given. `interface`: only where they leave by it; one
-    that ends in "*" stands for all names that begin so. The whole of it: the last message counts."""
+    """Packets from `sources` to elsewhere than `inside` leave with an address of the host (`addresses`, one of each family;
+    without: that of the interface they leave by), and TCP and UDP from one of `ports` if given. `interface`: only where they leave
+    by it; one that ends in "*" stands for all names that begin so. The whole of it: the last message counts."""
 
     sources: tuple[Cidr, ...] = ()
     inside: tuple[Cidr, ...] = ()

@@ -55,7 +55,7 @@ def _queries(addresses: frozenset[bytes], nets: Sequence[Prefix]) -> Iterator[Qu
         own = frozenset(each for each in addresses if family_of(each) == family)
         nets_of_it = [net for net in nets if net.family == family]
         if family == INET and len(own) <= _FEW and not nets_of_it:
-            yield from (conntrack.dump_touching(family, own, only=each) for each in product(own, Side))
+            yield from (conntrack.dump_by_side(address, side) for address, side in product(own, Side))
         else:
             yield conntrack.dump_touching(family, own, nets_of_it)
 

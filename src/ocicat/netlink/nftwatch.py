@@ -25,7 +25,7 @@ _NFGEN_BYTES = 4
 _ATTR = struct.Struct("=HH")
 _NAME = 1  # in every message but the generation's: the table
 _PID, _PROGRAM = 2, 3
-_BUFFER_BYTES = 16 << 20
+_BUFFER_BYTES = 128 << 20  # of kernel memory, if need be: a change of 1,000,000 elements is one burst
 
 
 class Commit(Struct, frozen=True):

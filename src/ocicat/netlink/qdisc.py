@@ -92,6 +92,7 @@ class Redirect(Struct, frozen=True, gc=False):
     """A filter of what comes in, or a part of one. `first`: it is asked before all others, and about every packet. `target`: the
     ifindex that it sends packets to; 0 if it does something else."""
 
+    index: int
     first: bool
     target: int = 0
 
@@ -140,7 +141,7 @@ def redirect_no_more(index: int) -> Request:
 
 
 def dump() -> Query[Qdisc]:
-    """Of all interfaces."""
+    """Of all interfaces. To ask for one would be told to whoever listens for changes, ourselves included."""
     return Query(Request(RTM_GETQDISC, 0, _TCMSG.pack(0, 0, 0, 0, 0), "list", "queueing disciplines"), decode)
 
 
@@ -162,15 +163,15 @@ def decode(body: bytes) -> Qdisc:
 
 def decode_filter(body: bytes) -> Redirect:
     """Of the body of an RTM_NEWTFILTER or RTM_DELTFILTER."""
-    _, _, _, _, info = head(_TCMSG, body)
+    _, index, _, _, info = head(_TCMSG, body)
     first = info == _PRIORITY_ALL
     options = attributes(attributes(body, _TCMSG.size).get(_OPTIONS, b""))
     action = attributes(attributes(options.get(_U32_ACT, b"")).get(_FIRST, b""))
     parms = attributes(action.get(_ACT_OPTIONS, b"")).get(_MIRRED_PARMS, b"")
     if options.get(_U32_SEL) is None or len(parms) < _MIRRED.size:
-        return Redirect(first)
+        return Redirect(index, first)
     _, _, _, _, _, what, target = _MIRRED.unpack_from(parms)
-    return Redirect(first, target if what == _EGRESS_REDIRECT else 0)
+    return Redirect(index, first, target if what == _EGRESS_REDIRECT else 0)
 
 
 def _rate(bytes_s: int) -> bytes:

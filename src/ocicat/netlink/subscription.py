@@ -18,7 +18,7 @@ from ocicat.netlink.socket import open_netlink, widen_receive
 _SOL_NETLINK = 270
 _ADD_MEMBERSHIP = 1
 _DATAGRAM_BYTES = 1 << 17
-DATAGRAMS_PER_READ = 64
+DATAGRAMS_PER_READ = 4096
 
 
 class Subscription:

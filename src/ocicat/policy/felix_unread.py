@@ -184,7 +184,7 @@ def unread(spec: FelixConfigurationSpec) -> Iterator[tuple[str, object, Unread]]
     """(field, value, why nothing reads it) of the fields that somebody set to something else than what is so anyway."""
     for member in record(FelixConfigurationSpec).members:
         field, value = UNREAD.get(member.name), getattr(spec, member.attribute)
-        if field is not None and value != member.unset and str(value).lower() not in field.same:
+        if field is not None and value not in (member.unset, ()) and str(value).lower() not in field.same:
             yield member.name, value, field
 
 

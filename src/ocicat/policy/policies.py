@@ -124,7 +124,10 @@ def missing_tier(name: str) -> ResolvedTier:
     return ResolvedTier(name, math.inf, "Deny", exists=False)
 
 
-NO_TIER = "there is no tier {}: it comes after all others, and denies what its policies do not decide"
+def without_tier(tier: str, *, staged: bool) -> str:
+    """What is told of a policy whose tier nobody made."""
+    denies = "a staged policy alone decides nothing there" if staged else "denies what its policies do not decide"
+    return f"there is no tier {tier}: it comes after all others, and {denies}"
 
 
 def _tier(tier: Tier) -> ResolvedTier:

@@ -35,7 +35,6 @@ from ocicat.policy.model import (
 )
 from ocicat.policy.peers import PeerIndex
 from ocicat.policy.policies import (
-    NO_TIER,
     StagedPolicy,
     denying_unknown,
     missing_tier,
@@ -45,6 +44,7 @@ from ocicat.policy.policies import (
     rule_problems,
     unreadable,
     with_staged,
+    without_tier,
 )
 from ocicat.policy.settings import Settings, setting_problems, settings
 from ocicat.policy.tiers import PolicyTable
@@ -214,7 +214,7 @@ class _Resolver:
 
     def _policy(self, policy: Policy, tiers: Collection[str]) -> ResolvedPolicy | None:
         if policy.spec.tier not in tiers:
-            self._tell(policy, NO_TIER.format(policy.spec.tier))
+            self._tell(policy, without_tier(policy.spec.tier, staged=policy.kind.startswith("Staged")))
         try:
             found = denying_unknown(resolve_policy(policy), self.unknown.get(id(policy), ()))
         except UserError as error:

@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ocicat.model.base import Struct
+from ocicat.model.v3.addressing import IPAMConfiguration, IPPool
 from ocicat.model.v3.felix import FelixConfiguration
 from ocicat.model.v3.metadata import Resource
 from ocicat.model.v3.policy import GlobalNetworkPolicy, NetworkPolicy, Profile, Rule
+from ocicat.model.v3.shape import record
 from ocicat.model.v3.staged import StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy
 from ocicat.validate import Problem
 from ocicat.validate.problem import problem
@@ -21,6 +23,33 @@ if TYPE_CHECKING:
     from ocicat.policy.felix_unread import Unread
 
 _POLICIES = NetworkPolicy | GlobalNetworkPolicy | StagedNetworkPolicy | StagedGlobalNetworkPolicy
+
+_NO_BGP = "there is no BGP here: hosts reach each other's blocks through the subnet that they share"
+_NO_TUNNELS = "there are no tunnels between hosts here"
+
+UNREAD_KINDS: Mapping[str, str] = {
+    "BGPConfiguration": _NO_BGP,
+    "BGPFilter": _NO_BGP,
+    "BGPPeer": _NO_BGP,
+    "CalicoNodeStatus": "nothing tells the state of Calico's own agent here",
+    "IPReservation": "its addresses are given out all the same: leave them out of the pools",
+    "KubeControllersConfiguration": "there is no Kubernetes here",
+}
+"""Nothing reads them, and why."""
+
+UNREAD_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "IPPool": {
+        "ipipMode": _NO_TUNNELS,
+        "vxlanMode": _NO_TUNNELS,
+        "disableBGPExport": _NO_BGP,
+        "namespaceSelector": "workloads of every namespace may have its addresses",
+    },
+    "IPAMConfiguration": {
+        "ipCooldownSeconds": "an address that was given back waits behind all others of its block, however long that is",
+        "kubeVirtVMAddressPersistence": "there is no Kubernetes here",
+    },
+}
+"""By kind: fields of `spec` that nothing reads, and why."""
 
 
 class Unsupported(Struct, frozen=True):
@@ -50,6 +79,9 @@ def refusals(resource: Resource) -> Iterator[Unsupported]:
 
 def remarks(resource: Resource) -> Iterator[Problem]:
     """In the order of the fields."""
+    if why := UNREAD_KINDS.get(resource.kind):
+        yield Problem("kind", "", f"has no effect: {why}")
+    yield from _of_unread_fields(resource)
     if isinstance(resource, _POLICIES) and resource.spec.performance_hints:
         why = "has no effect: a policy is made ready where it applies to an endpoint"
         yield problem("spec.performanceHints", resource.spec.performance_hints, why)
@@ -65,6 +97,14 @@ def _of_rules(path: str, rules: Iterable[Rule]) -> Iterator[Unsupported]:
     for place, rule in enumerate(rules):
         for field, why, hint in unsupported(rule):
             yield Unsupported(Problem(f"{path}[{place}].{field}", "", f"is not supported: {why}"), hint)
+
+
+def _of_unread_fields(resource: Resource) -> Iterator[Problem]:
+    if isinstance(resource, IPPool | IPAMConfiguration):
+        for member in record(type(resource.spec)).members:
+            why, value = UNREAD_FIELDS[resource.kind].get(member.name), getattr(resource.spec, member.attribute)
+            if why and value != member.unset:
+                yield problem(f"spec.{member.name}", value, f"has no effect: {why}")
 
 
 def _of_felix_name(name: str) -> Iterator[Unsupported]:

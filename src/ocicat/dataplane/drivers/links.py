@@ -25,9 +25,10 @@ def ifbs(sock: RouteSocket) -> list[Link]:
     return [each for each in sock.dump(link.dump()) if each.kind == "ifb" and ifb_index(each.name)]
 
 
-def find(sock: RouteSocket, name: str) -> Link | None:
+def find(sock: RouteSocket, which: int | str) -> Link | None:
+    """By index or name. Unavailable."""
     try:
-        return sock.get(link.get(name))
+        return sock.get(link.get(which))
     except NetlinkError as error:
         if error.missing:
             return None

@@ -12,7 +12,7 @@ from ocicat.dataplane.ownership import TABLE
 from ocicat.dataplane.ports import Ports
 from ocicat.errors import Refused, Unavailable
 
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 600.0  # no machine is so busy that a ruleset which takes longer would be worth waiting for
 _ABSENT = "No such file or directory"
 
 
@@ -51,7 +51,12 @@ class Nft:
             ) as nft:
                 self._ports.add(nft.pid)  # nft's socket gets this port; it waits for its text until we send it
                 output, errors = _communicate(nft, text)
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except subprocess.TimeoutExpired as error:
+            what = f"{self._path} {' '.join(arguments)}"
+            raise Unavailable(
+                f"{what} was ended after {error.timeout:g} s", hint="see what keeps the host busy"
+            ) from error
+        except OSError as error:
             raise Unavailable(f"cannot run {self._path}: {error}", hint="install nftables 1.0.6 or later") from error
         if nft.returncode < 0:
             raise Unavailable(f"{self._path} was killed by signal {-nft.returncode}")

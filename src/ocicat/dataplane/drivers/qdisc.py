@@ -51,14 +51,23 @@ def remove(sock: RouteSocket, shaper: Shaper) -> Link | None:
     return found if found is not None and links.mark_detached(sock, found.index, ()) else None
 
 
-def read(sock: RouteSocket) -> dict[Shaper, Bucket]:
-    """All of ours. Unavailable."""
+def read(sock: RouteSocket, index: int = 0) -> dict[Shaper, Bucket]:
+    """All of ours, or those of one workload's interface. Unavailable."""
     buckets = {each.index: each.bucket for each in sock.dump(qdisc.dump()) if each.is_ours and each.bucket}
+    ifbs = _ifbs(sock, index)
     found = {
-        Shaper(ifb_index(each.name), "egress"): _egress(sock, each, buckets.pop(each.index, UNSOUND))
-        for each in links.ifbs(sock)
+        Shaper(ifb_index(each.name), "egress"): _egress(sock, each, buckets.pop(each.index, UNSOUND)) for each in ifbs
     }
-    return found | {Shaper(index, "ingress"): bucket for index, bucket in buckets.items()}
+    own = (each for each in buckets if index in (0, each))
+    return found | {Shaper(each, "ingress"): buckets[each] for each in own}
+
+
+def _ifbs(sock: RouteSocket, index: int) -> list[Link]:
+    """All, or that which serves the interface."""
+    if not index:
+        return links.ifbs(sock)
+    found = links.find(sock, ifb_name(index))
+    return [found] if found else []
 
 
 def _put_egress(sock: RouteSocket, index: int, bucket: Bucket) -> None:
@@ -68,11 +77,11 @@ def _put_egress(sock: RouteSocket, index: int, bucket: Bucket) -> None:
         links.remove(sock, found.index)
         found = None
     if found is None:
-        sock.request(link.create_ifb(End(name, up=True, queues=1)))
+        sock.request(link.create_ifb(End(name, queues=1)))
         found = sock.get(link.get(name))
-    elif not found.up:
+    sock.request(qdisc.shape(found.index, bucket))  # on one that is up the kernel would wait for all processors
+    if not found.up:
         links.set_up(sock, found.index)
-    sock.request(qdisc.shape(found.index, bucket))
     if not _leads(sock, index, found.index):
         refused, _, failed = sock.batch(
             [qdisc.take_in(index), qdisc.redirect_no_more(index), qdisc.redirect(index, found.index)]

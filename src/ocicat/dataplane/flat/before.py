@@ -10,23 +10,26 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import islice
 
 from ocicat.dataplane.flat.blocks import Entry, TooMuch, place_of, sweep
 
 
 class Before:
-    """Of `entries`, which are in order. `loose`: only those that decide otherwise. `room`: as many may be found in all. TooMuch."""
+    """Of `entries`, which are in order. `loose`: only those that decide otherwise. `room`: for those with ports. TooMuch."""
 
     def __init__(self, entries: Sequence[Entry], room: int, *, loose: bool) -> None:
         by_action: defaultdict[str, list[Entry]] = defaultdict(list)
         for each in entries:
             by_action[each.facts.action if loose else ""].append(each)
         self._lists = {action: _List(of_it, room) for action, of_it in by_action.items()}
-        self._room = room
 
-    def all_of(self, entries: Iterable[Entry]) -> Collection[Entry]:
-        """Those before `entries`, those before these, and so on; the last ones first, for they may bring all the others."""
+    def all_of(self, entries: Iterable[Entry], limit: int) -> Collection[Entry] | None:
+        """Those before `entries`, those before these, and so on; the last ones first, for they may bring all the others. None: they
+        are more than `limit`."""
         found: dict[int, Entry] = {}
+        if not self._lists:
+            return found.values()
         known = {each.place: each for each in entries}
         waiting = [-place for place in known]
         heapify(waiting)
@@ -34,16 +37,16 @@ class Before:
         while waiting:
             entry = known[-heappop(waiting)]
             for action in [action for action in left if action != entry.facts.action]:
-                new = {each.place: each for each in left[action].before(entry) if each.place not in found}
+                others = (each for each in left[action].before(entry) if each.place not in found)
+                new = {each.place: each for each in islice(others, limit + 1)}
                 found |= new
                 known |= new
                 for place in new:
                     heappush(waiting, -place)
                 if entry.facts.protocol is None:
                     del left[action]  # all before it are found
-            if len(found) > self._room:
-                raise TooMuch
-        self._room -= len(found)
+            if len(found) > limit:
+                return None
         return found.values()
 
 

@@ -55,6 +55,12 @@ class Goto(Struct, Generic[P], frozen=True):
     block: P
 
 
+class Jump(Struct, Generic[P], frozen=True):
+    """Comes back if that block does not decide."""
+
+    block: P
+
+
 class Back(Struct, frozen=True):
     """To whoever looked this block up."""
 
@@ -64,7 +70,7 @@ class End(Struct, frozen=True):
 
 
 Last = Goto[P] | Back | End
-Step = Line | ByProtocol[P] | ByPort[P] | Last[P]
+Step = Line | ByProtocol[P] | ByPort[P] | Jump[P] | Last[P]
 Block = tuple[Step[P], ...]
 
 
@@ -99,9 +105,9 @@ class Blocks(Generic[P]):
 
     def of(self, entries: Iterable[Entry], last: Last[P]) -> P:
         """`entries` in order, and what comes after them."""
-        return self._block(self._steps(until_sure(entries), last))
+        return self.block(self._steps(until_sure(entries), last))
 
-    def _block(self, steps: Block[P]) -> P:
+    def block(self, steps: Block[P]) -> P:
         made = self._made.get(steps)
         if made is None:
             self._room -= sum(map(_size, steps))
@@ -128,18 +134,18 @@ class Blocks(Generic[P]):
         known = until_sure(_of_protocol(protocol, entries))
         with_ports = [each for each in known if each.facts.ports is not None]
         if len(known) <= SHORT or not with_ports:
-            return self._block(self._lines(known, last))
+            return self.block(self._lines(known, last))
         everywhere = [each for each in known if each.facts.ports is None]
         after = Goto(self.of(everywhere, last)) if everywhere else last
         table = self._by_port(with_ports, everywhere, after)
-        return self._block((ByPort(protocol, table), after))
+        return self.block((ByPort(protocol, table), after))
 
     def _by_port(
         self, with_ports: Sequence[Entry], everywhere: Sequence[Entry], after: Last[P]
     ) -> tuple[tuple[int, int, P], ...]:
         found: list[tuple[int, int, P]] = []
         for first, last, active in sweep((each.facts.ports or (), each) for each in with_ports):
-            block = self._block(self._lines(_merged(active, everywhere), after))
+            block = self.block(self._lines(_merged(active, everywhere), after))
             joins = found and found[-1][1:] == (first - 1, block)
             found.append((found.pop()[0] if joins else first, last, block))
         return tuple(found)

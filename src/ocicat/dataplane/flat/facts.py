@@ -69,6 +69,12 @@ def facts(rule: WantedRule, direction: Direction, family: int) -> Facts | None:
     return Facts(rule.action, needs or (), bars or (), protocol, not_protocol, ports, more)
 
 
+def says_family(rule: WantedRule) -> bool:
+    """Does it say something else to packets of the other family?"""
+    sides = (rule.source, rule.destination)
+    return bool(len(rule.families) == 1 or rule.icmp or rule.not_icmp or any(map(_speaks_of_addresses, sides)))
+
+
 def without(rule: WantedRule, direction: Direction, family: int, asks: int) -> WantedRule:
     """The rule for packets of that family, of which all is known but what it still `asks`."""
     if trouble(rule):

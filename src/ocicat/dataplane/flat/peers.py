@@ -3,8 +3,9 @@
 The rules that ask for peers which are in something (specific ones) stand in the blocks of the classes that are in it. The others
 (open ones) are the same for everybody, or nearly: they are made once for all classes that the same of them shut out, and come after
 the specific ones. Of those that come before a specific one in the order of rules, a class has a copy: at first of all that may
-match the same packet, and if that gets too much only of those that would decide otherwise. Then the verdict is still the one of the
-first rule that matches, but a later one that says the same may be named as the one that decided.
+match the same packet, or, where they are many and blocks may be jumped to, of blocks with stretches of the open rules, which many
+classes share. If that gets too much, only of those that would decide otherwise: then the verdict is still the one of the first rule
+that matches, but a later one that says the same may be named as the one that decided.
 
 Atoms that would cost too many copies are not told apart: rules ask them themselves.
 
@@ -14,17 +15,32 @@ Invariants: 1. A class's blocks decide as the first rule that matches. 2. Unless
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Generic
 
+from ocicat.dataplane.flat import blocks
 from ocicat.dataplane.flat.before import Before
-from ocicat.dataplane.flat.blocks import Back, Block, Blocks, End, Entry, Goto, P, place_of, until_sure
+from ocicat.dataplane.flat.blocks import (
+    Back,
+    Block,
+    Blocks,
+    End,
+    Entry,
+    Goto,
+    Jump,
+    P,
+    Step,
+    TooMuch,
+    place_of,
+    until_sure,
+)
 from ocicat.dataplane.flat.facts import PEER, Atom, Facts
 from ocicat.dataplane.flat.space import Key
 
-_ROOM_EACH = 4
+_ROOM_EACH = 8
 """Lines for each rule and class that there are."""
 _ROOM = 256
 
@@ -76,6 +92,7 @@ class Classes(Generic[P]):
             self._sort_in(Entry(place, name, each, self._asks(each)))
         self._room, self._loose = _room(len(rules), classes), loose
         self._made: dict[Key, P] = {}
+        self._stretches: dict[tuple[int, int], P] = {}
         self._made_open: dict[frozenset[int], P] = {}
 
     def block(self, key: Key) -> P:
@@ -109,10 +126,47 @@ class Classes(Generic[P]):
         specific = until_sure(sorted((each for each in candidates if self._may_hold(each, key)), key=place_of))
         if not specific:
             return self.open_block(shut_out)
-        before = (each for each in self._before.all_of(specific) if each.place not in shut_out)
+        shares = self._returns and not shut_out
+        found = self._before.all_of(specific, blocks.SHORT if shares else self._room)
+        if found is None:
+            if not shares:
+                raise TooMuch
+            return self._sharing(specific)
+        self._room -= len(found)
+        before = (each for each in found if each.place not in shut_out)
         entries = until_sure(sorted([*specific, *before], key=place_of))
-        back = self._returns and not shut_out
-        return self._blocks.of(entries, Back() if back or entries[-1].is_sure else Goto(self.open_block(shut_out)))
+        return self._blocks.of(entries, Back() if shares or entries[-1].is_sure else Goto(self.open_block(shut_out)))
+
+    def _sharing(self, specific: Iterable[Entry]) -> P:
+        """Between the specific ones all open ones that stand there, in blocks that many classes share."""
+        steps: list[Step[P]] = []
+        done = 0
+        for each in specific:
+            place = bisect_left(self._open, each.place, key=place_of)
+            steps += self._between(done, place)
+            steps.append(each.line)
+            done = place
+        return self._blocks.block((*steps, *([] if each.is_sure else [Back()])))
+
+    def _between(self, begin: int, end: int) -> Iterator[Step[P]]:
+        """Stretches of the open rules whose length is a power of two, and which begin at a multiple of it; in lines what is left
+        before the first and after the last."""
+        least = 1 << blocks.SHORT.bit_length()
+        first = min(-(-begin // least) * least, end)
+        yield from (each.line for each in self._open[begin:first])
+        while end - first >= least:
+            length = 1 << (end - first).bit_length() - 1
+            while first % length:
+                length >>= 1
+            yield Jump(self._stretch(first, first + length))
+            first += length
+        yield from (each.line for each in self._open[first:end])
+
+    def _stretch(self, begin: int, end: int) -> P:
+        key = (begin, end)
+        if key not in self._stretches:
+            self._stretches[key] = self._blocks.of(self._open[begin:end], Back())
+        return self._stretches[key]
 
     def _may_hold(self, entry: Entry, key: Key) -> bool:
         needs, bars = entry.facts.needs, entry.facts.bars
