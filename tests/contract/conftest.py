@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,6 +15,9 @@ from etcd_server import FRESH, FRESH_NEWER
 
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
+
+# Programs that a test starts can be interrupted, also where the runner was started in the background, with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BACK_ENDS: dict[str, Callable[[Path], str]] = {
     "memory": lambda _folder: "memory://",

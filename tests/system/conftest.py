@@ -1,7 +1,12 @@
 """One lab for each module that names it: `LAB = "t-main"`, with `LAB_HOSTS` hosts where three are not wanted."""
 
+import signal
+
 import pytest
 from lab_bed import running_lab
+
+# Programs that a test starts can be interrupted, also where the runner was started in the background, with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
