@@ -16,8 +16,9 @@ from etcd_server import FRESH, FRESH_NEWER
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
 
-# Programs that a test starts can be interrupted, also where the runner was started in the background, with SIGINT ignored.
+# Programs that a test starts can be interrupted, also where the runner was started in the background: with these ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BACK_ENDS: dict[str, Callable[[Path], str]] = {
     "memory": lambda _folder: "memory://",

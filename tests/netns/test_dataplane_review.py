@@ -194,10 +194,10 @@ def test_a_crash_does_not_hand_the_flows_to_the_next_owner(bed, plane, monkeypat
             assert not heard()
 
 
-def test_a_change_of_profiles_cuts_nothing(bed, plane):
+def test_a_change_of_profiles_that_forbids_nothing_cuts_nothing(bed, plane):
     update(plane, 2, profile("q", [ALLOW]), endpoint("a", A, profiles=["q"]))
     with steady_flow(bed, A):
-        update(plane, 3, endpoint("a", A))
+        update(plane, 3, endpoint("a", A, profiles=["p", "q"]))
         bed.wait_in_force(3, "a")
         with receiver(bed.containers["a"], 7777) as heard:
             talk(bed.outside, A, 7777, source_port=4444)

@@ -5,8 +5,9 @@ import signal
 import pytest
 from lab_bed import running_lab
 
-# Programs that a test starts can be interrupted, also where the runner was started in the background, with SIGINT ignored.
+# Programs that a test starts can be interrupted, also where the runner was started in the background: with these ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")
