@@ -14,7 +14,6 @@ import staged as staged_policies
 from cluster import Cluster, Hop, Outcome, Packet
 
 from ocicat import policy
-from ocicat.dataplane import steps
 from ocicat.dataplane.api import DataplaneConfig
 from ocicat.dataplane.judge import FlowJudge, Passage
 from ocicat.dataplane.ledger import Ledger
@@ -37,10 +36,7 @@ def evaluate(cluster: Cluster) -> Callable[[Packet], Outcome]:
     resolved = policy.resolve([parse(resource) for resource in cluster.resources], interfaces=interfaces)
 
     def ask(packet: Packet) -> Outcome:
-        asked = policy.Packet(
-            packet.protocol, Addr.parse(packet.source), Addr.parse(packet.destination), packet.source_port or 0,
-            packet.destination_port or 0, packet.icmp_type or 0, packet.icmp_code or 0,
-        )  # fmt: skip
+        asked = _asked(packet)
         hops = tuple(map(_hop, packet.hops))
         found = policy.evaluate(resolved, asked, hops)
         allowed = found.action == "Allow"
@@ -53,6 +49,13 @@ def evaluate(cluster: Cluster) -> Callable[[Packet], Outcome]:
         return Outcome(allowed, allowed and found.not_tracked, why, logs, staged, tuple(sorted(counted)))
 
     return ask
+
+
+def _asked(packet: Packet) -> policy.Packet:
+    return policy.Packet(
+        packet.protocol, Addr.parse(packet.source), Addr.parse(packet.destination), packet.source_port or 0,
+        packet.destination_port or 0, packet.icmp_type or 0, packet.icmp_code or 0,
+    )  # fmt: skip
 
 
 def _hop(hop: Hop) -> policy.Hop:
@@ -111,10 +114,7 @@ def judge(cluster: Cluster) -> Callable[[Packet], Outcome]:
 
     def ask(packet: Packet) -> Outcome:
         untracked = False
-        passing = steps.Packet(
-            Addr.parse(packet.source), Addr.parse(packet.destination), packet.protocol, packet.source_port or 0,
-            packet.destination_port or 0, packet.icmp_type or 0, packet.icmp_code or 0,
-        )  # fmt: skip
+        passing = _asked(packet)
         for hop in packet.hops:
             to = (Addr.parse(hop.translated[0]), hop.translated[1] or 0) if hop.translated else None
             ruling = judge_of(hop.host).rule(Passage(passing, hop.enters, hop.leaves, to))

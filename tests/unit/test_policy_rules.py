@@ -6,8 +6,9 @@ import pytest
 
 from ocicat.model.codec import convert
 from ocicat.model.net import Addr
+from ocicat.model.packet import Packet
 from ocicat.model.v3.policy import Rule
-from ocicat.policy.flow import Flow, Packet, matches
+from ocicat.policy.flow import Flow, matches
 from ocicat.policy.model import NamedPort, Peer
 from ocicat.policy.rules import resolve_rule
 

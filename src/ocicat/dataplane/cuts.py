@@ -31,10 +31,10 @@ from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.managers_hosts import EVERY, lists
 from ocicat.dataplane.objects import SetChange
 from ocicat.dataplane.skeleton import CUT_FLOWS
-from ocicat.dataplane.steps import Packet
 from ocicat.dataplane.tightening import Tightened, Tightening
 from ocicat.model.base import Struct, replace
 from ocicat.model.net import Addr
+from ocicat.model.packet import Packet
 from ocicat.model.wanted import Endpoint, HostEndpoint, Message
 from ocicat.netlink import inet
 from ocicat.netlink.conntrack import EXPECTED, Flow
@@ -147,9 +147,9 @@ def passage(flow: Flow, places: Callable[[bytes], str | None]) -> Passage | None
     if flow.status & EXPECTED or enters is None or leaves is None or not (enters or leaves):
         return None
     packet = Packet(
+        original.protocol,
         Addr.unpack(original.src),
         Addr.unpack(original.dst),
-        original.protocol,
         original.src_port,
         original.dst_port,
         original.icmp_type,

@@ -20,9 +20,10 @@ from ocicat.dataplane.lists import ListChain, Way
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.managers_hosts import EVERY, lists
 from ocicat.dataplane.ownership import is_ours
-from ocicat.dataplane.steps import Decision, Packet, Steps
+from ocicat.dataplane.steps import Decision, Steps
 from ocicat.model.base import Struct, replace
 from ocicat.model.net import Addr
+from ocicat.model.packet import Packet
 from ocicat.model.wanted import Endpoint, HostEndpoint, HostSettings, OpenPort
 
 UNKNOWN = "/"

@@ -17,6 +17,7 @@ from itertools import product
 from ocicat.dataplane.objects import IntervalSet, Rule, SetSpec, digest
 from ocicat.model.base import Struct
 from ocicat.model.net import WIDTH, Cidr
+from ocicat.model.packet import ICMP_OF
 from ocicat.model.wanted import Action, Icmp, Match, PortRange, WantedRule
 from ocicat.netlink.nftset import Element, Verdict
 
@@ -31,7 +32,6 @@ _WITH_PORTS = {6: "tcp", 17: "udp", 132: "sctp"}
 _ADDRESS = {4: "ip", 6: "ip6"}
 _NFPROTO = {4: "ipv4", 6: "ipv6"}
 _ICMP = {4: "icmp", 6: "icmpv6"}
-_ICMP_NUMBER = {4: 1, 6: 58}
 _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 _NAME_LENGTH = 40
 
@@ -118,7 +118,7 @@ def _speaks_of_ports(side: Match) -> bool:
 def _families(rule: WantedRule) -> tuple[int, ...]:
     speaks_of_icmp = rule.icmp or rule.not_icmp
     if speaks_of_icmp and rule.protocol is not None:
-        return tuple(family for family in rule.families if rule.protocol == _ICMP_NUMBER[family])
+        return tuple(family for family in rule.families if rule.protocol == ICMP_OF[family])
     needs_family = speaks_of_icmp or any(map(_speaks_of_addresses, (rule.source, rule.destination)))
     return rule.families if needs_family or len(rule.families) == 1 else (BOTH,) if rule.families else ()
 

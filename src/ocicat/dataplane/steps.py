@@ -14,11 +14,10 @@ from typing import Literal, Protocol
 from ocicat.dataplane.book import Book
 from ocicat.dataplane.lists import ListChain
 from ocicat.dataplane.rules import action, trouble
-from ocicat.model.base import Struct
+from ocicat.model.base import Struct, replace
 from ocicat.model.net import Addr, Cidr
+from ocicat.model.packet import Packet
 from ocicat.model.wanted import Icmp, Match, PortRange, Tier, WantedRule
-
-_ICMP_OF = {4: 1, 6: 58}
 
 
 class Members(Protocol):
@@ -29,22 +28,6 @@ class Members(Protocol):
     def has_port(self, set_id: str, address: Addr, protocol: int, port: int) -> bool: ...
 
     def finder(self, set_ids: Collection[str], family: int) -> Callable[[Addr], frozenset[str]]: ...
-
-
-class Packet(Struct, frozen=True, gc=False):
-    """The first packet of a flow. Fields that its protocol does not have are 0."""
-
-    source: Addr
-    destination: Addr
-    protocol: int
-    source_port: int = 0
-    destination_port: int = 0
-    icmp_type: int = 0
-    icmp_code: int = 0
-
-    @property
-    def is_icmp(self) -> bool:
-        return self.protocol == _ICMP_OF[self.destination.family]
 
 
 class Step(Struct, frozen=True):
@@ -151,15 +134,7 @@ class Steps:
 
 
 def _without_source_port(packet: Packet) -> Packet:
-    return Packet(
-        packet.source,
-        packet.destination,
-        packet.protocol,
-        0,
-        packet.destination_port,
-        packet.icmp_type,
-        packet.icmp_code,
-    )
+    return replace(packet, source_port=0)
 
 
 def _asks_for_ports(side: Match) -> bool:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+from ocicat.model.packet import Packet
 from ocicat.policy.cluster import Cluster, HostInterface
 from ocicat.policy.evaluate import evaluate
-from ocicat.policy.flow import Hop, Packet, Translation
+from ocicat.policy.flow import Hop, Translation
 from ocicat.policy.model import Problem, RuleId
 from ocicat.policy.resolve import resolve
 from ocicat.policy.verdict import Decision, Stage, Verdict

@@ -21,9 +21,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ocicat.model.base import replace
+from ocicat.model.packet import Packet
 from ocicat.policy.chain import Chain
 from ocicat.policy.cluster import Cluster
-from ocicat.policy.flow import Flow, Hop, Packet
+from ocicat.policy.flow import Flow, Hop
 from ocicat.policy.model import IPIP, TCP, UDP, Direction, Hook, ResolvedEndpoint
 from ocicat.policy.settings import OpenPort, Settings
 from ocicat.policy.tiers import PolicyTable

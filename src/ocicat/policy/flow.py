@@ -6,27 +6,8 @@ from dataclasses import dataclass
 
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
-from ocicat.policy.model import ICMP_OF, Icmp, Peer, Ports, ResolvedRule, Side
-
-
-class Packet(Struct, frozen=True):
-    """The first packet of a new flow. `protocol` is the IP protocol number; fields that the protocol does not have are 0."""
-
-    protocol: int
-    source: Addr
-    destination: Addr
-    source_port: int = 0
-    destination_port: int = 0
-    icmp_type: int = 0
-    icmp_code: int = 0
-
-    @property
-    def family(self) -> int:
-        return self.destination.family
-
-    @property
-    def is_icmp(self) -> bool:
-        return self.protocol == ICMP_OF[self.family]
+from ocicat.model.packet import Packet
+from ocicat.policy.model import Icmp, Peer, Ports, ResolvedRule, Side
 
 
 class Translation(Struct, frozen=True):

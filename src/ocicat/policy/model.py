@@ -25,11 +25,8 @@ Hook = Literal["normal", "forward", "untracked", "pre-dnat"]
 
 PortRange = tuple[int, int]  # first and last, both included
 
-ICMP, IPIP, TCP, UDP, ICMPV6, SCTP = 1, 4, 6, 17, 58, 132
+IPIP, TCP, UDP, SCTP = 4, 6, 17, 132
 """IP protocol numbers."""
-
-ICMP_OF = {4: ICMP, 6: ICMPV6}
-"""By IP version."""
 
 
 class Problem(Struct, frozen=True, order=True):

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 
 from ocicat.errors import UserError
 from ocicat.model.net import Cidr, parse_interface
+from ocicat.model.packet import ICMP_OF
 from ocicat.model.v3.fields import Port
 from ocicat.model.v3.numbers import parse_port, port_range, protocol_number
 from ocicat.model.v3.policy import EntityRule, ICMPFields, Rule
-from ocicat.policy.model import ICMP_OF, SCTP, TCP, UDP, Icmp, Ports, ResolvedRule, Rules, Side
+from ocicat.policy.model import SCTP, TCP, UDP, Icmp, Ports, ResolvedRule, Rules, Side
 from ocicat.policy.selectors import of_side
 
 _WITH_PORTS = (TCP, UDP, SCTP)
