@@ -6,8 +6,8 @@
 
 (`fo-`, `bo-` for egress.) Only the map of single addresses changes in place, one element for a peer that moves. Other maps, and all
 blocks, are named by their content: a change makes new ones, and old ones go when nothing leads to them. A return in a block that
-was looked up comes back. Where it must be one from the tier's chain, because there are Pass rules, the chain of the run looks the
-peer up itself, and no block comes back.
+was looked up comes back. Where it must be one from the tier's chain, because there are Pass rules or the run does not end with a
+drop, the chain of the run looks the peer up itself, and no block comes back.
 
 Invariants: 1. What a block says does not change. 2. Which rules stand where is for `flat` to say. Pure.
 """

@@ -111,8 +111,10 @@ class RunManager:
         return step, step is steps[-1]
 
     def _found(self, rules: Sequence[Ruled], recipe: RunChain, end: Part) -> dict[int, Compiled[Piece]]:
-        """By family; one for both where rules do not tell them apart."""
-        returns = all(each.decider.action != "Pass" for each in rules)
+        """By family; one for both where rules do not tell them apart. A block may come back only where that never is an answer:
+        neither of a rule, nor at the end, where shut-out rules would be asked after all."""
+        ends = any(each.action == "Deny" for each in end.deciders)
+        returns = ends and all(each.decider.action != "Pass" for each in rules)
         four = self._compiled(rules, recipe, 4, end, returns=returns)
         if not any(says_family(each.rule) for each in rules):
             return {4: four, 6: four}
