@@ -10,7 +10,8 @@ STATE   := $(VENV)/.made
 
 # What the agent and the lab need from Debian, and what the tests and benchmarks need beside it.
 DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
-DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl etcd-server iperf3 iptables podman
+DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl default-jre-headless docker.io etcd-server iperf3 iptables \
+               libzookeeper-java podman
 
 .PHONY: demo test lint bench fuzz shim mesos setup setup-dev clean help
 

@@ -23,7 +23,7 @@ from ocicat.model.codec import decode_json
 from ocicat.model.resources import Block
 from ocicat.netlink import address, link, namespace, route
 from ocicat.netlink.address import Address
-from ocicat.netlink.inet import DEFAULT_V4, INET, packed
+from ocicat.netlink.inet import DEFAULT_V4, DEFAULT_V6, INET, INET6, packed
 from ocicat.netlink.link import End
 from ocicat.netlink.route import Route
 from ocicat.netlink.socket import RouteSocket
@@ -31,7 +31,8 @@ from ocicat.store.open import open_store
 
 WAIT_S = 20.0
 HOST, OUTSIDE = "10.0.0.1", "10.0.0.2"
-POOL = "10.65.0.0/24"
+HOST6, OUTSIDE6 = "fd10::1", "fd10::2"
+POOL, POOL6 = "10.65.0.0/24", "fd65::/112"
 PREFIX = "oct-cni-"
 
 
@@ -85,11 +86,14 @@ class Bed:
     def _wire(self):
         with RouteSocket(self.host) as host, RouteSocket(self.outside) as outside:
             host.request(link.create_veth(End("up0", up=True), End("out0", netns_fd=self.outside)))
-            for sock, name, text in ((host, "up0", HOST), (outside, "out0", OUTSIDE)):
+            for sock, name, text, text6 in ((host, "up0", HOST, HOST6), (outside, "out0", OUTSIDE, OUTSIDE6)):
                 sock.request(link.change("lo", up=True))
                 sock.request(link.change(name, up=True))
-                sock.request(address.add(Address(sock.get(link.get(name)).index, packed(text), 24)))
+                index = sock.get(link.get(name)).index
+                sock.request(address.add(Address(index, packed(text), 24)))
+                sock.request(address.add(Address(index, packed(text6), 64, nodad=True)))
             outside.request(route.add(Route(DEFAULT_V4, gateway=packed(HOST))))
+            outside.request(route.add(Route(DEFAULT_V6, gateway=packed(HOST6))))
 
     # --- the agent --------------------------------------------------------------------------------------------
 
@@ -100,6 +104,7 @@ class Bed:
     def start(self, *, wait=True):
         enter = f"--net=/proc/{os.getpid()}/fd/{self.host}"
         ocicat = [sys.executable, "-m", "ocicat", "agent", "--host", "h1", "--address", f"{HOST}/24"]
+        ocicat += ["--address6", f"{HOST6}/64"]
         options = ["--store", self.store, "--socket", str(self.socket), "--flow-log", str(self.flow_log)]
         command = ["setpriv", "--pdeathsig", "KILL", "nsenter", enter, *ocicat, *options]
         self.agent = subprocess.Popen(command, stderr=self.log)
@@ -182,16 +187,20 @@ class Bed:
     def routes(self):
         """Addresses that the host has a route to a container for."""
         with RouteSocket(self.host) as host:
-            found = host.dump(route.dump(INET))
+            found = [each for family in (INET, INET6) for each in host.dump(route.dump(family))]
         return {
-            str(each.dst) for each in found if each.protocol == ROUTE_PROTOCOL and each.dst.length == 32 and each.oif
+            str(each.dst)
+            for each in found
+            if each.protocol == ROUTE_PROTOCOL and each.dst.length == 8 * len(each.dst.address) and each.oif
         }
 
     def ruleset(self):
         """What of containers the ruleset names."""
         command = ["nsenter", f"--net=/proc/self/fd/{self.host}", "nft", "list", "table", "inet", "ocicat"]
         text = subprocess.run(command, check=True, capture_output=True, text=True, pass_fds=[self.host]).stdout
-        return set(re.findall(r"\boci[0-9a-f]{12}\b|\b10\.6[56]\.\d+\.\d+\b(?![/-])", text))
+        return set(
+            re.findall(r"\boci[0-9a-f]{12}\b|\b10\.6[56]\.\d+\.\d+\b(?![/-])|\bfd65::[0-9a-f:]+\b(?![/-])", text)
+        )
 
     def stored(self, prefix):
         async def read():

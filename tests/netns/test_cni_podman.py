@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cni_bed import HOST, POOL, Bed, wait_for
+from cni_bed import HOST, OUTSIDE6, POOL, POOL6, Bed, wait_for
 
 from ocicat.netlink import namespace
 
@@ -29,7 +29,7 @@ events_logger = "file"
 NETWORK = {
     "cniVersion": "0.4.0",
     "name": "oct",
-    "plugins": [{"type": "ocicat", "capabilities": {"portMappings": True}}],
+    "plugins": [{"type": "ocicat", "assign_ipv6": True, "capabilities": {"portMappings": True}}],
 }
 # crun refuses hosts with both versions of cgroups, and libcni's cache has one place for all.
 PRIVATE = """
@@ -84,7 +84,10 @@ class Podman:
         command = ["--rootfs", str(root), "/bin/busybox", "sleep", "120"]
         status, _, error = self("run", "--detach", f"--name={name}", *RUN, *options, *command)
         assert status == 0, error
-        return self("inspect", name, "--format={{.NetworkSettings.Networks.oct.IPAddress}}")[1].strip()
+        return self.shown(name, "IPAddress")
+
+    def shown(self, name, field):
+        return self("inspect", name, f"--format={{{{.NetworkSettings.Networks.oct.{field}}}}}")[1].strip()
 
 
 @pytest.fixture
@@ -93,6 +96,7 @@ def bed():
     try:
         namespace.delete(namespace.create(f"oct-cni-{os.getpid()}").name)  # /run/netns is a shared mount from now on
         bed.cli("pool", "add", "default", POOL)
+        bed.cli("pool", "add", "six", POOL6)
         bed.start()
         yield bed
     finally:
@@ -109,8 +113,9 @@ def podman(bed):
 def test_two_containers_reach_each_other_and_go_without_a_trace(podman, bed):
     one, two = podman.run("one"), podman.run("two", "--ip=10.65.0.77")
     assert two == "10.65.0.77"
-    assert bed.routes() == {f"{one}/32", f"{two}/32"}
-    for name, target in (("one", two), ("two", one), ("one", "10.0.0.2")):
+    six = podman.shown("one", "GlobalIPv6Address")
+    assert bed.routes() == {f"{one}/32", f"{six}/128", f"{two}/32"}  # who asks for an address by name gets that alone
+    for name, target in (("one", two), ("two", one), ("one", "10.0.0.2"), ("one", OUTSIDE6)):
         assert podman("exec", name, "/bin/busybox", "ping", "-c1", "-W5", target)[0] == 0
     assert podman("rm", "--force", "--time=0", "one")[0] == 0
     assert bed.routes() == {f"{two}/32"}

@@ -372,6 +372,11 @@ class _Naive:
                 if address.family == outside.family:
                     yield outside.cidr(), wanted.RemoteBlock(outside.cidr(), address)
         for block in self._blocks():
+            for lent, host in block.borrowed:
+                for address in nodes[host].addresses if host != HOST and host in nodes else ():
+                    if address.family == lent.family:
+                        yield lent, wanted.RemoteBlock(lent, address)
+        for block in self._blocks():
             if block.host == HOST:
                 yield block.cidr, wanted.LocalBlock(block.cidr)
             elif block.host in nodes:

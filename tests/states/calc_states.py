@@ -213,6 +213,30 @@ BLOCKS_SWAPPED = State(
     dict([block(OWN_BLOCK, "host2"), block(OTHER_BLOCK, "host1"), block(OTHER_BLOCK6, None), NODE2]),
     routes={OWN_BLOCK: "192.168.0.2", OTHER_BLOCK: "local"},
 )
+BORROWED = State(
+    "addresses of our block on another host and of another's here, of one without a host anywhere, beside a block of one",
+    dict(
+        [
+            block(OWN_BLOCK, "host1", used=["host1", "host2", "", "host3", "host2"]),
+            block(OTHER_BLOCK, "host2", used=["host1", "host2"]),
+            block(OTHER_BLOCK6, None, used=["host2", "host1", ""]),
+            block("10.0.0.4/32", "host1"),
+            NODE2,
+        ]
+    ),
+    routes={
+        OWN_BLOCK: "local",
+        OTHER_BLOCK: "192.168.0.2",
+        "10.0.0.1/32": "192.168.0.2",
+        "fd00:0:0:1::/128": "fd01::2",
+        "10.0.0.4/32": "local",
+    },
+)
+GIVEN_BACK = State(
+    "a borrowed address given back, another one moved on",
+    dict([block(OWN_BLOCK, "host1", used=["host2", "host1"]), NODE2]),
+    routes={OWN_BLOCK: "local", "10.0.0.0/32": "192.168.0.2"},
+)
 BLOCKS_GOING = State(
     "blocks being deleted or malformed, node malformed",
     dict([block(OWN_BLOCK, "host1", deleted=True), (block(OTHER_BLOCK, "")[0], b"{}"), node("host2", "fd01::2/64")]),
@@ -859,6 +883,7 @@ SEQUENCES: dict[str, list[State]] = {
     "bad objects": [GROUP, BAD_ENDPOINTS, BAD_RULE, GROUP, BAD_RULE, MALFORMED_PROFILE, BAD_ENDPOINTS, EMPTY],
     "kinds of selectors": [GROUP, MANY_SELECTORS, EMPTY, MANY_SELECTORS, TWO_GROUPS],
     "routes": [BLOCKS_ONLY, ROUTES, NODE_MOVED, BLOCKS_SWAPPED, ROUTES, BLOCKS_GOING, BLOCKS_ONLY, BLOCKS_SWAPPED],
+    "borrowed addresses": [ROUTES, BORROWED, GIVEN_BACK, BORROWED, BLOCKS_SWAPPED, BORROWED, BLOCKS_GOING, GIVEN_BACK],
     "life of a policy": [POLICY_ELSEWHERE, POLICY, POLICY_INHERITED, POLICY, EMPTY, POLICY, POLICY_ELSEWHERE],
     "tiers": [TIER_MISSING, TIER_CHANGED, TIER_MISSING, ORDERED, REORDERED, POLICY, ORDERED, TIER_MISSING, REORDERED],
     "staged policies": [STAGED, IN_FORCE, POLICY, STAGED, BAD_STAGED, STAGED, EMPTY],

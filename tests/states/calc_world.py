@@ -87,13 +87,14 @@ def pool(name, cidr, **fields) -> KeyValue:
     return _object(_key("IPPool", name), "IPPool", name, {"cidr": cidr, **fields})
 
 
-def block(cidr, host, *, deleted=False) -> KeyValue:
+def block(cidr, host, *, deleted=False, used=()) -> KeyValue:
+    """`used`: the hosts of its first addresses, "" if that is not said."""
     value = {
         "cidr": cidr,
         "affinity": host and f"host:{host}",
-        "allocations": [None, None],
-        "unallocated": [0, 1],
-        "attributes": [],
+        "allocations": [*range(len(used)), None, None],
+        "unallocated": [len(used), len(used) + 1],
+        "attributes": [{"handle_id": f"w{n}", "secondary": {"node": on} if on else {}} for n, on in enumerate(used)],
         "deleted": deleted,
     }
     return keys.block(Cidr.parse(cidr)), json.dumps(value).encode()

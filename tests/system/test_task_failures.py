@@ -116,8 +116,8 @@ async def test_what_cannot_be_honoured_fails_the_task_and_says_why(lab):
     wishes = {
         "unknown network": ({"name": "nowhere"}, ("nowhere",)),
         "address in no pool": ({"ip_addresses": ("192.0.2.1",)}, ("192.0.2.1", "no pool", "default (10.77.0.0/16)")),
-        "two addresses": ({"ip_addresses": ("10.77.9.1", "10.77.9.2")}, ("2 addresses", "ask for one")),
-        "IPv6": ({"ip_addresses": ("fd00::1",)}, ("IPv6", "not served")),
+        "two addresses": ({"ip_addresses": ("192.0.2.1", "fd00::1")}, ("192.0.2.1 lies in no", "fd00::1 lies in no")),
+        "IPv6 alone": ({"ip_addresses": ("fd00::1",)}, ("reaches its Mesos agent by IPv4 only", "nested container")),
         "no port": ({"port_mappings": (PortMapping(8080, 80, "icmp"),)}, ("port_mappings.protocol", "one of tcp, udp")),
         "the agent's port": (
             {"port_mappings": (PortMapping(AGENT_PORT, 80),)},

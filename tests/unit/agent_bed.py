@@ -42,6 +42,8 @@ LOOK_S, LOOKS = 0.002, 5000
 BOUND_S = 2 * LOOK_S * LOOKS
 POOL = Put(keys.pool("p"), encode_json(IPPool(metadata=Metadata(name="p"), spec=IPPoolSpec(cidr="10.65.0.0/24"))))
 
+POOL6 = Put(keys.pool("p6"), encode_json(IPPool(metadata=Metadata(name="p6"), spec=IPPoolSpec(cidr="fd65::/112"))))
+
 
 def request(command="ADD", container="c1", interface="eth0", network="net", groups=(), labels=None, **config):
     """What the CNI server would have made of a plugin's call."""

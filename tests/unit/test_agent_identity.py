@@ -80,6 +80,28 @@ def test_groups_become_profiles_in_order_and_once():
     assert identity.profile_names(request(info={"groups": ["b", "a", "b"]})) == ("b", "a")
 
 
+def test_public_comes_first():
+    assert identity.profile_names(request(info={"groups": ["b", "public", "a"]})) == ("public", "b", "a")
+
+
+def test_frameworks_that_cannot_say_groups_say_them_in_a_label():
+    def asked(value, **info):
+        return request(info={"labels": {"labels": [{"key": "mesos-groups", "value": value}]}, **info})
+
+    assert identity.profile_names(asked(" web, db ,,web")) == ("web", "db")
+    assert identity.profile_names(asked("db", groups=["web"])) == ("web", "db")
+    assert identity.profile_names(asked(" ,", groups=[])) == ("ocicat",)
+    made = identity.endpoint("h1", asked("web"), identity.identify("h1", asked("web")), (Addr.parse("10.0.0.1"),))
+    assert "mesos-groups" not in made.metadata.labels
+
+
+@pytest.mark.parametrize("key", ["mesos/role", "mesos/anything", "mesos-group/web"])
+def test_labels_that_are_not_for_a_framework_to_give_are_refused(key):
+    asked = request(info={"labels": {"labels": [{"key": key, "value": "x"}]}})
+    with pytest.raises(UserError, match=f"container c1: the label '{key}'"):
+        identity.endpoint("h1", asked, identity.identify("h1", asked), (Addr.parse("10.0.0.1"),))
+
+
 def test_no_group_is_the_networks_own_profile():
     assert identity.profile_names(request(network="blue", info={})) == ("blue",)
     assert identity.profile_names(request(network="blue", info={}, defaultProfile="shared")) == ("shared",)

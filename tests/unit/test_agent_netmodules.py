@@ -67,7 +67,7 @@ async def test_from_allocate_to_cleanup(one):
     assert owners(one) == dict.fromkeys(map(str, got), "c1:eth0")
     ((key, endpoint),) = (await one.stored()).items()
     assert endpoint.spec.ip_networks == tuple(f"{address}/32" for address in got)
-    assert endpoint.spec.profiles == ("a", "public")
+    assert endpoint.spec.profiles == ("public", "a")
     assert (endpoint.metadata.labels["rack"], "ipv4_addrs" in endpoint.metadata.labels) == ("3A", False)
     (attach,) = one.kernel.attached
     assert (attach.netns_path, attach.container_interface, attach.addresses) == ("/proc/7/ns/net", "eth0", got)

@@ -16,6 +16,7 @@ from ocicat.agent.config import SOCKET_MAX_BYTES, AgentConfig, check
 from ocicat.dataplane.ownership import DETACHED
 from ocicat.errors import Conflict, Refused, Unavailable, UserError
 from ocicat.model import keys
+from ocicat.model.base import replace
 from ocicat.model.net import Addr
 from ocicat.netlink import link
 from ocicat.store.base import Put
@@ -45,6 +46,19 @@ def test_a_new_host_is_written_with_its_address():
     made = registered()
     assert made["metadata"]["name"] == "h1"
     assert made["spec"]["bgp"]["ipv4Address"] == "10.0.0.11/24"
+
+
+def test_both_addresses_are_written_and_put_right():
+    config = replace(CONFIG, address6="2001:db8::11/64")
+    addresses = {"ipv4Address": "10.0.0.11/24", "ipv6Address": "2001:db8::11/64"}
+    assert registered(config=config)["spec"]["bgp"] == addresses
+    before = {"kind": "Node", "metadata": {"name": "h1"}, "spec": {"bgp": {**addresses, "ipv6Address": "fd00::1/64"}}}
+    assert registered(before, config=config)["spec"]["bgp"] == addresses
+
+
+def test_an_ipv6_address_that_this_agent_was_not_told_of_stays():
+    before = {"kind": "Node", "metadata": {"name": "h1"}, "spec": {"bgp": {"ipv6Address": "2001:db8::11/64"}}}
+    assert registered(before)["spec"]["bgp"]["ipv6Address"] == "2001:db8::11/64"
 
 
 @pytest.mark.parametrize("spec", [{}, {"bgp": None}, {"bgp": {}}, {"bgp": {"ipv4Address": "10.9.9.9/16"}}])

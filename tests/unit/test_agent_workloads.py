@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from agent_bed import agent, interface, request, scenario, until
+from agent_bed import POOL6, agent, interface, request, scenario, until
 
 from ocicat.agent import identity
 from ocicat.cni.spec import CniError, Code
@@ -62,6 +62,18 @@ async def test_add_again_with_another_address_is_refused_and_changes_nothing(one
     with pytest.raises(Refused, match=r"has 10\.65\.0\.9 on eth0 already \(DEL it"):
         await one.add(address="10.65.0.10")
     assert (await one.add()).addresses == first.addresses
+
+
+@scenario()
+async def test_both_families_have_their_gateways_and_an_add_again_that_wants_less_is_refused(one):
+    await one.store.write(POOL6)
+    both = await one.add(assign_ipv6=True)
+    assert [str(each) for each in both.gateways] == ["169.254.1.1", "fe80::ecee:eeff:feee:eeee"]
+    assert (await one.add(assign_ipv6=True)).addresses == both.addresses
+    with pytest.raises(Refused, match="on eth0 already"):
+        await one.add()
+    await one.delete()
+    assert await one.left() == []
 
 
 @scenario()

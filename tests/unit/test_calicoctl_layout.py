@@ -178,7 +178,7 @@ def test_a_handle_is_understood_and_written_as_it_was():
 
 def test_the_settings_are_understood():
     (text,) = ipam(keys.IPAM_CONFIG).values()
-    assert decode_json(Limits, text) == Limits(auto_allocate_blocks=True, maxBlocksPerHost=0)
+    assert decode_json(Limits, text) == Limits(auto_allocate_blocks=True, strict_affinity=True)
 
 
 def on_recorded_addresses(scenario):

@@ -6,6 +6,7 @@ import pytest
 
 from ocicat.cni.request import parse
 from ocicat.cni.spec import CniError, Code
+from ocicat.cni.wishes import Wishes
 from ocicat.model.net import Addr
 from ocicat.model.wanted import PortMapping
 
@@ -42,6 +43,11 @@ def mesos(**info):
     return {"org.apache.mesos": {"network_info": {"name": "net1", **info}}}
 
 
+def labelled(ip_addresses=(), **requests):
+    labels = [{"key": f"cni.projectcalico.org/{name}", "value": text} for name, text in requests.items()]
+    return mesos(labels={"labels": labels}, ip_addresses=list(ip_addresses))
+
+
 def mesos_port(**more):
     return {"host_port": 8080, "container_port": 80, "protocol": "tcp", **more}
 
@@ -58,19 +64,19 @@ def test_what_mesos_sends():
     assert found.info.groups == ("web",)
     assert [(label.key, label.value) for label in found.info.labels.labels] == [("app", "x")]
     assert found.orchestrator == "mesos"
-    assert found.addresses == ()
+    assert found.wishes == Wishes(families=(4,))
 
 
 def test_every_field_of_mesos_network_info():
     info = {"ip_addresses": [{"protocol": "IPv4"}], "groups": [], "labels": {"labels": [{"key": "bare"}]}}
     found = request(args={**mesos(**info), "other": {"kept": 1}})
-    assert (found.addresses, found.info.labels.labels[0].value) == ((), "")
+    assert (found.wishes, found.info.labels.labels[0].value) == (Wishes(families=(4,)), "")
 
 
 def test_what_podman_sends():
     arguments = "IgnoreUnknown=1;K8S_POD_NAME=web;IP=10.65.0.9"
     found = request(environment={"CNI_ARGS": arguments}, cniVersion="0.4.0", runtimeConfig={"portMappings": []})
-    assert found.addresses == (Addr.parse("10.65.0.9"),)
+    assert found.wishes == Wishes((Addr.parse("10.65.0.9"),))
     assert (found.orchestrator, found.config.version) == ("cni", "0.4.0")
 
 
@@ -98,10 +104,90 @@ def test_our_own_fields():
         {"runtimeConfig": {"ips": ["10.65.0.7/24"]}},
         {"environment": {"CNI_ARGS": "IP=10.65.0.7"}},
         {"runtimeConfig": {"ips": ["10.65.0.7"]}, "environment": {"CNI_ARGS": "IP=10.65.0.7"}},
+        {"args": labelled(ipAddrs='["10.65.0.7"]')},
+        {"args": labelled(ipAddrs="10.65.0.7", ip_addresses=[{"protocol": "IPv4"}])},
     ],
 )
-def test_three_ways_to_ask_for_an_address(sent):
-    assert request(**sent).addresses == (Addr.parse("10.65.0.7"),)
+def test_ways_to_ask_for_an_address(sent):
+    assert request(**sent).wishes == Wishes((Addr.parse("10.65.0.7"),))
+
+
+# --- families and several addresses -------------------------------------------------------------------------------
+
+V4, V6, BOTH = {"protocol": "IPv4"}, {"protocol": "IPv6"}, {"assign_ipv6": True}
+ONE, SIX = Addr.parse("10.65.0.7"), Addr.parse("fd00::7")
+
+
+@pytest.mark.parametrize(
+    ("config", "entries", "wanted"),
+    [
+        ({}, [], Wishes((), (4,))),
+        (BOTH, [], Wishes((), (4, 6))),
+        ({"assign_ipv4": "true", "assign_ipv6": "true"}, [], Wishes((), (4, 6))),
+        ({"assign_ipv4": False, "assign_ipv6": True}, [], Wishes((), (6,))),
+        ({"assign_ipv4": "false", "assign_ipv6": "true"}, [V4], Wishes((), (6,))),
+        (BOTH, [V4], Wishes((), (4, 6))),  # what Marathon sends with every task
+        (BOTH, [{}], Wishes((), (4, 6))),
+        ({}, [V6], Wishes((), (6,))),
+        ({}, [V4, V6], Wishes((), (4, 6))),
+        ({}, [{}, {}], Wishes((), (4, 4))),
+        (BOTH, [{"ip_address": "10.65.0.7"}], Wishes((ONE,))),
+        ({}, [{"protocol": "IPv4", "ip_address": "fd00::7"}], Wishes((SIX,))),
+        ({}, [{"ip_address": "10.65.0.7"}, {"protocol": "IPv6", "ip_address": "fd00::7"}], Wishes((ONE, SIX))),
+        ({}, [{"ip_address": "10.65.0.7"}, V4, V6], Wishes((ONE,), (4, 6))),
+        ({}, [{"ip_address": "10.65.0.7"}, {"ip_address": "10.65.0.7"}], Wishes((ONE,))),
+    ],
+)
+def test_what_is_asked_for_by_network_and_network_info(config, entries, wanted):
+    nested = {"CNI_CONTAINERID": "task.nested"}  # whose executor is elsewhere
+    assert request(**config, args=mesos(ip_addresses=entries), environment=nested).wishes == wanted
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{"runtimeConfig": {"ips": ["10.65.0.7/24", "fd00::7/64"]}}, {"environment": {"CNI_ARGS": "IP=10.65.0.7,fd00::7"}}],
+)
+def test_several_addresses_in_cnis_own_ways(sent):
+    assert request(**sent).wishes == Wishes((ONE, SIX))
+
+
+@pytest.mark.parametrize(
+    "fields", [{"assign_ipv4": False, "assign_ipv6": True, "args": mesos()}, {"args": mesos(ip_addresses=[V6])}]
+)
+def test_an_executor_must_have_ipv4_for_its_agent(fields):
+    error = refusal(**fields)
+    assert error.code == Code.REFUSED
+    assert "reaches its Mesos agent by IPv4 only" in error.message
+    assert request(**fields, environment={"CNI_IFNAME": "eth1"}).wishes.families == (6,)
+    assert request(**fields, environment={"CNI_CONTAINERID": "task.nested"}).wishes.families == (6,)
+
+
+def test_labels_choose_pools_by_family():
+    found = request(args=labelled(ipv4pools='["a", "10.65.0.0/24"]', ipv6pools=" b , c ")).wishes
+    assert found == Wishes((), (4,), {4: ("a", "10.65.0.0/24"), 6: ("b", "c")})
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"args": mesos(ip_addresses=[{"protocol": "IPX"}])}, "protocol 'IPX'"),
+        (
+            {"args": mesos(ip_addresses=[{"protocol": "IPv6", "ip_address": "10.65.0.7"}])},
+            "10.65.0.7 is not of protocol",
+        ),
+        ({"args": labelled(ipAddrs="[10")}, "label cni.projectcalico.org/ipAddrs: '[10' is not a list"),
+        ({"args": labelled(ipAddrs='["10.0.0"]')}, "'10.0.0'"),
+        ({"args": labelled(ipv4pools=" , ")}, "label cni.projectcalico.org/ipv4pools: names nothing"),
+        ({"args": labelled(hwAddr="02:00:00:00:00:01")}, "cni.projectcalico.org/hwAddr: there is no such request"),
+        ({"assign_ipv6": True, "mtu": 1279}, "mtu: 1279 is too small for IPv6"),
+        ({"assign_ipv4": False}, "assign_ipv4 and assign_ipv6: both are false"),
+        ({"assign_ipv6": "yes"}, "assign_ipv6"),
+    ],
+)
+def test_wishes_that_cannot_be_are_code_7_and_named(fields, named):
+    error = refusal(**fields)
+    assert error.code == Code.INVALID_CONFIGURATION
+    assert named in error.message
 
 
 # --- mistakes in the environment ---------------------------------------------------------------------------------
@@ -209,13 +295,8 @@ def test_a_wrong_value_is_code_7_and_names_the_field(document, named):
         ({"plugins": []}, "plugins"),
         ({"pool": "default"}, "pool"),
         ({"ipMasq": True}, "ipMasq"),
-        ({"runtimeConfig": {"portMappings": [runtime_port(hostIP="fd00::1")]}}, "hostIP fd00::1: IPv6"),
         ({"runtimeConfig": {"mac": "02:00:00:00:00:01"}}, "runtimeConfig.mac"),
         ({"runtimeConfig": {"bandwidth": {"ingressRate": 1}}}, "runtimeConfig.bandwidth"),
-        ({"runtimeConfig": {"ips": ["fd00::1"]}}, "IPv6"),
-        ({"runtimeConfig": {"ips": ["10.0.0.1", "10.0.0.2"]}}, "2 addresses"),
-        ({"args": mesos(ip_addresses=[{}, {}])}, "2 addresses"),
-        ({"args": mesos(ip_addresses=[{"protocol": "IPv6"}])}, "IPv6"),
         ({"prevResult": {"cniVersion": "0.4.0"}}, "prevResult"),
     ],
 )
@@ -227,7 +308,7 @@ def test_what_is_not_served_is_code_2_and_says_so(fields, named):
 
 @pytest.mark.parametrize("fields", [{"ipMasq": False}, {"runtimeConfig": {"mac": ""}}, {"prevResult": None}])
 def test_a_field_that_asks_for_nothing_is_no_mistake(fields):
-    assert request(**fields).addresses == ()
+    assert request(**fields).wishes == Wishes(families=(4,))
 
 
 # --- ports of the host -------------------------------------------------------------------------------------------
@@ -244,6 +325,10 @@ def test_a_field_that_asks_for_nothing_is_no_mistake(fields):
         (
             {"runtimeConfig": {"portMappings": [runtime_port(), runtime_port(protocol="sctp", hostIP="10.0.0.1")]}},
             (PortMapping(6, 8080, 80), PortMapping(132, 8080, 80, Addr.parse("10.0.0.1"))),
+        ),
+        (
+            {"runtimeConfig": {"portMappings": [runtime_port(hostIP="fd00::1")]}},
+            (PortMapping(6, 8080, 80, Addr.parse("fd00::1")),),
         ),
         (
             {"args": mesos(port_mappings=[mesos_port()]), "runtimeConfig": {"portMappings": [runtime_port()]}},
@@ -316,7 +401,7 @@ def test_del_after_a_reboot_has_no_namespace():
 )
 def test_del_does_not_look_at_what_it_does_not_need(fields):
     found = request("DEL", environment={"CNI_ARGS": "garbage"}, **fields)
-    assert (found.container_id, found.interface, found.addresses) == (ENVIRONMENT["CNI_CONTAINERID"], "eth0", ())
+    assert (found.container_id, found.interface, found.wishes) == (ENVIRONMENT["CNI_CONTAINERID"], "eth0", Wishes())
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from ocicat.cni.config import Dns
 from ocicat.cni.result import Attachment, render
 from ocicat.cni.spec import VERSIONS
+from ocicat.model.base import replace
 from ocicat.model.net import Addr
 
 V4 = Attachment("eth0", "/ns/a", "02:11:22:33:44:55", (Addr.parse("10.65.0.7"),), (Addr.parse("169.254.1.1"),))
@@ -48,6 +49,11 @@ def test_old_versions_hold_one_address_of_each_family(version):
         **OLD,
         "ip6": {"ip": "fd00::7/128", "gateway": "fe80::1", "routes": [{"dst": "::/0"}]},
     }
+
+
+def test_mesos_gets_ipv6_without_the_prefix_length_that_it_would_report():
+    found = shown("0.2.0", replace(DUAL, for_mesos=True))
+    assert (found["ip4"]["ip"], found["ip6"]["ip"]) == ("10.65.0.7/32", "fd00::7")
 
 
 def test_new_versions_list_both_families():

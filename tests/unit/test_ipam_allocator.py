@@ -95,6 +95,26 @@ async def test_a_wish_for_a_pool_is_honoured(store):
         assert address in Cidr.parse("10.1.0.0/24")
 
 
+@on(pool("a", "10.1.0.0/24"), pool("b", "10.2.0.0/24"), pool("six", "fd01::/64"), pool("other-six", "fd02::/64"))
+async def test_pools_may_be_wished_for_by_family(store):
+    async with allocator(store) as mine:
+        wish = Request(handle="c", families=(4, 6), pools=("b", "six"), family_pools={6: ("other-six",)})
+        four, six = (await mine.allocate(wish)).addresses
+        assert four in Cidr.parse("10.2.0.0/24")
+        assert six in Cidr.parse("fd02::/64")
+
+
+@on(POOL)
+async def test_all_that_is_wrong_with_explicit_addresses_is_said_at_once_and_nothing_is_taken(store):
+    async with allocator(store) as mine:
+        await mine.allocate(Request(handle="other", families=(), addresses=(Addr.parse("10.0.0.1"),)))
+        wanted = tuple(map(Addr.parse, ("10.0.0.1", "10.0.0.2", "10.0.0.200", "192.0.2.1")))
+        with pytest.raises(Refused) as caught:
+            await mine.allocate(Request(handle="c", families=(4,), addresses=wanted))
+        assert caught.value.message == "10.0.0.1 is in use by other; 192.0.2.1 lies in no pool"
+        assert await store.used() == 1
+
+
 @on(pool("r1", "10.1.0.0/24", node_selector="rack == 'r1'"), pool("r2", "10.2.0.0/24", node_selector="rack == 'r2'"))
 async def test_the_labels_of_the_node_choose_the_pool(store):
     node = Node(metadata=Metadata(name="h", labels={"rack": "r2"}))
@@ -243,7 +263,10 @@ async def test_a_full_pool_gives_the_numbers_and_the_way_out(store):
     assert "ocicat pool add" in said
 
 
-@on(ONE_BLOCK_POOL, block_put(full_block(host="x", leaving=4)), affinity_put("confirmed", "x"))
+STRICT = Put(keys.IPAM_CONFIG, b'{"strict_affinity":true,"auto_allocate_blocks":true}')
+
+
+@on(ONE_BLOCK_POOL, block_put(full_block(host="x", leaving=4)), affinity_put("confirmed", "x"), STRICT)
 async def test_free_addresses_of_other_hosts_are_named_apart_from_a_full_pool(store):
     said = await refusal(store)
     assert "has no free block: 60 of 64 addresses are in use, the free ones lie in blocks of x" in said
@@ -282,10 +305,10 @@ async def test_all_addresses_of_a_pool_can_be_given_and_not_one_more(store):
 # --- wished-for addresses -------------------------------------------------------------------------------------------
 
 
-@on(POOL, block_put(full_block(host="x", leaving=4)), affinity_put("confirmed", "x"))
-async def test_a_wished_for_address_in_another_hosts_block_is_refused_by_name(store):
+@on(POOL, block_put(full_block(host="x", leaving=4)), affinity_put("confirmed", "x"), STRICT)
+async def test_where_affinity_is_strict_a_wish_in_another_hosts_block_is_refused_by_name(store):
     said = await refusal(store, Request(handle="c", families=(), addresses=(Addr.parse("10.0.0.63"),)))
-    assert "10.0.0.63 lies in block 10.0.0.0/26, which belongs to host x" in said
+    assert "10.0.0.63 lies in block 10.0.0.0/26, which belongs to host x, and strictAffinity forbids" in said
 
 
 @on(POOL)
@@ -742,7 +765,7 @@ async def test_addresses_pass_from_one_owner_to_another_in_one_commit(store):
                 attributes={"step": "2"},
                 families=(),
                 addresses=kept,
-                takes_over="early",
+                takes_over=("early",),
                 writes=endpoint("e"),
             )
         )
@@ -756,15 +779,28 @@ async def test_addresses_pass_from_one_owner_to_another_in_one_commit(store):
 
 
 @on(ONE_BLOCK_POOL)
+async def test_addresses_of_several_owners_pass_in_one_commit(store):
+    async with allocator(store) as mine:
+        early = {name: (await mine.allocate(Request(handle=name))).addresses[0] for name in ("one", "two")}
+        asked = Request(handle="late", families=(), addresses=tuple(early.values()), takes_over=tuple(early))
+        before = store.commits
+        assert (await mine.allocate(asked)).addresses == asked.addresses
+        assert store.commits == before + 1
+        assert {owner for owner, _ in owners(mine).values()} == {"late"}
+        assert [await store.has(keys.handle(name)) for name in (*early, "late")] == [False, False, True]
+        assert arithmetic.check(await store.block()) == []
+
+
+@on(ONE_BLOCK_POOL)
 async def test_what_cannot_pass_stays_with_its_owner(store):
     await store.write(Put(keys.workload("ns", "e"), b"older"))
     async with allocator(store) as mine:
         (mine_,) = (await mine.allocate(Request(handle="early"))).addresses
         (other,) = (await mine.allocate(Request(handle="other"))).addresses
         for asked, error in (
-            (Request(handle="late", families=(), addresses=(mine_, other), takes_over="early"), Refused),
+            (Request(handle="late", families=(), addresses=(mine_, other), takes_over=("early",)), Refused),
             (
-                Request(handle="late", families=(), addresses=(mine_,), takes_over="early", writes=endpoint("e")),
+                Request(handle="late", families=(), addresses=(mine_,), takes_over=("early",), writes=endpoint("e")),
                 Conflict,
             ),
         ):

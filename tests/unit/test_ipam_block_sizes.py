@@ -61,6 +61,7 @@ def test_a_pool_that_changes_its_block_size_at_work_gives_nothing_twice(told):
 
 @on(pool("p", "10.0.0.0/27", block_size=29), in_use(WIDE, "x"))
 async def test_a_wish_that_lies_in_a_block_of_another_size_is_refused_by_its_owner(store):
+    await store.write(Put(keys.IPAM_CONFIG, b'{"strict_affinity":true,"auto_allocate_blocks":true}'))
     async with allocator(store) as mine:
         with pytest.raises(Refused, match=r"10\.0\.0\.9 lies in block 10\.0\.0\.0/28, which belongs to host x"):
             await mine.allocate(Request(handle="c", families=(), addresses=(Addr.parse("10.0.0.9"),)))

@@ -131,7 +131,7 @@ def test_a_second_task_is_refused_and_the_first_runs_on(running):
 
 
 def test_a_group_is_refused_task_by_task(executor):
-    effects = executor.handle(LaunchGroup(("a", "b")))
+    effects = executor.handle(LaunchGroup((task("a"), task("b"))))
     assert [(effect.update.task_id, effect.update.state) for effect in effects] == [
         ("a", "TASK_FAILED"),
         ("b", "TASK_FAILED"),

@@ -84,7 +84,7 @@ def test_a_plain_task_has_no_problem():
         (
             "LAUNCH_GROUP",
             {"launch_group": {"task_group": {"tasks": [INFO, {"task_id": {"value": "t2"}}]}}},
-            LaunchGroup(("t1", "t2")),
+            LaunchGroup((read_task(INFO), read_task({"task_id": {"value": "t2"}}))),
         ),
         ("SUBSCRIBED", {"subscribed": {"framework_info": {}}}, Subscribed(False)),
         (

@@ -21,7 +21,20 @@ AGENT = AgentOptions(
 )
 
 
-@pytest.mark.parametrize("options", [MASTER, AGENT])
+SEVERAL = "zk://10.0.0.1:2181,10.0.0.2:2181/mesos"
+ELECTED = MasterOptions(ip="10.0.0.1", work_dir="/x/m", zk=SEVERAL, quorum=2)
+FOLLOWING = AgentOptions(
+    ip="10.0.0.2",
+    master=SEVERAL,
+    ask="10.0.0.1:5050,10.0.0.2:5050",
+    work_dir="/w",
+    runtime_dir="/r",
+    launcher_dir="/l",
+    cgroups_root="o",
+)
+
+
+@pytest.mark.parametrize("options", [MASTER, AGENT, ELECTED, FOLLOWING])
 def test_a_command_line_gives_the_options_it_was_made_of(options):
     assert parse(type(options), options.argv()[3:]) == options
 
@@ -50,7 +63,10 @@ def fields(options):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"master": "zk://10.0.0.1:2181/mesos"}, "ZooKeeper"),
+        ({"master": "zk://10.0.0.1:2181/mesos"}, "wants --ask"),
+        ({"master": "zk://10.0.0.1:2181", "ask": "10.0.0.1:5050"}, "no path"),
+        ({"master": "zk://u:p@10.0.0.1/mesos", "ask": "10.0.0.1:5050"}, r"--master zk://u:\*\*\*@"),
+        ({"master": "zk://10.0.0.1:2181/mesos", "ask": "10.0.0.1:5050,x"}, "--ask x"),
         ({"master": "10.0.0.1"}, "IP:PORT"),
         ({"master": "master:5050"}, "--master master"),
         ({"ip": "host1"}, "--ip host1"),
@@ -61,6 +77,19 @@ def test_a_wrong_value_is_named(change, words):
     options = AgentOptions(**{**fields(AGENT), **change})
     with pytest.raises(UserError, match=words):
         parse(AgentOptions, options.argv()[3:])
+
+
+@pytest.mark.parametrize("zk", ["10.0.0.1:2181", "zk://10.0.0.1", "zk://u:p@10.0.0.1/mesos"])
+def test_a_masters_zookeeper_is_checked(zk):
+    options = MasterOptions(ip="10.0.0.1", work_dir="/x", zk=zk)
+    with pytest.raises(UserError, match="zk"):
+        parse(MasterOptions, options.argv()[3:])
+
+
+def test_a_master_alone_keeps_its_registry_in_memory_and_one_of_several_in_a_log():
+    alone, several = (MasterOptions(ip="10.0.0.1", work_dir="/x", zk=zk).environment() for zk in ("", "zk://z/m"))
+    assert (alone["MESOS_REGISTRY"], several["MESOS_REGISTRY"]) == ("in_memory", "replicated_log")
+    assert several["MESOS_WORK_DIR"] == "/x"
 
 
 def test_a_flag_without_value_is_refused():

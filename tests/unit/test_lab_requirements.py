@@ -28,6 +28,22 @@ def test_each_missing_part_is_named_by_its_package() -> None:
     ]
 
 
+def test_a_zookeeper_needs_java_and_its_own_package() -> None:
+    everything = requirements.missing_for_zookeeper(program=lambda _name: "/bin/java", exists=lambda _path: True)
+    nothing = requirements.missing_for_zookeeper(program=lambda _name: None, exists=lambda _path: False)
+    assert (everything, nothing) == ([], ["default-jre-headless", "libzookeeper-java"])
+
+
+def test_what_a_zookeeper_needs_is_asked_for_only_with_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(requirements, "missing_packages", lambda: ["nftables"])
+    monkeypatch.setattr(requirements, "missing_for_zookeeper", lambda: ["libzookeeper-java"])
+    for zookeeper, packages in ((False, "nftables"), (True, "libzookeeper-java nftables")):
+        with pytest.raises(Refused) as caught:
+            requirements.check(tmp_path, zookeeper=zookeeper)
+        assert caught.value.hint == f"apt-get install {packages}"
+
+
 def test_all_missing_packages_come_in_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(requirements, "missing_packages", lambda: ["libsvn1", "nftables"])

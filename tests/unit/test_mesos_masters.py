@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ocicat.errors import UserError
-from ocicat.mesos.masters import Endpoint, parse_master
+from ocicat.mesos.masters import Endpoint, Ensemble, parse_master, parse_masters
 
 
 @pytest.mark.parametrize(
@@ -28,8 +30,57 @@ def test_nonsense_is_refused(text):
         parse_master(text)
 
 
-def test_zookeeper_is_refused_with_the_form_that_works():
-    with pytest.raises(UserError, match=r"only host:port is understood .*host1:5050,host2:5050"):
+@pytest.mark.parametrize(
+    ("text", "ensemble"),
+    [
+        ("zk://z:2181/mesos", Ensemble((Endpoint("z", 2181),), "/mesos")),
+        (
+            "zk://z1,z2:2182, z3/a/b/",
+            Ensemble((Endpoint("z1", 2181), Endpoint("z2", 2182), Endpoint("z3", 2181)), "/a/b"),
+        ),
+        ("zk://[fd00::1]:2181,[::1]/mesos", Ensemble((Endpoint("fd00::1", 2181), Endpoint("::1", 2181)), "/mesos")),
+        ("zk://me:p@ss:w/rd@z/mesos", Ensemble((Endpoint("z", 2181),), "/mesos", "me:p@ss:w/rd")),
+    ],
+)
+def test_zookeeper_is_servers_a_path_and_perhaps_credentials(text, ensemble):
+    assert parse_masters(text) == ensemble
+
+
+def test_masters_may_be_named_where_zookeeper_may_be():
+    assert parse_masters("h1:1,h2") == (Endpoint("h1", 1), Endpoint("h2", 5050))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("zk://", "no ZooKeeper server is named"),
+        ("zk:///mesos", "no ZooKeeper server is named"),
+        ("zk://z:2181", "no path"),
+        ("zk://z:2181/", "no path"),
+        ("zk://z:2181//mesos", "no path"),
+        ("zk://z:2181/a/../b", "no path"),
+        ("zk://z:x/mesos", "'z:x' is not host:port"),
+        ("zk://fd00::1/mesos", "stands in brackets"),
+        ("zk://me@z/mesos", "is not user:password"),
+        ("zk://@z/mesos", "is not user:password"),
+        ("http://z:5050", "only host:port and zk:// are understood"),
+    ],
+)
+def test_what_is_wrong_with_a_zookeeper_is_told(text, complaint):
+    with pytest.raises(UserError, match=re.escape(complaint)):
+        parse_masters(text)
+
+
+def test_a_password_is_never_shown():
+    assert str(parse_masters("zk://me:secret@z/mesos")) == "zk://me:***@z:2181/mesos"
+    for text in ("zk://me:secret@z", "zk://me:secret@", "zk://me:secret@z:x/mesos", "zk://:secret@z/mesos"):
+        with pytest.raises(UserError) as caught:
+            parse_masters(text)
+        assert "secret" not in str(caught.value)
+
+
+def test_where_zookeeper_will_not_do_it_is_refused_with_the_form_that_works():
+    with pytest.raises(UserError, match=r"only host:port .*host1:5050,host2:5050"):
         parse_master("zk://z:2181/mesos")
 
 

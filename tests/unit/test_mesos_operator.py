@@ -9,8 +9,9 @@ import pytest
 from test_mesos_http import serving
 
 from ocicat.errors import Refused, Unavailable
-from ocicat.mesos.operator import AgentClient, AgentSummary, FrameworkSummary, MasterClient
-from ocicat.mesos.types import NetworkStatus, TaskState
+from ocicat.mesos.operator import AgentClient, MasterClient
+from ocicat.mesos.tasks import AgentSummary, FrameworkSummary
+from ocicat.mesos.types import Discovery, DiscoveryPort, NetworkStatus, PortRange, TaskState
 
 FRAMEWORK = "ab87-0000"
 CONTAINER = "e274a99d"
@@ -134,28 +135,61 @@ def test_frameworks_that_have_not_ended():
 
 def test_tasks_that_have_not_ended():
     answer, _ = asked(lambda here: master(here).tasks(), "GET_TASKS", get_tasks=TASKS)
-    assert [one.task_id for one in answer] == ["net.1", "away"]
+    assert [one.id for one in answer] == ["net.1", "away"]
     first = answer[0]
     assert (first.executor_id, first.state, first.labels) == ("net.1", TaskState.RUNNING, {"tier": "db"})
-    assert (first.status.state, first.status.networks) == (TaskState.RUNNING, (NETWORK,))
+    assert (first.container_id, first.networks, first.ip_addresses) == (CONTAINER, (NETWORK,), ("10.79.0.17",))
 
 
-def test_the_state_of_the_cluster_is_one_answer():
+def test_how_a_task_is_found_and_what_it_has():
+    ports = {"ports": [{"number": 80, "name": "http", "protocol": "tcp"}, {"number": 53, "visibility": "EXTERNAL"}]}
+    labels = {"labels": [{"key": "zone", "value": "a"}, {"key": "bare"}]}
+    rich = task(
+        discovery={"visibility": "CLUSTER", "name": "shop", "version": "2", "ports": ports, "labels": labels},
+        health_check={"type": "HTTP", "http": {"port": 80}},
+        resources=[
+            {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1.0}, "allocation_info": {"role": "web"}},
+            {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 31000, "end": 31002}]}},
+        ],
+        statuses=[{**status("TASK_RUNNING"), "healthy": False, "labels": labels}],
+    )
+    (answer,), _ = asked(lambda here: master(here).tasks(), "GET_TASKS", get_tasks={"tasks": [rich]})
+    assert answer.discovery == Discovery(
+        "CLUSTER",
+        "shop",
+        version="2",
+        ports=(DiscoveryPort(80, "http", "tcp"), DiscoveryPort(53, visibility="EXTERNAL")),
+        labels={"zone": "a", "bare": ""},
+    )
+    assert (answer.role, answer.ports, answer.ports[0].numbers()) == (
+        "web",
+        (PortRange(31000, 31002),),
+        range(31000, 31003),
+    )
+    assert (answer.health_checked, answer.healthy, answer.status_labels) == (True, False, {"zone": "a", "bare": ""})
+
+
+def test_the_state_of_the_cluster_is_one_answer_in_which_tasks_know_their_places():
     state = {"get_agents": AGENTS, "get_frameworks": FRAMEWORKS, "get_tasks": TASKS, "get_executors": {}}
     answer, _ = asked(lambda here: master(here).state(), "GET_STATE", get_state=state)
     assert [len(answer.agents), len(answer.frameworks), len(answer.tasks)] == [1, 1, 2]
+    one = answer.tasks[FRAMEWORK, "net.1"]
+    assert (one.framework, one.role, one.host, one.host_address) == ("demo", "*", "h1", "10.78.0.1")
 
 
-def test_tasks_of_an_agent_are_those_it_runs_and_those_it_will():
+def test_the_state_of_an_agent_is_what_it_runs_and_what_it_will():
     tasks = {
         "pending_tasks": [{"name": "p", "task_id": wrapped("p"), "agent_id": wrapped("S0")}],
         "queued_tasks": [task("queued", "TASK_STAGING", statuses=[])],
         "launched_tasks": [task(executor_id=wrapped("custom"))],
         "terminated_tasks": [task("ended", "TASK_FINISHED")],
     }
-    answer, _ = asked(lambda here: agent(here).tasks(), "GET_TASKS", get_tasks=tasks)
-    assert [(one.task_id, one.executor_id) for one in answer] == [("queued", "queued"), ("net.1", "custom")]
-    assert answer[0].status is None
+    state = {"get_tasks": tasks, "get_frameworks": FRAMEWORKS, "get_executors": {}}
+    answer, _ = asked(lambda here: agent(here).state(), "GET_STATE", get_state=state)
+    assert [(one.id, one.executor_id) for one in answer.tasks.values()] == [("queued", "queued"), ("net.1", "custom")]
+    assert [one.container_id for one in answer.tasks.values()] == ["", CONTAINER]
+    assert [one.command for one in answer.tasks.values()] == [True, False]
+    assert [one.name for one in answer.frameworks.values()] == ["demo"]
 
 
 def test_containers_of_every_kind_are_asked_for():
@@ -179,13 +213,6 @@ def test_containers_of_every_kind_are_told():
     assert [(one.container_id, one.framework_id) for one in answer] == [(CONTAINER, FRAMEWORK), (f"{CONTAINER}.n", "")]
     assert (answer[0].networks, answer[0].pid, answer[0].executor_id) == ((NETWORK,), 29741, "net.1")
     assert (answer[1].networks, answer[1].pid) == ((), 0)
-
-
-def test_the_state_of_an_agent_is_one_answer():
-    state = {"get_tasks": {"launched_tasks": [task()]}, "get_frameworks": FRAMEWORKS, "get_executors": {}}
-    answer, _ = asked(lambda here: agent(here).state(), "GET_STATE", get_state=state)
-    assert [one.task_id for one in answer.tasks] == ["net.1"]
-    assert [one.name for one in answer.frameworks] == ["demo"]
 
 
 def test_a_master_that_does_not_answer_is_passed_over():

@@ -8,8 +8,8 @@ import pytest
 
 from ocicat.clock import ManualClock
 from ocicat.errors import Refused
-from ocicat.mesos.scheduler import RETRY_S, Scheduler
-from ocicat.mesos.types import TaskSpec, TaskState
+from ocicat.mesos.scheduler import RETRY_S, Scheduler, Task
+from ocicat.mesos.types import Constraint, TaskSpec, TaskState
 from ocicat.mesos.wire import Event, FrameworkInfo
 from ocicat.model.codec import decode_json
 
@@ -302,3 +302,88 @@ def test_a_teardown_is_repeated_after_a_reconnection(told):
     told.core.disconnected()
     told.subscribed()
     assert told.calls() == ["TEARDOWN"]
+
+
+# --- an earlier life -------------------------------------------------------------------------------------------------
+
+
+def adopting(**more):
+    """A scheduler that continues, before its first subscription."""
+    told = Told(subscribed=False)
+    told.core.framework_id, told.core.exclusive = "F", more.pop("exclusive", False)
+    task = told.core.adopt("old", TaskSpec("old", "true"), more.pop("agent_id", ""), more.pop("place", {}))
+    return told, task
+
+
+def test_an_adopted_task_is_asked_about_and_never_launched():
+    told, task = adopting()
+    assert told.core.subscribe_call().framework_id.value == "F"
+    told.subscribed()
+    (reconcile,) = told.said()
+    assert [one.task_id.value for one in reconcile.reconcile.tasks] == ["old"]
+    assert reconcile.reconcile.tasks[0].agent_id is None
+    told.offer("h1")
+    assert told.calls() == ["DECLINE", "SUPPRESS"]
+    told.update(task, "GONE", reason="REASON_RECONCILIATION")
+    assert task.ended
+
+
+def test_a_status_and_an_offer_tell_where_an_adopted_task_is():
+    told, task = adopting()
+    told.subscribed()
+    told.update(task, "RUNNING")
+    assert task.agent_id == "s-h1"
+    told.offer("h1")
+    assert (task.hostname, task.place) == ("h1", {"hostname": "h1"})
+
+
+def test_an_adopted_task_can_be_killed_and_counts_as_kin():
+    told, task = adopting(agent_id="s-h1", place={"hostname": "h1"})
+    told.subscribed()
+    told.core.kill(task)
+    assert told.said()[-1].kill.agent_id.value == "s-h1"
+    task.spec = TaskSpec("old", "true", kin="/web")
+    only = (Constraint("hostname", "UNIQUE"),)
+    new = told.core.launch("new", TaskSpec("new", "true", constraints=only, kin="/web"))
+    told.offer("h1")
+    assert new.missed == {"h1": "hostname h1, against hostname UNIQUE"}
+    told.offer("h2")
+    assert new.hostname == "h2"
+
+
+def test_with_exclusive_all_tasks_are_asked_for_and_strangers_end():
+    told, _ = adopting(exclusive=True)
+    told.subscribed()
+    everything, known = told.said()
+    assert (everything.type, everything.reconcile.tasks) == ("RECONCILE", ())
+    assert len(known.reconcile.tasks) == 1
+    stranger = Task("stranger", TaskSpec("x", "true"), 0.0)
+    told.update(stranger, "RUNNING")
+    (kill,) = told.said()
+    assert (kill.type, kill.kill.task_id.value) == ("KILL", "stranger")
+    for state in ("FINISHED", "UNREACHABLE"):
+        told.update(stranger, state)
+        assert told.calls() == []
+
+
+def test_without_a_limit_a_task_waits_for_a_place_for_ever(told):
+    told.core.placement_s = None
+    told.launch()
+    assert told.core.next_deadline() is None
+    told.wait(1e6)
+    assert told.core.tasks
+
+
+def test_a_forgotten_task_is_no_news(told):
+    task = told.launched()
+    told.core.forget(task)
+    told.update(task, "RUNNING")
+    assert (told.core.take_news(), task.history) == ([], [])
+
+
+def test_a_change_of_health_without_a_uuid_is_news(told):
+    task = told.launched()
+    told.update(task, "RUNNING", healthy=True)
+    told.update(task, "RUNNING", healthy=True)
+    told.update(task, "RUNNING", healthy=False)
+    assert [status.healthy for status in task.history] == [True, False]

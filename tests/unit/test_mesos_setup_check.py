@@ -204,6 +204,53 @@ def test_only_an_ocicat_agent_counts_as_one(tmp_path):
     assert facts.ocicat_agent(tree, "/s") == facts.Own("h", (1, 2), "/s")
 
 
+def agent(*words, **variables):
+    text = "".join(f"{name}={value}\0" for name, value in variables.items())
+    line = "\0".join(["ocicat", "agent", "--host", "h1", "--address", "10.0.0.1/24", *words, ""])
+    return {"/proc/42/cmdline": line, "/proc/42/environ": f"PATH=/bin\0{text}"}
+
+
+def asked(tmp_path, *words, **variables):
+    tree = host(tmp_path, agent(*words, **variables))
+    return str(facts.ocicat_agent(tree, "/s").asks)
+
+
+def test_whom_an_ocicat_agent_asks(tmp_path):
+    assert asked(tmp_path) == "10.0.0.1:5051"
+    assert asked(tmp_path, "--agent-port", "5052", "--agent-port=5051") == "10.0.0.1:5052"
+    assert asked(tmp_path, OCICAT_MESOS_AGENT="h9") == "h9:5051"
+    assert asked(tmp_path, "--mesos-agent=http://[fd00::1]:6/", OCICAT_MESOS_AGENT="h9") == "[fd00::1]:6"
+    assert asked(tmp_path, "--mesos-agent", "off") == "None"
+    assert asked(tmp_path, "--mesos-agent", "no:port:at:all") == "None"
+    assert asked(tmp_path, "--address", "", OCICAT_ADDRESS="10.0.0.2/24") == "None"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "said"),
+    [
+        ({"ip": "10.0.0.1"}, (), ""),
+        ({"ip": "0.0.0.0"}, (), ""),
+        (
+            {"ip": "10.9.9.9"},
+            (),
+            "asks the Mesos agent at 10.0.0.1:5051 who lives in its containers, which listens on 10.9",
+        ),
+        ({"ip": "10.9.9.9"}, ("--mesos-agent", "10.9.9.9"), ""),
+        ({"ip": "10.9.9.9"}, ("--mesos-agent", "h1.example.com"), ""),
+        ({"ip": "10.9.9.9"}, ("--mesos-agent", "off"), ""),
+        ({"port": "5052"}, ("--agent-port=5051", "--agent-port=5052"), "which listens on 10.0.0.1:5052"),
+        ({"authenticate_http_readwrite": "true"}, (), "has no credential"),
+        ({"authenticate_http_readwrite": "true"}, ("--mesos-credential", "/etc/c"), ""),
+        ({"authenticate_http_readwrite": "true"}, ("--mesos-agent", "off"), ""),
+    ],
+)
+def test_an_ocicat_agent_that_asks_in_the_wrong_place(good, flags, words, said):
+    host(good.root, agent(*words) | {f"/{FLAGS}/{name}": text for name, text in flags.items()})
+    problems = [(one.about, one.problem) for one in found(good)]
+    assert [about for about, _ in problems] == (["identity"] if said else [])
+    assert all(said in problem for _, problem in problems)
+
+
 def test_a_host_on_which_nothing_was_done_is_told_what_to_do(tmp_path):
     tree = host(tmp_path, {**PACKAGES, **AGENT_PROCESS})
     assert words(tree) == ["flag", "flag", "network", "root-dir-persist"]

@@ -6,8 +6,18 @@ import json
 
 import pytest
 
-from ocicat.mesos.types import NetworkRequest, NetworkStatus, Offer, PortMapping, TaskSpec, TaskState, problem_of
-from ocicat.mesos.wire import Event, RawOffer, Status, network_info, offer_of, status_of, task_info
+from ocicat.mesos.types import (
+    NetworkRequest,
+    NetworkStatus,
+    Offer,
+    PortMapping,
+    PortRange,
+    TaskSpec,
+    TaskState,
+    problem_of,
+)
+from ocicat.mesos.wire import Event, RawOffer, Status, offer_of, status_of
+from ocicat.mesos.wire_task import network_info, task_info
 from ocicat.model.codec import decode_json, encode_json
 
 OFFER = Offer(id="o1", agent_id="s1", hostname="h1", role="*", cpus=4, mem_mb=1024)
@@ -130,10 +140,18 @@ def test_an_offer_counts_only_what_anybody_may_use():
             resource("cpus", 8, reservations=[{"role": "web"}]),
             resource("cpus", 8, revocable={}),
             resource("mem", 512),
+            resource("disk", 9),
             {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 1, "end": 2}]}},
+            {"name": "ports", "type": "RANGES", "ranges": {"range": [{"begin": 5, "end": 6}]}, "role": "db"},
+        ],
+        "attributes": [
+            {"name": "rack", "type": "TEXT", "text": {"value": "a"}},
+            {"name": "height", "type": "SCALAR", "scalar": {"value": 3}},
         ],
     }
-    assert offer_of(decode_json(RawOffer, json.dumps(raw))) == Offer("o", "s", "h", "web", 3.5, 512)
+    attributes = {"rack": "a", "height": "3"}
+    expected = Offer("o", "s", "h", "web", 3.5, 512, 9, (PortRange(1, 2),), attributes)
+    assert offer_of(decode_json(RawOffer, json.dumps(raw))) == expected
 
 
 @pytest.mark.parametrize(

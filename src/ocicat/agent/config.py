@@ -6,35 +6,57 @@ import os
 import re
 from pathlib import Path
 
+from ocicat.agent.discovery.config import DnsConfig
+from ocicat.agent.docker.config import DockerConfig
 from ocicat.errors import UserError
+from ocicat.mesos.masters import Endpoint, parse_endpoint
 from ocicat.model.base import Struct
-from ocicat.model.net import Addr, Cidr, parse_interface
+from ocicat.model.net import WIDTH, Addr, Cidr, parse_interface
 
 DEFAULT_SOCKET = Path("/run/ocicat/agent.sock")
 DEFAULT_STORE = "sqlite:///var/lib/ocicat/store.db"
 DEFAULT_FLOW_LOG = Path("/var/log/ocicat/flows.log")
+MESOS_PORT = 5051
+OFF = "off"
 SOCKET_MAX_BYTES = 107  # the kernel's limit for the path of a unix socket
+_UNREACHED = tuple(map(Cidr.parse, ("127.0.0.0/8", "0.0.0.0/32", "::/127", "fe80::/10", "ff00::/8")))
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")
 
 
 class AgentConfig(Struct, frozen=True, kw_only=True):
-    """`address` is the host's own on the network between the hosts, with the length of its subnet: `10.0.0.11/24`."""
+    """`address` is the host's own on the network between the hosts, with the length of its subnet: `10.0.0.11/24`. `address6` is
+    the same of IPv6; "": containers with IPv6 addresses are reached on this host only."""
 
     host: str
     address: str
+    address6: str = ""
     store: str = DEFAULT_STORE
     socket: str = str(DEFAULT_SOCKET)
-    agent_ports: tuple[int, ...] = (5051,)  # where the local Mesos agent listens; tasks must reach it to register
+    agent_ports: tuple[int, ...] = (MESOS_PORT,)  # where the local Mesos agent listens; tasks must reach it to register
     mtu: int = 0  # of containers; 0: that of the interface which holds `address`
     add_timeout_s: float = (
         20.0  # an ADD takes milliseconds; the executor's registration timeout (60 s) is running meanwhile
     )
     resync_interval_s: float = 90.0
     flow_log: str = str(DEFAULT_FLOW_LOG)  # written only while FelixConfiguration has flow logs on
+    mesos_agent: str = ""  # where this host's answers; "": at `address` and the first of `agent_ports`; "off": nowhere
+    mesos_credential: str = ""  # a file, for a Mesos agent that asks who we are
+    docker: DockerConfig | None = None  # where Docker's engine is served
+    dns: DnsConfig | None = None  # where names of tasks are served
 
     @property
-    def host_address(self) -> Addr:
-        return parse_interface(self.address)[0]
+    def mesos_endpoint(self) -> Endpoint | None:
+        """Of this host's Mesos agent; None: it is not asked. UserError when it is no address."""
+        if self.mesos_agent == OFF or not (self.mesos_agent or self.agent_ports):
+            return None
+        if not self.mesos_agent:
+            return Endpoint(str(parse_interface(self.address)[0]), self.agent_ports[0])
+        return parse_endpoint(self.mesos_agent.removeprefix("http://").removesuffix("/"), MESOS_PORT)
+
+    @property
+    def host_addresses(self) -> tuple[Addr, ...]:
+        """One, or one of each family."""
+        return tuple(parse_interface(text)[0] for text in (self.address, self.address6) if text)
 
 
 def check(config: AgentConfig) -> AgentConfig:
@@ -44,17 +66,34 @@ def check(config: AgentConfig) -> AgentConfig:
             f"host name {config.host!r} is not a DNS name in lower case",
             hint="give the name under which Mesos knows this host: --host NAME",
         )
-    _check_address(config.address)
+    _check_address("--address", config.address, 4, "10.0.0.11/24")
+    if config.address6:
+        _check_address("--address6", config.address6, 6, "2001:db8::11/64")
     _check_socket(config.socket)
     _check_file(config.flow_log)
     for port in config.agent_ports:
         if not 1 <= port <= 65535:
             raise UserError(f"Mesos agent port {port} is not in 1 to 65535")
+    _check_mesos(config)
     if config.mtu and not 576 <= config.mtu <= 65535:
         raise UserError(f"mtu {config.mtu} is not in 576 to 65535")
     if config.add_timeout_s <= 0 or config.resync_interval_s <= 0:
         raise UserError("timeouts and intervals must be greater than 0 s")
     return config
+
+
+def _check_mesos(config: AgentConfig) -> None:
+    if config.mesos_agent.startswith("https://"):
+        raise UserError(f"Mesos agent {config.mesos_agent}: only plain HTTP is spoken", hint="--mesos-agent HOST:PORT")
+    try:
+        endpoint = config.mesos_endpoint
+    except UserError as error:
+        raise UserError(f"Mesos agent: {error.message}", hint="--mesos-agent HOST:PORT, or off") from error
+    if config.mesos_credential and endpoint is None:
+        raise UserError(
+            "a credential for the Mesos agent is given, and it is not to be asked",
+            hint="leave out --mesos-credential, or --mesos-agent off",
+        )
 
 
 def _check_socket(text: str) -> None:
@@ -70,16 +109,17 @@ def _check_file(text: str) -> None:
         raise UserError(f"flow log {text!r} is not the absolute path of a file", hint=f"for example {DEFAULT_FLOW_LOG}")
 
 
-def _check_address(text: str) -> None:
+def _check_address(option: str, text: str, family: int, example: str) -> None:
     try:
         address, subnet = parse_interface(text)
     except UserError as error:
-        raise UserError(f"host address: {error.message}", hint="for example --address 10.0.0.11/24") from error
+        raise UserError(f"host address: {error.message}", hint=f"for example {option} {example}") from error
     if "/" not in text:
-        raise UserError(f"host address {text!r} has no prefix length", hint=f"for example {text}/24")
-    if address.family != 4 or address in Cidr.parse("127.0.0.0/8") or address.value == 0:
+        raise UserError(f"host address {text!r} has no prefix length", hint=f"for example {text}/{example[-2:]}")
+    if address.family != family or any(address in net for net in _UNREACHED):
         raise UserError(
-            f"host address {text!r} cannot be reached by other hosts", hint="give an IPv4 address of this host"
+            f"host address {text!r} cannot be reached by other hosts",
+            hint=f"give an IPv{family} address of this host as {option}",
         )
-    if subnet.length == 32:
+    if subnet.length == WIDTH[family]:
         raise UserError(f"host address {text!r}: other hosts must be in its subnet", hint="give the subnet's length")

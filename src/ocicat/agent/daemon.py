@@ -21,6 +21,9 @@ from typing import TypeVar
 
 from ocicat.agent import presence
 from ocicat.agent.config import AgentConfig, check
+from ocicat.agent.discovery import wiring as discovery
+from ocicat.agent.discovery.service import Service as Names
+from ocicat.agent.docker import wiring as docker
 from ocicat.agent.flowlog.control import FlowLog
 from ocicat.agent.flowlog.reader import Reader
 from ocicat.agent.identity import INTERFACE_PREFIX
@@ -28,6 +31,7 @@ from ocicat.agent.inforce import InForce
 from ocicat.agent.interfaces import Interfaces
 from ocicat.agent.interfaces import follow as follow_interfaces
 from ocicat.agent.interfaces import present as present_interfaces
+from ocicat.agent.labelling import Labelling
 from ocicat.agent.local import Local
 from ocicat.agent.netmodules import NetModules, collect_for_ever
 from ocicat.agent.node import interface_mtu, own_interfaces, register
@@ -49,10 +53,14 @@ from ocicat.dataplane.apply import Dataplane
 from ocicat.dataplane.identity import Decider, parse_prefix
 from ocicat.errors import OcicatError, Refused
 from ocicat.ipam.allocator import Allocator
+from ocicat.mesos.credential import read as read_credential
+from ocicat.mesos.operator import AgentClient
+from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
 from ocicat.store.syncer import Syncer, Updates
 
 T = TypeVar("T")
+MESOS_S = 15.0  # for an answer of the Mesos agent, which is busy just when many tasks start
 
 log = logging.getLogger(__name__)
 
@@ -66,16 +74,22 @@ class Feed:
     local: Local
     dataplane: Dataplane
     flow_log: FlowLog | None = None
+    labelling: Labelling | None = None
+    names: Names | None = None
     in_force: InForce = field(default_factory=InForce)
     applied: asyncio.Event = field(default_factory=asyncio.Event)  # the first complete state is in the kernel
     _problems: dict[str, str] = field(default_factory=dict)
     _revision: int | None = None  # of the last complete state; None before the first
 
     def updates(self, batch: Updates) -> None:
+        if self.names:
+            self.names.observe(batch)
         for update in batch.updates:
             self.allocator.observe(update.key, update.value, update.revision)
             self.local.observe(update.key, update.value)
             self.graph.update(update.key, update.value)
+            if self.labelling:
+                self.labelling.noticed(update.key)
         if not batch.in_sync:
             return
         if self._revision is None:
@@ -165,16 +179,19 @@ async def _first(stopping: asyncio.Task[bool], *others: asyncio.Task[T]) -> asyn
 async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Task[None]]:
     """Everything in the order in which it depends on each other; undone in reverse by `stack`."""
     loop = asyncio.get_running_loop()
-    mtu = interface_mtu(config.host_address)  # before anything is written: the address may be mistyped
+    mtu = min(map(interface_mtu, config.host_addresses))  # before anything is written: the address may be mistyped
     store = await open_store(config.store)
     stack.push_async_callback(store.close)
     await register(store, config)
     clock = SystemClock()
     telling = asyncio.create_task(presence.keep(store, presence.present(config.host, clock)), name="tell of this agent")
     stack.push_async_callback(_cancel, telling)
+    names = discovery.started(config)
+    if names:
+        stack.callback(names.stop)
 
     dataplane_config = DataplaneConfig(
-        host_addresses=(config.host_address,),
+        host_addresses=config.host_addresses,
         agent_ports=config.agent_ports,
         mtu=config.mtu or mtu,
         interface_prefix=INTERFACE_PREFIX,
@@ -187,7 +204,9 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     allocator = Allocator(store, config.host, clock)
     flow_log = FlowLog(partial(_flow_reader, config, dataplane))
     stack.callback(flow_log.stop)
-    feed = Feed(Graph(config.host), allocator, Local(config.host), dataplane, flow_log)
+    local = Local(config.host)
+    labelling = _labelling(config, store, local)
+    feed = Feed(Graph(config.host), allocator, local, dataplane, flow_log, labelling, names)
     dataplane.start()
     stack.callback(dataplane.stop)
     await allocator.start()
@@ -210,6 +229,8 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     server = Server(Path(config.socket), workloads, net_modules)
     await server.start()
     stack.push_async_callback(server.close)
+    if config.docker:
+        await stack.enter_async_context(docker.served(config.docker, workloads))
     log.info(
         "ready: host %s, address %s, store %s, socket %s", config.host, config.address, config.store, config.socket
     )
@@ -219,7 +240,23 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
         collect_for_ever(net_modules, partial(own_interfaces, INTERFACE_PREFIX)), name="collect what containers left"
     )
     stack.push_async_callback(_cancel, collecting)
-    return [following, mending, collecting]
+    telling_who = asyncio.create_task(_forever(labelling), name="tell by labels who lives where")
+    stack.push_async_callback(_cancel, telling_who)
+    naming = [asyncio.create_task(names.ended(), name="serve names")] if names else []
+    return [following, mending, collecting, telling_who, *naming]
+
+
+def _labelling(config: AgentConfig, store: Datastore, local: Local) -> Labelling | None:
+    """UserError when its credential cannot be read."""
+    endpoint = config.mesos_endpoint
+    if endpoint is None:
+        return None
+    credential = read_credential(config.mesos_credential) if config.mesos_credential else None
+    return Labelling(store, local, AgentClient(endpoint.host, endpoint.port, credential=credential, timeout_s=MESOS_S))
+
+
+async def _forever(labelling: Labelling | None) -> None:
+    await (labelling.run() if labelling else asyncio.Event().wait())
 
 
 def _flow_reader(config: AgentConfig, dataplane: Dataplane, interval_s: float, tier_of: Callable[[str], str]) -> Reader:

@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 from ocicat.agent import profiles
+from ocicat.agent.lock import unlocked
 from ocicat.agent.origin import stamped
 from ocicat.clock import SystemClock
-from ocicat.errors import Conflict, Refused, Unavailable
-from ocicat.ipam.holdings import UNLOCK
+from ocicat.errors import Conflict, Unavailable
 from ocicat.model import keys
 from ocicat.model.base import replace
-from ocicat.model.codec import decode_json, encode_json
-from ocicat.model.resources import ClusterInformation
+from ocicat.model.codec import encode_json
 from ocicat.store.base import Compare, Datastore, Put
 
 ATTEMPTS = 5
@@ -27,21 +26,10 @@ async def make_profile(store: Datastore, name: str) -> None:
     for _ in range(ATTEMPTS):
         if await store.get(key) is not None:
             return
-        unlocked = await _unlocked(store)
+        free = await unlocked(store)
         try:
-            await store.commit([unlocked, Compare(key, 0)], [Put(key, value)])
+            await store.commit([free, Compare(key, 0)], [Put(key, value)])
         except Conflict:
             continue  # somebody made it, or the lock was touched: look again
         return
     raise Unavailable(f"profile {name} could not be made: the datastore keeps changing", hint="try again")
-
-
-async def _unlocked(store: Datastore) -> Compare:
-    """Holds as long as nobody locks the datastore."""
-    found = await store.get(keys.CLUSTER_INFORMATION)
-    if found is None:
-        return Compare(keys.CLUSTER_INFORMATION, 0)
-    information = decode_json(ClusterInformation, found.value, what="clusterinformation default")
-    if information.spec.datastore_ready is False:
-        raise Refused("the datastore is locked", hint=UNLOCK)
-    return Compare(keys.CLUSTER_INFORMATION, found.modified)

@@ -27,8 +27,10 @@ from ocicat.clock import Clock
 from ocicat.cni.config import Label, Labels, NetworkConfig, NetworkInfo
 from ocicat.cni.request import Request as CniRequest
 from ocicat.cni.spec import Command
+from ocicat.cni.wishes import Wishes
 from ocicat.errors import OcicatError, Refused, Unavailable
 from ocicat.ipam.allocator import Allocator
+from ocicat.ipam.block import InUse
 from ocicat.ipam.request import Held
 from ocicat.ipam.request import Request as AddressRequest
 from ocicat.mesos.netmodules.protocol import (
@@ -132,14 +134,8 @@ class NetModules:
         )
         try:
             return (await self.allocator.allocate(request)).addresses
-        except Refused as error:
-            raise self._in_use(handle, addresses) or error from error
-
-    def _in_use(self, handle: str, addresses: Iterable[Addr]) -> Refused | None:
-        """In the words of Calico's plugin, where that is the reason."""
-        others = {one.address for one in self.allocator.held() if one.handle != handle}
-        taken = next((address for address in addresses if address in others), None)
-        return None if taken is None else _already_in_use(taken)
+        except InUse as error:
+            raise _already_in_use(error.address) from error
 
     async def _release(self, addresses: tuple[Addr, ...]) -> None:
         """Of uids; what a container's interface holds is left to its cleanup."""
@@ -236,6 +232,7 @@ def _missing(family: int, count: int, present: Iterable[Addr]) -> tuple[int, ...
 
 
 def _already_in_use(address: Addr) -> Refused:
+    """In the words of Calico's plugin."""
     return Refused(f"IP '{address}' already in use.")
 
 
@@ -269,6 +266,6 @@ def _interface(
         config=NetworkConfig(name=NAME, type=NAME, default_profile=None),
         info=NetworkInfo(name=NAME, groups=isolate.groups if isolate else (), labels=Labels(wanted)),
         orchestrator="mesos",
-        addresses=isolate.addresses if isolate else (),
-        takes_over=former,
+        wishes=Wishes(isolate.addresses if isolate else ()),
+        takes_over=(former,) if former else (),
     )

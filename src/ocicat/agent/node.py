@@ -20,7 +20,7 @@ ATTEMPTS = 5
 
 
 async def register(store: Datastore, config: AgentConfig) -> None:
-    """Writes this host's address into its Node, leaving everything else of it alone.
+    """Writes this host's addresses into its Node, leaving everything else of it alone.
 
     Raises Refused while the datastore is being filled: an agent that followed it would cut off every container that is not in
     it yet.
@@ -31,7 +31,7 @@ async def register(store: Datastore, config: AgentConfig) -> None:
         if note is not None:
             raise unfinished(note.value)
         stored = await store.get(key)
-        wanted = _with_address(stored.value if stored else None, config)
+        wanted = _with_addresses(stored.value if stored else None, config)
         if wanted is None:
             return
         try:
@@ -43,16 +43,24 @@ async def register(store: Datastore, config: AgentConfig) -> None:
     raise Unavailable(f"node {config.host} is being changed by somebody else", hint="start the agent again")
 
 
-def _with_address(value: bytes | None, config: AgentConfig) -> bytes | None:
+def _with_addresses(value: bytes | None, config: AgentConfig) -> bytes | None:
     """The node as it should be, or None when it is. Fields that we have no word for stay as they are."""
     if value is None:
-        spec = NodeSpec(bgp=NodeBGPSpec(ipv4_address=config.address))
+        spec = NodeSpec(bgp=NodeBGPSpec(ipv4_address=config.address, ipv6_address=config.address6))
         return encode_json(Node(metadata=stamped(Metadata(name=config.host), SystemClock()), spec=spec))
     what = f"node {config.host}"
-    known = decode_json(Node, value, what=what)
-    if known.spec.bgp is not None and known.spec.bgp.ipv4_address == config.address:
-        return None
-    return with_field(value, ("spec", "bgp", "ipv4Address"), config.address, what=what)
+    known = decode_json(Node, value, what=what).spec.bgp or NodeBGPSpec()
+    wrong = {
+        name: wanted
+        for name, wanted, is_there in (
+            ("ipv4Address", config.address, known.ipv4_address),
+            ("ipv6Address", config.address6, known.ipv6_address),
+        )
+        if wanted not in ("", is_there)
+    }
+    for name, wanted in wrong.items():
+        value = with_field(value, ("spec", "bgp", name), wanted, what=what)
+    return value if wrong else None
 
 
 def interface_mtu(host_address: Addr) -> int:
@@ -62,7 +70,8 @@ def interface_mtu(host_address: Addr) -> int:
             if held.address == host_address.pack():
                 return kernel.get(link.get(held.index)).mtu
     raise UserError(
-        f"no interface of this host has the address {host_address}", hint="give the host's own as --address"
+        f"no interface of this host has the address {host_address}",
+        hint="give the host's own as --address and --address6",
     )
 
 

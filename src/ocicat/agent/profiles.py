@@ -4,9 +4,11 @@ A task in group g has profile g. It is made once, when the first task asks for i
 profile is never changed here. Members are recognised by a label that the profile gives them, so the rules need no list of them.
 
 * group g: members may open connections to members; everything out is allowed.
-* `public`: everyone may open connections to its members; everything out is allowed.
+* `public`: everyone may open connections to its members; everything out is allowed. Its profile comes first, as it always did.
 * no group: the profile of the network, which works as a group that all such tasks of the network share; or none, which allows
   nothing.
+
+Frameworks that cannot say groups, as Marathon since 1.5, say them in a label.
 """
 
 from __future__ import annotations
@@ -18,11 +20,19 @@ from ocicat.model.resources import EntityRule, Metadata, Profile, ProfileSpec, R
 
 PUBLIC = "public"
 MEMBER_PREFIX = "mesos-group/"  # label key of a member of group g: mesos-group/g
+GROUPS_LABEL = "mesos-groups"  # of a NetworkInfo: "web,db"
+
+
+def groups_in(label: str) -> tuple[str, ...]:
+    """Those that the value of a `GROUPS_LABEL` names."""
+    return tuple(group for each in label.split(",") if (group := each.strip()))
 
 
 def names_for(groups: tuple[str, ...], default: str | None) -> tuple[str, ...]:
-    """Profile names for a task, in the order given, each once. `default` serves the task that names no group; None: it has none."""
-    return tuple(dict.fromkeys(profile_name(group) for group in groups or filter(None, (default,))))
+    """Profile names for a task: `public`, then in the order given, each once. `default` serves the task that names no group; None:
+    it has none."""
+    names = dict.fromkeys(profile_name(group) for group in groups or filter(None, (default,)))
+    return tuple(sorted(names, key=lambda name: name != PUBLIC))
 
 
 def profile_name(group: str) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -28,9 +29,10 @@ from ocicat.clock import Clock
 from ocicat.cni.request import Request
 from ocicat.cni.result import Attachment
 from ocicat.cni.spec import CniError, Code
+from ocicat.cni.wishes import Wishes
 from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.apply import Dataplane
-from ocicat.dataplane.ownership import GATEWAY_V4
+from ocicat.dataplane.ownership import GATEWAY_V4, GATEWAY_V6
 from ocicat.errors import Conflict, Refused, Unavailable, UserError
 from ocicat.ipam.allocator import Allocator
 from ocicat.ipam.request import Request as AddressRequest
@@ -43,7 +45,7 @@ from ocicat.store.base import Compare, Datastore, Put
 
 log = logging.getLogger(__name__)
 
-GATEWAY = Addr.unpack(GATEWAY_V4)
+GATEWAYS = {4: Addr.unpack(GATEWAY_V4), 6: Addr.unpack(GATEWAY_V6)}
 ATTEMPTS = 3
 
 
@@ -142,7 +144,7 @@ class Workloads:
                 await groups.make_profile(self.store, name)
         granted = await self._allocate(request, ids)
         try:
-            attached = await self._attach_in_force(request, ids, granted)
+            attached = await self.attach_in_force(request, ids, granted)
         except BaseException:
             if granted.fresh:
                 await self.departures.take_back(Leaving(ids.key, ids.handle, ids.interface))
@@ -152,11 +154,13 @@ class Workloads:
             netns=request.netns,
             mac=attached.mac.hex(":"),
             addresses=granted.addresses,
-            gateways=tuple(GATEWAY for _ in granted.addresses),
+            gateways=tuple(GATEWAYS[address.family] for address in granted.addresses),
             dns=request.config.dns,
+            for_mesos=request.orchestrator == "mesos",
         )
 
-    async def _attach_in_force(self, request: Request, ids: Identity, granted: Granted) -> Attached:
+    async def attach_in_force(self, request: Request, ids: Identity, granted: Granted) -> Attached:
+        """Also of an interface that is there: then it waits for what was changed of its endpoint."""
         attach = self._attach(request, ids, granted.addresses)
         with self.in_force.expected(ids.key, granted.revision) as in_force:
             attached = await asyncio.wrap_future(self.dataplane.attach(attach))
@@ -201,9 +205,10 @@ class Workloads:
                 "network": request.config.name,
                 "timestamp": f"{self.clock.now():.0f}",
             },
-            families=() if request.addresses else (4,),
-            addresses=request.addresses,
+            families=request.wishes.families,
+            addresses=request.wishes.addresses,
             pools=request.config.pools,
+            family_pools=request.wishes.pools,
             takes_over=request.takes_over,
             writes=writes,
         )
@@ -215,10 +220,10 @@ class Workloads:
             return None
         endpoint = decode_json(WorkloadEndpoint, stored.value, what=f"endpoint {ids.name}")
         addresses = _addresses(endpoint)
-        if request.addresses and set(request.addresses) != set(addresses):
+        if not _grants(addresses, request.wishes):
             raise Refused(
                 f"container {request.container_id} has {', '.join(map(str, addresses))} on {request.interface} already",
-                hint="DEL it before asking for another address",
+                hint="DEL it before asking for others",
             )
         if set(request.ports) != set(mappings(endpoint)):
             raise Refused(
@@ -232,7 +237,7 @@ class Workloads:
             key=ids.key,
             interface=ids.interface,
             netns_path=request.netns,
-            container_interface=request.interface,
+            container_interface=request.interface if request.netns else identity.lent_name(ids.interface),
             addresses=addresses,
             mac=ids.mac,
             mtu=request.config.mtu or 0,
@@ -256,6 +261,12 @@ class Granted(Struct, frozen=True):
 
 def _addresses(endpoint: WorkloadEndpoint) -> tuple[Addr, ...]:
     return tuple(Addr.parse(network.partition("/")[0]) for network in endpoint.spec.ip_networks)
+
+
+def _grants(addresses: tuple[Addr, ...], wishes: Wishes) -> bool:
+    """Are these what is wished for?"""
+    families = Counter(each.family for each in addresses)
+    return set(wishes.addresses) <= set(addresses) and families == Counter(wishes.all_families)
 
 
 def _is_ours(endpoint: WorkloadEndpoint) -> bool:

@@ -8,7 +8,7 @@ calls it, whatever it says itself. Peers are small, because there is one for eve
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -53,6 +53,7 @@ P = TypeVar("P", NetworkPolicy, GlobalNetworkPolicy, StagedNetworkPolicy, Staged
 
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _HOST_AFFINITY = "host:"
+_NODE = "node"  # attribute of an address in a block: the host whose workload has it
 _EVERY_WORKLOADS = frozenset(endpoints.LINK_LOCAL)
 _NAMESPACE_PROFILE = "kns."
 
@@ -112,10 +113,12 @@ class PoolRecord(Struct, frozen=True, gc=False):
 
 
 class BlockRecord(Struct, frozen=True, gc=False):
-    """A block of addresses; `host` is None while no host has it."""
+    """A block of addresses; `host` is None while no host has it. `borrowed`: the addresses in it that another host's workloads
+    have, as networks of one address, with that host; of a block without a host, all that are in use."""
 
     cidr: Cidr
     host: str | None
+    borrowed: tuple[tuple[Cidr, str], ...] = ()
 
 
 def parse_endpoint(key: str, value: bytes) -> WorkloadEndpoint:
@@ -218,7 +221,17 @@ def read_block(key: str, value: bytes) -> BlockRecord:
         )
     affinity = "" if block.deleted else block.affinity or ""
     host = affinity.removeprefix(_HOST_AFFINITY) if affinity.startswith(_HOST_AFFINITY) else ""
-    return BlockRecord(cidr, host or None)
+    return BlockRecord(cidr, host or None, tuple(_borrowed(block, cidr, host)))
+
+
+def _borrowed(block: Block, cidr: Cidr, owner: str) -> Iterator[tuple[Cidr, str]]:
+    hosts = [attribute.secondary.get(_NODE, owner) for attribute in block.attributes]
+    if all(host == owner for host in hosts):
+        return
+    for ordinal, index in zip(range(cidr.size), block.allocations, strict=False):
+        host = hosts[index] if index is not None and 0 <= index < len(hosts) else owner
+        if host != owner:
+            yield cidr.nth(ordinal).cidr(), host
 
 
 def _resource(wanted: type[R], key: str, value: bytes) -> R:

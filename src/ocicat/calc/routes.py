@@ -3,8 +3,8 @@
 Promise: a block of ours is a `LocalBlock`; one of another host is a `RemoteBlock` through that host's address of the same family,
 and nothing while that address is unknown; one that no host has is nothing. A node's change touches its own blocks only.
 
-A floating address goes like a block to the host that it is on (`floating` tells); on that host it is the endpoint's. A block of the
-same single address goes before.
+An address that a host has borrowed from another's block, and a floating one (`floating` tells), go like a block to the host that
+they are on; on that host they are the endpoint's. A block of the same single address goes before both.
 """
 
 from __future__ import annotations
@@ -16,16 +16,31 @@ from ocicat.calc.sequencer import Sequencer
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import LocalBlock, RemoteBlock
 
+Borrowed = tuple[tuple[Cidr, str], ...]
+
 
 class Routes:
-    __slots__ = ("_addresses", "_blocks", "_cidrs", "_floating", "_host", "_hosts", "_owners", "_sequencer")
+    __slots__ = (
+        "_addresses",
+        "_blocks",
+        "_borrowed",
+        "_cidrs",
+        "_floating",
+        "_host",
+        "_hosts",
+        "_owners",
+        "_sequencer",
+    )
 
     def __init__(self, host: str, sequencer: Sequencer) -> None:
         self._host = host
         self._sequencer = sequencer
         self._blocks: dict[str, BlockRecord] = {}  # by datastore key
         self._owners: dict[Cidr, str] = {}  # the hosts that have them
-        self._floating: dict[Cidr, str] = {}  # the hosts that they are on
+        self._borrowed: defaultdict[Cidr, dict[str, str]] = defaultdict(
+            dict
+        )  # by block's key, the hosts that they are on
+        self._floating: dict[Cidr, str] = {}  # the same
         self._hosts: dict[Cidr, str] = {}  # where each block and floating address is
         self._cidrs: defaultdict[str, set[Cidr]] = defaultdict(set)  # the same, by host
         self._addresses: dict[str, tuple[Addr, ...]] = {}  # of each node
@@ -42,6 +57,17 @@ class Routes:
             if block.host is not None:
                 self._owners[block.cidr] = block.host
         for cidr in {found.cidr for found in (before, block) if found is not None}:
+            self._settle(cidr)
+        self._set_borrowed(key, before.borrowed if before else (), block.borrowed if block else ())
+
+    def _set_borrowed(self, key: str, before: Borrowed, now: Borrowed) -> None:
+        for cidr, _ in before:
+            self._borrowed[cidr].pop(key, None)
+        for cidr, host in now:
+            self._borrowed[cidr][key] = host
+        for cidr, _ in {*before} ^ {*now}:
+            if not self._borrowed[cidr]:
+                del self._borrowed[cidr]
             self._settle(cidr)
 
     def set_floating(self, address: Addr, host: str | None) -> None:
@@ -76,7 +102,8 @@ class Routes:
         self._sequencer.block(cidr, None if now is None else self._route(cidr, now))
 
     def _host_of(self, cidr: Cidr) -> str | None:
-        return self._owners.get(cidr) or self._floating.get(cidr)
+        lenders = self._borrowed.get(cidr)
+        return self._owners.get(cidr) or (lenders[min(lenders)] if lenders else self._floating.get(cidr))
 
     def _route(self, cidr: Cidr, host: str) -> RemoteBlock | LocalBlock | None:
         if host == self._host:

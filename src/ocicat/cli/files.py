@@ -70,14 +70,15 @@ def read_files(files: tuple[str, ...], *, recursive: bool, namespace: str) -> In
     errors: list[UserError] = []
     for name in files:
         before = len(given) + len(errors)
-        for source, data in _contents(name, recursive=recursive):
+        for source, data in contents(name, recursive=recursive):
             _read(data, source, namespace, given, errors)
         if before == len(given) + len(errors):
             raise UserError(f"{_STDIN_NAME if name == STDIN else name}: holds no resource")
     return Input(tuple(given), tuple(errors))
 
 
-def _contents(name: str, *, recursive: bool) -> Iterator[tuple[str, bytes]]:
+def contents(name: str, *, recursive: bool) -> Iterator[tuple[str, bytes]]:
+    """What is in a file, in the files of a directory, or in standard input ("-"): where it was read, and what."""
     try:
         if name == STDIN:
             yield _STDIN_NAME, _standard_input()

@@ -15,10 +15,12 @@ from ocicat.errors import OcicatError
 OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # what writing the result may end with; all else is a defect
 COMMANDS = {
     "agent": "the agent of one host: addresses, routes and policy for its containers",
+    "app": "applications that are kept running: list them, scale, restart, end them",
     "apply": "make resources what files say, all or nothing",
     "counters": "how many new flows each rule has decided on this host",
     "create": "create resources from files",
     "delete": "delete resources, by name or as files name them",
+    "dns": "names of tasks: what they are, and what a server says of them",
     "endpoints": "the containers' interfaces: host, address, profiles",
     "explain": "the fields of a kind: types, defaults, rules",
     "flows": "who began to talk to whom, and which rules decided",
@@ -30,7 +32,7 @@ COMMANDS = {
     "patch": "change some fields of a resource",
     "pool": "pools of addresses",
     "replace": "replace resources that exist",
-    "run": "run a command as a Mesos task with its own address",
+    "run": "run a command as a Mesos task with its own address, or applications that files define",
     "store": "the datastore: make it ready, its state, copies of it, its lock",
     "validate": "check files, without a datastore",
 }

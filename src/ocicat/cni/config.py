@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ocicat.cni.spec import DEFAULT_VERSION, VERSIONS, CniError, Code
 from ocicat.errors import UserError
@@ -17,6 +17,7 @@ from ocicat.model.base import Struct, field, replace
 from ocicat.model.codec import decode_json
 
 T = TypeVar("T")
+Switch = bool | Literal["true", "false"]  # Calico's configurations write it as text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 MTU = range(576, 65536)
@@ -36,7 +37,7 @@ STANDARD_FIELDS = frozenset(
         "disableCheck",
     }
 )
-OWN_FIELDS = frozenset({"pools", "defaultProfile", "mtu"})
+OWN_FIELDS = frozenset({"pools", "assign_ipv4", "assign_ipv6", "defaultProfile", "mtu"})
 CAPABILITIES = ("ips", "portMappings")
 REFUSED_FIELDS = {
     "ipam": 'this plugin manages addresses itself; "pools" chooses where they come from',
@@ -54,15 +55,23 @@ class Dns(Struct, frozen=True):
 
 
 class NetworkConfig(Struct, frozen=True):
-    """One network configuration: the specification's fields that we use, and ours (the last three)."""
+    """One network configuration: the specification's fields that we use, and ours (from `pools` on)."""
 
     name: str
     type: str
     version: str = field(default=DEFAULT_VERSION, name="cniVersion")
     dns: Dns = Dns()
     pools: tuple[str, ...] = ()  # names or CIDRs of the pools to take addresses from; none: any that serves the host
+    assign_ipv4: Switch = True
+    assign_ipv6: Switch = False
     default_profile: str | None = field(default="", name="defaultProfile")  # no group; "": the network's; None: none
     mtu: int | None = None
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """Of the addresses that a container gets which asks for none in particular."""
+        switches = {4: self.assign_ipv4, 6: self.assign_ipv6}
+        return tuple(family for family, switch in switches.items() if switch in (True, "true"))
 
 
 class Label(Struct, frozen=True):
@@ -227,6 +236,8 @@ def _check_values(config: NetworkConfig) -> None:
         raise _invalid(f'name: "{config.name}"', "it must be letters, digits, and _ . - after the first")
     if not config.type:
         raise _invalid("type: empty", "it must name the plugin")
+    if not config.families:
+        raise _invalid("assign_ipv4 and assign_ipv6: both are false", "containers need an address: set one to true")
     if config.mtu is not None and config.mtu not in MTU:
         raise _invalid(f"mtu: {config.mtu}", f"it must be {MTU.start} to {MTU.stop - 1} bytes")
 

@@ -77,8 +77,6 @@ def _address(what: str, text: str) -> Addr | None:
         raise _invalid(what, error.message, "it must be one of the host's addresses, or left out") from error
     if any(address in net for net in _LOOPBACK):
         raise _invalid(what, f"ports of {text} are not mapped", "name one of the host's addresses, or none for all")
-    if address.family != 4:
-        raise CniError(Code.UNSUPPORTED_FIELD, f"{what} {text}: IPv6 addresses are not served by this version")
     return address
 
 

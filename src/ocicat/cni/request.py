@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import cast, get_args
 
-from ocicat.cni import config, ports
+from ocicat.cni import config, ports, wishes
 from ocicat.cni.config import NAME, NetworkConfig, NetworkInfo
 from ocicat.cni.spec import CniError, Code, Command
-from ocicat.errors import UserError
+from ocicat.cni.wishes import Wishes
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
 from ocicat.model.wanted import PortMapping
@@ -21,6 +21,7 @@ from ocicat.model.wanted import PortMapping
 __all__ = ["NetworkConfig", "NetworkInfo", "Request", "parse"]
 
 INTERFACE = re.compile(r"[!-.0-9;-~]{1,15}")  # what the kernel takes and a terminal shows: no blank, "/" or ":"
+_IPV6_MTU = 1280  # RFC 8200; the kernel has no IPv6 on an interface with less
 YES = ("1", "true", "TRUE", "True", "t", "T")
 
 
@@ -34,9 +35,10 @@ class Request(Struct, frozen=True):
     config: NetworkConfig
     info: NetworkInfo
     orchestrator: str  # "mesos" or "cni"
-    addresses: tuple[Addr, ...] = ()  # ADD: asked for by name; empty: one is chosen
+    wishes: Wishes = Wishes()  # ADD: which addresses
     ports: tuple[PortMapping, ...] = ()  # ADD: of the host, that lead to the container
-    takes_over: str = ""  # ADD: the handle that holds `addresses` until then
+    takes_over: tuple[str, ...] = ()  # ADD: the handles that hold these addresses until then
+    mac: bytes | None = None  # ADD: 6 bytes; None: one is made from the container's name
     previous: tuple[Addr, ...] | None = None  # CHECK: those that the runtime knows of; None: it says nothing
 
 
@@ -56,7 +58,7 @@ def parse(environment: Mapping[str, str], document: bytes) -> Request:
         config=network,
         info=info,
         orchestrator="mesos" if mesos else "cni",
-        addresses=_wanted(environment, envelope, info) if command == "ADD" else (),
+        wishes=_wanted(environment, envelope, info, network) if command == "ADD" else Wishes(),
         ports=ports.wanted(info, envelope.runtime) if command == "ADD" else (),
         previous=_known(envelope, interface) if command == "CHECK" else None,
     )
@@ -69,8 +71,9 @@ def _command(environment: Mapping[str, str]) -> Command:
     return cast("Command", command)
 
 
-def _wanted(environment: Mapping[str, str], envelope: config.Envelope, info: NetworkInfo) -> tuple[Addr, ...]:
-    """The address asked for, by whichever of the three ways."""
+def _wanted(
+    environment: Mapping[str, str], envelope: config.Envelope, info: NetworkInfo, network: NetworkConfig
+) -> Wishes:
     if envelope.previous is not None:
         raise CniError(
             Code.UNSUPPORTED_FIELD,
@@ -78,19 +81,25 @@ def _wanted(environment: Mapping[str, str], envelope: config.Envelope, info: Net
             hint="this plugin must be the first of its list",
         )
     arguments = _arguments(environment.get("CNI_ARGS", ""))
-    texts = [*_mesos_addresses(info), *envelope.runtime.ips, *filter(None, [arguments.get("IP")])]
-    addresses = tuple(dict.fromkeys(_address(text) for text in texts))
-    if len(addresses) > 1:
-        raise _too_many(len(addresses))
-    return addresses
+    found = wishes.wishes(network, info, [*envelope.runtime.ips, *filter(None, arguments.get("IP", "").split(","))])
+    if envelope.args.mesos and 4 not in found.all_families and _holds_an_executor(environment):
+        raise CniError(
+            Code.REFUSED,
+            f"network {network.name!r} gives no IPv4 address, and the task's executor reaches its Mesos agent by IPv4 only",
+            hint="name a network with IPv4 first, or give this one to a nested container",
+        )
+    if 6 in found.all_families and network.mtu is not None and network.mtu < _IPV6_MTU:
+        raise CniError(
+            Code.INVALID_CONFIGURATION,
+            f"network {network.name!r}: mtu: {network.mtu} is too small for IPv6",
+            hint=f"it must be at least {_IPV6_MTU} bytes",
+        )
+    return found
 
 
-def _mesos_addresses(info: NetworkInfo) -> list[str]:
-    if len(info.ip_addresses) > 1:
-        raise _too_many(len(info.ip_addresses))
-    if any(wanted.protocol == "IPv6" for wanted in info.ip_addresses):
-        raise _no_ipv6("ip_addresses")
-    return [wanted.ip_address for wanted in info.ip_addresses if wanted.ip_address]
+def _holds_an_executor(environment: Mapping[str, str]) -> bool:
+    """Mesos runs it in the task's own container, unless that is nested in another; and its first interface is the way out."""
+    return "." not in environment["CNI_CONTAINERID"] and environment["CNI_IFNAME"] == "eth0"
 
 
 def _arguments(text: str) -> dict[str, str]:
@@ -113,31 +122,7 @@ def _arguments(text: str) -> dict[str, str]:
 def _known(envelope: config.Envelope, interface: str) -> tuple[Addr, ...] | None:
     if envelope.previous is None:
         return None
-    return tuple(_parsed(text) for text in envelope.previous.addresses_on(interface))
-
-
-def _address(text: str) -> Addr:
-    address = _parsed(text)
-    if address.family != 4:
-        raise _no_ipv6(text)
-    return address
-
-
-def _parsed(text: str) -> Addr:
-    try:
-        return Addr.parse(text.partition("/")[0])
-    except UserError as error:
-        raise CniError(Code.INVALID_CONFIGURATION, f"an address in the request: {error.message}") from error
-
-
-def _too_many(count: int) -> CniError:
-    """A result of version 0.2.0 could not report more than one."""
-    hint = "ask for one; name several networks to get several"
-    return CniError(Code.UNSUPPORTED_FIELD, f"{count} addresses asked for on one network", hint=hint)
-
-
-def _no_ipv6(what: str) -> CniError:
-    return CniError(Code.UNSUPPORTED_FIELD, f"{what}: IPv6 addresses are not served by this version")
+    return tuple(map(wishes.address, envelope.previous.addresses_on(interface)))
 
 
 def _given(environment: Mapping[str, str], name: str) -> str:

@@ -2,7 +2,8 @@
 
 Three shapes exist: `ip4`/`ip6` objects (0.1.0, 0.2.0), a list `ips` whose entries say their `version` (0.3.x, 0.4.0), and the
 same without it (1.0.0). Apache Mesos looks at `ip4`/`ip6` only and does not look at the version: another shape and it reports no
-address at all, so 0.2.0 is also what a configuration gets that names no version.
+address at all, so 0.2.0 is also what a configuration gets that names no version. It takes the prefix length off what it reports
+of IPv4, and forgets to for IPv6; whoever reads its statuses (Mesos-DNS does) takes "fd00::7/128" for no address. So it gets none.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Attachment(Struct, frozen=True):
     addresses: tuple[Addr, ...]
     gateways: tuple[Addr, ...]  # one for each address
     dns: Dns = Dns()
+    for_mesos: bool = False
 
 
 Json = dict[str, object]
@@ -43,10 +45,10 @@ def _by_family(attachment: Attachment) -> Json:
     """The first address of each family: these shapes hold one."""
     body: Json = {}
     for address, gateway in zip(attachment.addresses, attachment.gateways, strict=True):
-        body.setdefault(
-            f"ip{address.family}",
-            {"ip": str(address.cidr()), "gateway": str(gateway), "routes": [{"dst": _default(address.family)}]},
-        )
+        bare = attachment.for_mesos and address.family == 6
+        text = str(address if bare else address.cidr())
+        entry = {"ip": text, "gateway": str(gateway), "routes": [{"dst": _default(address.family)}]}
+        body.setdefault(f"ip{address.family}", entry)
     return body
 
 

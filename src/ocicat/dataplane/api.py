@@ -28,7 +28,10 @@ class DataplaneConfig(Struct, frozen=True):
 
 
 class Attach(Struct, frozen=True):
-    """Make a container's interface. `key`: its endpoint's, in the datastore. `mac`: 6 bytes. `mtu`: bytes (0: as configured)."""
+    """Make a container's interface. `key`: its endpoint's, in the datastore. `mac`: 6 bytes. `mtu`: bytes (0: as configured).
+
+    Without a `netns_path` the container's side stays in the host, for whoever asked to move it (`drivers.lent`).
+    """
 
     key: str
     interface: str

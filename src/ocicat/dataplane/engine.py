@@ -29,7 +29,7 @@ from ocicat.dataplane.check import Checker
 from ocicat.dataplane.counting import Counted
 from ocicat.dataplane.cuts import Cut, Cuts, Places, Search, guards
 from ocicat.dataplane.doubts import Judge
-from ocicat.dataplane.drivers import container, counters, elements, links, sysctl
+from ocicat.dataplane.drivers import container, counters, elements, lent, links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.drivers.surroundings import Surroundings
 from ocicat.dataplane.identity import Decider
@@ -145,13 +145,14 @@ class Engine:
     def attach(self, request: Attach) -> Attached:
         """The interface is there when this returns, closed. Errors as `container.plug` has them, and UserError."""
         request = self._checked(request)
+        plug = container.plug if request.netns_path else lent.plug
         if any(address.family == 6 for address in request.addresses):
             sysctl.forward(6)
         try:
-            made = container.plug(self._kernel.route, request)
+            made = plug(self._kernel.route, request)
         except Conflict:
             self._remove_past(request.interface)
-            made = container.plug(self._kernel.route, request)
+            made = plug(self._kernel.route, request)
         self._unclaimed.discard(request.interface)
         self._managers.endpoints.link_there(request.interface, made.index, request.key, request.mtu)
         self._own_sources[request.interface] = True

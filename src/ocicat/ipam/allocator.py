@@ -5,7 +5,8 @@
 2. While a commit is under way requests queue; the next commit takes up to `batch` of them. A request that cannot be served fails
    alone, and leaves nothing behind. Requests that touch the same keys keep their order.
 3. Blocks are claimed ahead of need, so that a request seldom waits for a claim. An empty block may outlive a failed request; it
-   is ours for the next one.
+   is ours for the next one. Only where none can be had, or a certain address is wished for, is one borrowed from another host's
+   block, unless affinity is strict.
 4. Nothing is allocated or released in a locked store: its revision is part of every transaction, so a lock cannot be raced.
 5. A request whose caller went away while it was being committed is released again.
 
@@ -26,6 +27,7 @@ from ocicat.ipam.block import ordinals_of
 from ocicat.ipam.draft import Draft, NeedsBlock, Overlap, blocks_of
 from ocicat.ipam.holdings import UNLOCK, Holdings
 from ocicat.ipam.ledger import Ledger
+from ocicat.ipam.pools import Pool
 from ocicat.ipam.request import Assignment, Held, Request
 from ocicat.model import keys
 from ocicat.model.net import Addr, Cidr
@@ -139,19 +141,18 @@ class Allocator:
         self._enqueue(job)
         return await job.future
 
+    def serving(self, family: int, wanted: tuple[str, ...] = ()) -> tuple[Pool, ...]:
+        """The pools that such a request would be served from. UserError, Refused: what it would be answered."""
+        return self._ledger.serving(family, wanted)
+
     def held(self) -> Iterator[Held]:
-        """Every address in use in this host's blocks, with its owner."""
+        """Every address in use by this host, with its owner: in its own blocks, and borrowed ones."""
         return self._ledger.held()
 
     def addresses_of(self, handle: str) -> tuple[Addr, ...]:
-        """What the handle owns in this host's blocks, in order."""
+        """What the handle owns in this host's blocks, and has borrowed from others, in order."""
         return tuple(
-            sorted(
-                cidr.nth(ordinal)
-                for family in _FAMILIES
-                for cidr, block in self._ledger.own(family)
-                for ordinal in ordinals_of(block, handle)
-            )
+            sorted(cidr.nth(ordinal) for cidr, block in self._ledger.used() for ordinal in ordinals_of(block, handle))
         )
 
     def observe(self, key: str, value: bytes | None, revision: int) -> None:
@@ -231,12 +232,12 @@ class Allocator:
     async def _look_up(self, jobs: list[_Job]) -> None:
         """Read what the releases name and we do not know: handles, and blocks that are not ours."""
         for job in jobs:
-            leaving = job.request.takes_over if isinstance(job, _Allocation) else job.handle
-            if not leaving or job.future.done():
+            if job.future.done():
                 continue
             try:
-                await self._look_up_handle(leaving)
-                await self._look_up_blocks(leaving)
+                for leaving in job.request.takes_over if isinstance(job, _Allocation) else (job.handle,):
+                    await self._look_up_handle(leaving)
+                    await self._look_up_blocks(leaving)
             except UserError as error:
                 self._fail([job], error)
 
@@ -257,6 +258,7 @@ class Allocator:
 
     async def _plan(self, jobs: list[_Job]) -> _Plan:
         """Draft until no job lacks a block. Jobs that cannot be served get their error here."""
+        self._ledger.lenders.clear()
         while True:
             plan = _Plan(Draft(self._ledger))
             for place, job in enumerate(jobs):
@@ -288,9 +290,7 @@ class Allocator:
             if need.exactly is not None:
                 await self._holdings.claim_exactly(need.exactly, need.serving[0])
             else:
-                family = need.serving[0].cidr.family
-                free = self._ledger.free(family, need.serving)
-                await self._holdings.claim(need.serving, at_least=free + 1)
+                await self._holdings.claim_or_borrow(need.serving)
         except OcicatError as error:
             self._fail([job], error)
 

@@ -23,6 +23,16 @@ from ocicat.model.net import Addr, Cidr
 from ocicat.model.resources import AllocationAttribute, Block
 
 _HOST = "host:"
+NODE = "node"  # attribute: the host whose workload has the address
+
+
+class InUse(Refused):
+    """An address that is wished for is somebody's, or not free yet."""
+
+    def __init__(self, address: Addr, owner: str | None) -> None:
+        text = f"{address} is in use by {owner or 'nobody, but not free yet'}"
+        super().__init__(text, hint="choose another address, or release this one")
+        self.address = address
 
 
 def new(cidr: Cidr, host: str, sequence: int) -> Block:
@@ -46,6 +56,11 @@ def host_of(block: Block) -> str | None:
     return affinity.removeprefix(_HOST) if affinity.startswith(_HOST) else None
 
 
+def borrows(block: Block, host: str) -> bool:
+    """Has that host an address of this block, which is another's, or nobody's?"""
+    return host_of(block) != host and any(each.secondary.get(NODE) == host for each in block.attributes)
+
+
 def used(block: Block) -> int:
     """How many addresses are not free."""
     return len(block.allocations) - len(block.unallocated)
@@ -65,12 +80,9 @@ def take(block: Block, handle: str, attributes: Mapping[str, str], count: int = 
 
 
 def take_at(block: Block, ordinal: int, handle: str, attributes: Mapping[str, str]) -> Block:
-    """Exactly this ordinal for `handle`. Refused when it is in use; the message names its owner."""
+    """Exactly this ordinal for `handle`. InUse; the message names its owner."""
     if block.allocations[ordinal] is not None:
-        raise Refused(
-            f"{address(block, ordinal)} is in use by {owner(block, ordinal) or 'nobody, but not free yet'}",
-            hint="choose another address, or release this one",
-        )
+        raise InUse(address(block, ordinal), owner(block, ordinal))
     rest = tuple(free for free in block.unallocated if free != ordinal)
     return _allot(block, (ordinal,), rest, handle, attributes)
 

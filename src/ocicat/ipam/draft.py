@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
-from ocicat.errors import Refused, UserError
+from ocicat.errors import OcicatError, Refused, UserError
 from ocicat.ipam import block as arithmetic
 from ocicat.ipam import pools
 from ocicat.ipam.ledger import Ledger
@@ -57,37 +58,64 @@ class Draft:
         """The addresses, in the order of `Assignment`. UserError, Refused; Overlap, NeedsBlock; what `writes` raises."""
         if not request.families and not request.addresses:
             raise UserError(f"handle {request.handle}: no address is asked for", hint="give families or addresses")
-        owners = filter(None, (request.handle, request.takes_over))
-        self._must_be_free(map(keys.handle, owners))
-        changed, _ = self._given_up(request.takes_over) if request.takes_over else ({}, [])
-        got = [self._explicit(changed, request, address) for address in request.addresses]
+        self._must_be_free(map(keys.handle, (request.handle, *request.takes_over)))
+        changed, _ = self._given_up(request.takes_over)
+        got = self._all_explicit(changed, request)
         got += [self._automatic(changed, request, family) for family in request.families]
         self._add_writes(request, tuple(got))
         added = Counter(str(self._cidr_of(address, changed)) for address in got)
         self._set_handle(request.handle, self._counts(request.handle) + added)
-        if request.takes_over:
-            self._set_handle(request.takes_over, Counter())
+        for former in request.takes_over:
+            self._set_handle(former, Counter())
         self._change_blocks(changed)
         return tuple(got)
 
+    def _all_explicit(self, changed: dict[Cidr, Block], request: Request) -> list[Addr]:
+        """One error that says what is wrong with each of them; that blocks are wanting is said only where nothing is."""
+        got: list[Addr] = []
+        faults: list[OcicatError] = []
+        wanting: list[NeedsBlock] = []
+        for address in request.addresses:
+            try:
+                got.append(self._explicit(changed, request, address))
+            except NeedsBlock as need:
+                wanting.append(need)
+            except (Refused, UserError) as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0] if len(faults) == 1 else _all(faults)
+        if wanting:
+            raise wanting[0]
+        return got
+
     def _explicit(self, changed: dict[Cidr, Block], request: Request, address: Addr) -> Addr:
-        pool = pools.holding(self.ledger.all_pools(), address, request.pools)
+        pool = pools.holding(self.ledger.all_pools(), address, request.pools_of(address.family))
         cidr = self.ledger.block_with(address) or Cidr.of(address, pool.block_length)
         block = changed.get(cidr) or self._block(cidr)
         if block is None:
             raise NeedsBlock((pool,), exactly=cidr)
-        refuse_foreign(self.ledger, address, cidr, block)
-        changed[cidr] = arithmetic.take_at(block, address.value - cidr.network, request.handle, request.attributes)
+        if self.ledger.limits.strict_affinity:
+            refuse_foreign(self.ledger, address, cidr, block)
+        said = self._said(request, block)
+        changed[cidr] = arithmetic.take_at(block, address.value - cidr.network, request.handle, said)
         return address
 
+    def _said(self, request: Request, block: Block) -> dict[str, str]:
+        """By its host a borrowed address is known, to the lender and to all who want to reach it."""
+        return (
+            request.attributes
+            if self.ledger.is_ours(block)
+            else {**request.attributes, arithmetic.NODE: self.ledger.host}
+        )
+
     def _automatic(self, changed: dict[Cidr, Block], request: Request, family: int) -> Addr:
-        serving = self.ledger.serving(family, request.pools)
-        for pool in serving:
-            for cidr, _ in self.ledger.own(family):
+        serving = self.ledger.serving(family, request.pools_of(family))
+        for blocks, pool in product((self.ledger.own, self.ledger.lending), serving):
+            for cidr, _ in blocks(family):
                 block = changed.get(cidr) or self._block(cidr)
                 if block is None or not block.unallocated or not pool.cidr.covers(cidr):
                     continue
-                changed[cidr], (ordinal,) = arithmetic.take(block, request.handle, request.attributes)
+                changed[cidr], (ordinal,) = arithmetic.take(block, request.handle, self._said(request, block))
                 return cidr.nth(ordinal)
         raise NeedsBlock(serving)
 
@@ -110,19 +138,22 @@ class Draft:
     def release(self, handle: str, also: Sequence[Delete], only: tuple[Addr, ...] | None = None) -> tuple[Addr, ...]:
         """Everything the handle owns (of `only` these, when given), in whatever block; nothing else. In order. Refused."""
         self._must_be_free([keys.handle(handle), *(delete.key for delete in also)])
-        changed, freed = self._given_up(handle, only)
+        changed, freed = self._given_up((handle,), only)
         gone = Counter(str(self._cidr_of(address, changed)) for address in freed)
         self._set_handle(handle, Counter() if only is None else self._counts(handle) - gone)
         self._change_blocks(changed)
         self.operations |= {delete.key: delete for delete in also}
         return tuple(sorted(freed))
 
-    def _given_up(self, handle: str, only: tuple[Addr, ...] | None = None) -> tuple[dict[Cidr, Block], list[Addr]]:
-        """The blocks without what the handle owns, and what that is."""
+    def _given_up(
+        self, handles: Sequence[str], only: tuple[Addr, ...] | None = None
+    ) -> tuple[dict[Cidr, Block], list[Addr]]:
+        """The blocks without what the handles own, and what that is."""
         changed: dict[Cidr, Block] = {}
         freed: list[Addr] = []
-        for cidr in blocks_of(self.ledger, handle):
-            block = self._block(cidr)
+        owned = [(cidr, handle) for handle in handles for cidr in blocks_of(self.ledger, handle)]
+        for cidr, handle in owned:
+            block = changed.get(cidr) or self._block(cidr)
             if block is None:
                 continue
             among = None if only is None else {address.value - cidr.network for address in only if address in cidr}
@@ -183,13 +214,19 @@ class Draft:
         return [lock, *block_compares, *self.compares.values()], [*block_writes, *self.operations.values()]
 
 
+def _all(faults: Sequence[OcicatError]) -> Refused:
+    """Several as one."""
+    hints = dict.fromkeys(fault.hint for fault in faults if fault.hint)
+    return Refused("; ".join(fault.message for fault in faults), hint="; ".join(hints))
+
+
 def blocks_of(ledger: Ledger, handle: str) -> list[Cidr]:
-    """Where the handle's addresses may lie: where it counts some, and our own blocks that name it all the same."""
+    """Where the handle's addresses may lie: where it counts some, and blocks of ours that name it all the same."""
     known = ledger.handles.get(handle)
     counted = {
         Cidr.parse(text) for text in (known.value.block if known is not None and known.value is not None else ())
     }
-    naming = {cidr for family in (4, 6) for cidr, block in ledger.own(family) if arithmetic.ordinals_of(block, handle)}
+    naming = {cidr for cidr, block in ledger.used() if arithmetic.ordinals_of(block, handle)}
     return sorted(counted | naming)
 
 
@@ -198,7 +235,8 @@ def refuse_foreign(ledger: Ledger, address: Addr, cidr: Cidr, block: Block) -> N
     if not ledger.is_ours(block):
         owner = arithmetic.host_of(block)
         raise Refused(
-            f"{address} lies in block {cidr}, which belongs to {f'host {owner}' if owner else 'no host'}",
+            f"{address} lies in block {cidr}, which belongs to {f'host {owner}' if owner else 'no host'}, "
+            "and strictAffinity forbids to borrow it",
             hint="choose an address in a free block or in one of this host's blocks"
             + (f", or run on {owner}" if owner else ""),
         )

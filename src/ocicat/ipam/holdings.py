@@ -143,9 +143,35 @@ class Holdings:
                     return
             await self._claim_seeing(serving)
 
+    async def claim_or_borrow(self, serving: tuple[Pool, ...]) -> None:
+        """One free address more than there are in our blocks; where no block can be claimed, one in another host's. As `claim`."""
+        free = self._ledger.free(serving[0].cidr.family, serving)
+        try:
+            await self.claim(serving, at_least=free + 1)
+        except Refused:
+            if self._ledger.locked or self._ledger.limits.strict_affinity or not await self._found_lender(serving):
+                raise
+
+    async def _found_lender(self, serving: tuple[Pool, ...]) -> bool:
+        """One more block with a free address is known as a lender: the first, each pool's in the order of its walk."""
+        taken = await self._blocks_in_store(serving[0].cidr.family)
+        tried = self._ledger.lenders
+        for pool in serving:
+            for cidr in walk(pool.cidr, pool.block_length, self._ledger.host):
+                block = taken.get(cidr)
+                if block is None or cidr in tried or block.deleted or self._ledger.is_ours(block):
+                    continue
+                if block.unallocated:
+                    await self._learn(cidr)
+                    tried.add(cidr)
+                    return True
+        return False
+
     async def claim_exactly(self, cidr: Cidr, pool: Pool) -> None:
         """This block, if nobody has it. When somebody has, the ledger knows the block afterwards. Refused, Unavailable."""
         async with self._turn:
+            if not self._holds(cidr):
+                await self._learn(cidr)
             known = self._ledger.blocks.get(cidr)
             if known is not None and known.value is not None and known.value.deleted:
                 raise Unavailable(f"block {cidr} is just being deleted", hint="try again")

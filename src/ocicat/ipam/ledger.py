@@ -1,5 +1,7 @@
 """What this host believes the store holds about addresses: its blocks, the handles in them, pools, limits, the lock.
 
+A block of another host is known here while it is looked at, and as long as an address in it is this host's: a borrowed one.
+
 1. A belief is used only together with a compare on its revision: one that is out of date costs a conflict and a second look,
    never a wrong write.
 2. The newest revision wins, whoever brings it: our own commit, the watch, or a second look. An echo changes nothing.
@@ -17,7 +19,7 @@ from typing import Generic, TypeVar
 
 from ocicat.errors import UserError
 from ocicat.ipam import pools as pool_rules
-from ocicat.ipam.block import cidr_of, host_of, parse_cidr, unusable
+from ocicat.ipam.block import NODE, borrows, cidr_of, host_of, parse_cidr, unusable
 from ocicat.ipam.pools import Pool
 from ocicat.ipam.request import Held
 from ocicat.model import keys
@@ -36,6 +38,7 @@ class Limits(Struct, frozen=True):
     """The IPAM configuration, with Calico's names. An object that does not say `auto_allocate_blocks` says no."""
 
     auto_allocate_blocks: bool = False
+    strict_affinity: bool = False  # a host takes no address from another one's block
     maxBlocksPerHost: int = 0  # noqa: N815 - the JSON name; 0: the default
 
     @property
@@ -70,6 +73,7 @@ class Ledger:
     pools: dict[str, Pool] = field(default_factory=dict)  # in the order of their names
     labels: dict[str, str] = field(default_factory=dict)  # of this host's node
     limits: Limits = DEFAULT_LIMITS
+    lenders: set[Cidr] = field(default_factory=set)  # foreign blocks, just looked at, that may serve where ours cannot
     locked: bool = False
     lock_revision: int = 0  # of ClusterInformation; 0: there is none
     _singles: frozenset[str] = frozenset()
@@ -91,14 +95,29 @@ class Ledger:
             if cidr.family == family and known.value is not None and self.is_ours(known.value):
                 yield cidr, known.value
 
+    def lending(self, family: int) -> Iterator[tuple[Cidr, Block]]:
+        """The lenders that are usable."""
+        for cidr in self.lenders:
+            known = self.blocks.get(cidr)
+            if cidr.family == family and known is not None and known.value is not None and not known.value.deleted:
+                yield cidr, known.value
+
+    def used(self) -> Iterator[tuple[Cidr, Block]]:
+        """The usable blocks in which addresses may be this host's: our own, and those of others that have borrowed ones."""
+        for cidr, known in self.blocks.items():
+            if known.value is not None and (self.is_ours(known.value) or borrows(known.value, self.host)):
+                yield cidr, known.value
+
     def held(self) -> Iterator[Held]:
-        """What is in use in our blocks and has an owner."""
-        for family in (4, 6):
-            for cidr, block in self.own(family):
-                for ordinal, index in enumerate(block.allocations):
-                    attribute = block.attributes[index] if index is not None else None
-                    if attribute is not None and attribute.handle_id is not None:
-                        yield Held(cidr.nth(ordinal), attribute.handle_id, attribute.secondary)
+        """What is in use by this host and has an owner; what others borrow from our blocks is theirs."""
+        for cidr, block in self.used():
+            here = self.host if self.is_ours(block) else ""
+            for ordinal, index in enumerate(block.allocations):
+                attribute = block.attributes[index] if index is not None else None
+                if attribute is None or attribute.handle_id is None:
+                    continue
+                if attribute.secondary.get(NODE, here) == self.host:
+                    yield Held(cidr.nth(ordinal), attribute.handle_id, attribute.secondary)
 
     def block_with(self, address: Addr) -> Cidr | None:
         """The block we know to hold the address, whatever its size."""
@@ -122,9 +141,8 @@ class Ledger:
 
     def forget_foreign(self) -> None:
         """Drop the blocks that were only looked at: nobody keeps them current here."""
-        foreign = [
-            cidr for cidr, known in self.blocks.items() if known.value is not None and not self.is_ours(known.value)
-        ]
+        used = {cidr for cidr, _ in self.used()}
+        foreign = [cidr for cidr, known in self.blocks.items() if known.value is not None and cidr not in used]
         for cidr in foreign:
             del self.blocks[cidr]
 
@@ -161,7 +179,7 @@ class Ledger:
             cidr = keys.block_cidr(key)
         except UserError:
             return
-        ours = value is not None and f'"host:{self.host}"'.encode() in value
+        ours = value is not None and (f'"host:{self.host}"'.encode() in value or f'"{self.host}"'.encode() in value)
         if cidr is not None and (ours or cidr in self.blocks):
             self.learn_block(cidr, value, revision)
 

@@ -25,8 +25,12 @@ class Request(Struct, frozen=True, kw_only=True):
     families: tuple[int, ...] = (4,)  # one automatic address per entry
     addresses: tuple[Addr, ...] = ()  # explicit ones, besides those
     pools: tuple[str, ...] = ()  # names or CIDRs; none: every pool that serves this host by itself
-    takes_over: str = ""  # an owner who gives up all that he has in the same commit, for `addresses` to be had of it
+    family_pools: dict[int, tuple[str, ...]] = {}  # instead of those, for addresses of these families
+    takes_over: tuple[str, ...] = ()  # owners who give up all they have in the same commit, for `addresses` to be had
     writes: Writes = no_writes  # further objects for the same transaction; pure, called once per attempt
+
+    def pools_of(self, family: int) -> tuple[str, ...]:
+        return self.family_pools.get(family, self.pools)
 
 
 class Held(Struct, frozen=True):

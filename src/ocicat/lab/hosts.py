@@ -61,6 +61,9 @@ def _configure(inside: RouteSocket, host: Host) -> None:
     ip, _, length = host.address.partition("/")
     inside.request(link.change(eth0, up=True))
     inside.request(address.add(Address(eth0, inet.packed(ip), int(length))))
+    if host.address6:
+        ip, _, length = host.address6.partition("/")
+        inside.request(address.add(Address(eth0, inet.packed(ip), int(length), nodad=True)))
     # A host answers its containers' ARP for their gateway only if it has a route to that address through another interface.
     inside.request(route.add(Route(inet.DEFAULT_V4, oif=_set_up_loopback(inside), scope=route.SCOPE_LINK)))
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +24,9 @@ from types import TracebackType
 from ocicat.errors import Conflict, NotFound, Refused, Unavailable
 from ocicat.lab import hosts, prepare, requirements, state, sweep
 from ocicat.lab.control import Request, ask
-from ocicat.lab.mesos import library
+from ocicat.lab.mesos import library, ready
 from ocicat.lab.processes import enter, master_address, processes
-from ocicat.lab.spec import NETWORK, Host, LabSpec, check_name, is_entry
+from ocicat.lab.spec import MASTER_PORT, NETWORK, Host, LabSpec, check_name, is_entry
 from ocicat.lab.state import SUPERVISOR, ProcessSpec, State
 from ocicat.lab.status import ProcessStatus, Status, status
 from ocicat.lab.sweep import Removed, Traces
@@ -63,7 +64,7 @@ class Lab:
         (the Mesos library cannot be downloaded, or not everything is ready within 90 s).
         """
         spec = resolved(spec or LabSpec()).check()
-        requirements.check(spec.root)
+        requirements.check(spec.root, zookeeper=bool(spec.zookeeper_hosts))
         mesos = library.ensure(library.default_cache(), report)
         _claim(spec, processes(spec, str(mesos)))
         lab = cls(spec)
@@ -90,12 +91,13 @@ class Lab:
         self.down()
 
     def host(self, name: str) -> Host:
-        """`master`, `h1`, ...; NotFound."""
-        for host in (self.spec.master, *self.hosts):
+        """`master`, `master2`, ..., `h1`, ...; NotFound."""
+        for host in (*self.spec.master_hosts, *self.hosts):
             if host.name == name:
                 return host
         raise NotFound(
-            f"the lab has no host {name}", hint=f"there are master and {_listed(h.name for h in self.hosts)}"
+            f"the lab has no host {name}",
+            hint=f"there are {_listed(h.name for h in self.spec.master_hosts)} and {_listed(h.name for h in self.hosts)}",
         )
 
     def enter(self, host: str) -> list[str]:
@@ -118,6 +120,13 @@ class Lab:
         """As it is now, whether or not the supervisor lives. NotFound when the lab is gone."""
         return status(state.load(self.directory), time.time())
 
+    def leader(self) -> str:
+        """The name of the host whose master leads; empty while none does, or when the lab is not there."""
+        with suppress(NotFound), namespace.opened(self.namespace("master")) as there, namespace.inside(there):
+            leading = (h.name for h in self.spec.master_hosts if ready.master_leads(f"{h.ip}:{MASTER_PORT}"))
+            return next(leading, "")
+        return ""
+
     def stop(self, process: str) -> None:
         """End a process, and keep it down. NotFound, Refused, Unavailable."""
         self._ask(Request("stop", process))
@@ -137,11 +146,14 @@ class Lab:
         return down(self.spec.name, self.directory, report)
 
     def _build(self, report: Report) -> None:
-        hosts.build(self.spec.fabric, (self.spec.master, *self.hosts))
-        report(f"network: a bridge, the master's namespace and {_counted(len(self.hosts), 'host')}")
+        hosts.build(self.spec.fabric, (*self.spec.master_hosts, *self.hosts))
+        report(
+            f"network: a bridge, {_counted(self.spec.masters, 'namespace')} for masters and {_counted(len(self.hosts), 'host')}"
+        )
         prepare.directories(self.spec)
         prepare.store(self.spec)
         report(f"datastore: {self.store}, pool {self.spec.pool} in blocks of /{self.spec.block_size}")
+        prepare.zookeepers(self.spec)
         prepare.plugins(self.spec)
         report(f"plugin and network {NETWORK} for {_counted(len(self.hosts), 'host')}")
 

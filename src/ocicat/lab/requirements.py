@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ocicat.errors import Refused, UserError
 from ocicat.lab.spec import DEFAULT_PARENT, check_name
+from ocicat.lab.zookeeper import JARS
 
 # Debian's package for each program, and for each shared library the Mesos library is linked with.
 PROGRAMS = {"nft": "nftables", "nsenter": "util-linux", "setsid": "util-linux"}
@@ -21,10 +22,10 @@ LIBRARIES = {"svn_delta-1": "libsvn1", "apr-1": "libapr1", "curl": "libcurl4", "
 _FREEZER = Path("/sys/fs/cgroup/freezer/cgroup.procs")
 
 
-def check(directory: Path) -> None:
-    """UserError or Refused with everything that is in the way of a lab in `directory`."""
+def check(directory: Path, *, zookeeper: bool = False) -> None:
+    """UserError or Refused with everything that is in the way of a lab in `directory`, with a ZooKeeper or without."""
     check_root()
-    packages = missing_packages()
+    packages = sorted(missing_packages() + (missing_for_zookeeper() if zookeeper else []))
     if packages:
         raise Refused("software is missing for a lab", hint=f"apt-get install {' '.join(packages)}")
     if not _FREEZER.exists():
@@ -53,6 +54,14 @@ def missing_packages(
     missing = {package for name, package in PROGRAMS.items() if program(name) is None}
     missing |= {package for name, package in LIBRARIES.items() if library(name) is None}
     return sorted(missing)
+
+
+def missing_for_zookeeper(
+    program: Callable[[str], str | None] = shutil.which, exists: Callable[[str], bool] = os.path.exists
+) -> list[str]:
+    """The Debian packages to install beside those."""
+    packages = [] if all(map(exists, JARS)) else ["libzookeeper-java"]
+    return packages if program("java") else ["default-jre-headless", *packages]
 
 
 def default_directory(name: str) -> Path:

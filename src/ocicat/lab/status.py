@@ -36,10 +36,13 @@ class HostStatus(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True):
+    """`leader`: the host whose master leads, if somebody asked; else empty."""
+
     directory: str
     since: float
     hosts: tuple[HostStatus, ...]
     processes: tuple[ProcessStatus, ...]
+    leader: str = ""
 
     @property
     def up(self) -> bool:
@@ -63,7 +66,7 @@ def status(
         return _describe(process, run, judged, now)
 
     processes = tuple(describe(process) for process in (_supervisor(state), *state.processes))
-    hosts = tuple(HostStatus(h.name, h.namespace, h.address) for h in (state.spec.master, *state.spec.nodes))
+    hosts = tuple(HostStatus(h.name, h.namespace, h.address) for h in (*state.spec.master_hosts, *state.spec.nodes))
     return Status(state.spec.directory, state.since, hosts, processes)
 
 

@@ -26,6 +26,11 @@ class TaskHandle:
         self._failure: OcicatError | None = None
 
     @property
+    def task(self) -> Task:
+        """As the scheduler knows it: to be read only."""
+        return self._task
+
+    @property
     def task_id(self) -> str:
         return self._task.id
 
@@ -37,6 +42,10 @@ class TaskHandle:
     def hostname(self) -> str:
         """Of the agent it was placed on; "" before."""
         return self._task.hostname
+
+    @property
+    def waits_for_a_place(self) -> bool:
+        return not (self._task.agent_id or self._task.adopted or self._task.ended)
 
     @property
     def status(self) -> TaskStatus | None:

@@ -212,9 +212,9 @@ async def _within(timeout_s: float, endpoint: Endpoint) -> AsyncIterator[None]:
     except asyncio.LimitOverrunError as error:
         raise Refused(f"{endpoint}: a line or head of more than 64 KiB") from error
     except OSError as error:
-        raise Unavailable(f"{endpoint}: {_words(error)}") from error
+        raise Unavailable(f"{endpoint}: {reason_of(error)}") from error
 
 
-def _words(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     """asyncio puts a phrase of its own, with the address once more, where the system's words are looked for."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)

@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ocicat.mesos.types import Offer, TaskSpec
+from ocicat.mesos.placing import Place, granted, misfit, place_of, without
+from ocicat.mesos.types import Offer, PortRange, TaskSpec
 
 _HOSTS_SHOWN = 5
 
 
 @dataclass(slots=True)
 class Matched:
-    """`placed`: offer id -> task ids, only offers that got some. `missed`: task id -> {host name: what was missing}."""
+    """`placed`: offer id -> task ids, only offers that got some. `missed`: task id -> {host name: what was missing}.
+
+    `ports`: the ports of its host that each task got which wanted any.
+    """
 
     placed: dict[str, list[str]] = field(default_factory=dict)
     missed: dict[str, dict[str, str]] = field(default_factory=dict)
+    ports: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -30,36 +35,59 @@ class _Rest:
     offer: Offer
     cpus: float
     mem_mb: float
+    disk_mb: float
+    ports: tuple[PortRange, ...]
 
-    def missing(self, spec: TaskSpec) -> str:
+    def missing(self, spec: TaskSpec, kin: Sequence[Place]) -> str:
         """ "" when `spec` fits."""
         if spec.hostname not in ("", self.offer.hostname):
             return "another host"
+        if why := misfit(spec.constraints, place_of(self.offer), kin):
+            return why
         if self.cpus < spec.cpus:
             return f"{self.cpus:g} cpus"
-        return f"{self.mem_mb:g} MB of memory" if self.mem_mb < spec.mem_mb else ""
+        if self.mem_mb < spec.mem_mb:
+            return f"{self.mem_mb:g} MB of memory"
+        if self.disk_mb < spec.disk_mb:
+            return f"{self.disk_mb:g} MB of disk"
+        return "" if granted(spec.host_ports, self.ports) is not None else f"not all the ports wanted ({_ports(spec)})"
 
-    def take(self, spec: TaskSpec) -> None:
+    def take(self, spec: TaskSpec) -> tuple[int, ...]:
+        """The ports it gets."""
         self.cpus = round(self.cpus - spec.cpus, 3)
         self.mem_mb = round(self.mem_mb - spec.mem_mb, 3)
+        self.disk_mb = round(self.disk_mb - spec.disk_mb, 3)
+        numbers = granted(spec.host_ports, self.ports) or ()
+        self.ports = without(self.ports, numbers)
+        return numbers
 
 
-def first_fit(tasks: Iterable[tuple[str, TaskSpec]], offers: Sequence[Offer]) -> Matched:
-    """`tasks` are (task id, spec)."""
-    rests = [_Rest(offer, offer.cpus, offer.mem_mb) for offer in offers]
+def first_fit(
+    tasks: Iterable[tuple[str, TaskSpec]], offers: Sequence[Offer], kin: Mapping[str, Sequence[Place]] | None = None
+) -> Matched:
+    """`tasks` are (task id, spec); `kin`: where the tasks are that run already, by `TaskSpec.kin`."""
+    rests = [_Rest(offer, offer.cpus, offer.mem_mb, offer.disk_mb, offer.ports) for offer in offers]
+    places = {name: list(there) for name, there in (kin or {}).items()}
     matched = Matched()
     for task_id, spec in tasks:
+        relatives = places.setdefault(spec.kin, []) if spec.constraints else []
         missed: dict[str, str] = {}
         for rest in rests:
-            if missing := rest.missing(spec):
+            if missing := rest.missing(spec, relatives):
                 missed[rest.offer.hostname] = missing
                 continue
-            rest.take(spec)
+            if numbers := rest.take(spec):
+                matched.ports[task_id] = numbers
+            relatives.append(place_of(rest.offer))
             matched.placed.setdefault(rest.offer.id, []).append(task_id)
             break
         else:
             matched.missed[task_id] = missed
     return matched
+
+
+def _ports(spec: TaskSpec) -> str:
+    return ", ".join(str(port.number or "any") for port in spec.host_ports)
 
 
 def why_not_placed(spec: TaskSpec, missed: Mapping[str, str]) -> str:
@@ -69,7 +97,8 @@ def why_not_placed(spec: TaskSpec, missed: Mapping[str, str]) -> str:
     if spec.hostname and spec.hostname not in missed:
         return f"no offer came from host {spec.hostname!r}, only from {_some(missed)}"
     short = [f"{host} had {what}" for host, what in missed.items() if what != "another host"]
-    return f"needs {spec.cpus:g} cpus and {spec.mem_mb:g} MB of memory, but {_some(short)}"
+    disk = f" and {spec.disk_mb:g} MB of disk" if spec.disk_mb else ""
+    return f"needs {spec.cpus:g} cpus and {spec.mem_mb:g} MB of memory{disk}, but {_some(short)}"
 
 
 def _some(words: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 1. PURE: bytes in, records out; no clock, no socket.
 2. How the bytes were cut on their way does not matter: any split of the input gives the same records in the same order.
 3. A stream that cannot be RecordIO is refused at the first byte that shows it, and no length can make us hold more than
-   `MAX_RECORD_BYTES`. After a refusal the decoder is of no more use: the stream has lost its frame.
+   `max_bytes`. After a refusal the decoder is of no more use: the stream has lost its frame.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from ocicat.errors import Refused
 
 MAX_RECORD_BYTES = 64 << 20  # an OFFERS event of ten thousand agents is about 10 MB
-_MAX_DIGITS = len(str(MAX_RECORD_BYTES))
 
 
 def encode(record: bytes) -> bytes:
@@ -25,6 +24,7 @@ def encode(record: bytes) -> bytes:
 class Decoder:
     """Incremental: feed what arrived, get what is complete."""
 
+    max_bytes: int = MAX_RECORD_BYTES
     _buffer: bytearray = field(default_factory=bytearray)
     _wanted: int | None = None  # length of the record whose bytes are being collected; None: a length comes next
 
@@ -52,13 +52,14 @@ class Decoder:
         return record
 
     def _take_length(self) -> int | None:
-        end = self._buffer.find(b"\n", 0, _MAX_DIGITS + 1)
-        digits = bytes(self._buffer[: _MAX_DIGITS + 1] if end < 0 else self._buffer[:end])
+        most = len(str(self.max_bytes))
+        end = self._buffer.find(b"\n", 0, most + 1)
+        digits = bytes(self._buffer[: most + 1] if end < 0 else self._buffer[:end])
         # isdigit is false for "", so an empty line is refused only once its newline is there
         if (digits or end == 0) and not digits.isdigit():
             raise Refused(f"event stream: {digits[:20]!r} where the length of a record should be")
-        if len(digits) > _MAX_DIGITS or (digits and int(digits) > MAX_RECORD_BYTES):
-            raise Refused(f"event stream: a record of {digits.decode()}... bytes, more than {MAX_RECORD_BYTES}")
+        if len(digits) > most or (digits and int(digits) > self.max_bytes):
+            raise Refused(f"event stream: a record of {digits.decode()}... bytes, more than {self.max_bytes}")
         if end < 0:
             return None
         del self._buffer[: end + 1]

@@ -8,17 +8,22 @@ Events, launches, kills and the passing of time go in; calls for the master (`ta
 3. Offers are never kept: each is accepted or declined in answer to the event that brought it. While no task waits the master is
    asked for none (SUPPRESS), and again (REVIVE) when one does.
 4. What was asked and not answered is asked again: kills and unknown states every `RETRY_S`, everything after a new subscription.
-5. A task is launched a second time under its id only when the master itself says that it never got the first launch.
+5. A task is launched a second time under its id only when the master itself says that it never got the first launch. One that was
+   adopted from an earlier life of the framework is never launched here.
+6. With `exclusive`, every task of the framework that is not known here is told to end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ocicat.clock import Clock
 from ocicat.errors import Refused
-from ocicat.mesos import wire
+from ocicat.mesos import launching, wire
+from ocicat.mesos.launching import Unit
 from ocicat.mesos.matching import first_fit, why_not_placed
+from ocicat.mesos.placing import HOSTNAME, Place, place_of
 from ocicat.mesos.types import Offer, TaskSpec, TaskState, TaskStatus
 
 RETRY_S = 10.0
@@ -31,6 +36,7 @@ SOURCE = "SOURCE_SCHEDULER"  # of the statuses made here
 _NEVER_LAUNCHED = frozenset({"REASON_RECONCILIATION", "REASON_INVALID_OFFERS"})
 _NEVER_LAUNCHED_STATES = frozenset({TaskState.GONE, TaskState.LOST, TaskState.DROPPED})
 _UNSETTLED = frozenset({TaskState.STAGING, TaskState.UNKNOWN})
+_AWAY = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 
 
 @dataclass(slots=True)
@@ -47,6 +53,10 @@ class Task:
     kill_wanted: bool = False
     asked_at: float = 0.0
     last_uuid: str = ""
+    adopted: bool = False
+    place: Place = field(default_factory=dict)
+    ports: tuple[int, ...] = ()
+    group: tuple[str, ...] = ()  # the ids of the tasks with which it is launched, its own among them
 
     @property
     def status(self) -> TaskStatus | None:
@@ -62,7 +72,7 @@ class Task:
 
     @property
     def known(self) -> wire.KnownTask:
-        return wire.KnownTask(wire.Value(self.id), wire.Value(self.agent_id))
+        return wire.KnownTask(wire.Value(self.id), wire.Value(self.agent_id) if self.agent_id else None)
 
 
 @dataclass(slots=True)
@@ -71,8 +81,9 @@ class Scheduler:
 
     info: wire.FrameworkInfo
     clock: Clock
-    placement_s: float
+    placement_s: float | None  # None: a task waits for a place as long as it takes
     framework_id: str = ""
+    exclusive: bool = False
     tasks: dict[str, Task] = field(default_factory=dict)
     subscribed: bool = False
     leaving: bool = False
@@ -96,9 +107,12 @@ class Scheduler:
         """The monotonic time of the next `tick` that would do something; None while only events can."""
         if not self.subscribed:
             return None
-        waits = [task.since + self.placement_s for task in self._waiting()]
+        waits = [self._give_up_at(task) for task in self._waiting()]
         waits += [task.asked_at + RETRY_S for task in self._placed() if task.unsettled]
-        return min(waits, default=None)
+        return min((at for at in waits if at is not None), default=None)
+
+    def _give_up_at(self, task: Task) -> float | None:
+        return None if self.placement_s is None else task.since + self.placement_s
 
     # --- the connection ---
 
@@ -137,7 +151,7 @@ class Scheduler:
     def rejected(self, call: wire.Call, text: str) -> None:
         """The master answered `call` with a no. A launch ends with its words; anything else is asked again in time."""
         for operation in call.accept.operations if call.accept else ():
-            for info in operation.launch.task_infos:
+            for info in operation.task_infos:
                 if task := self.tasks.get(info.task_id.value):
                     self._end(task, TaskState.ERROR, "REASON_CALL_REJECTED", text)
 
@@ -147,7 +161,8 @@ class Scheduler:
             return
         now = self.clock.monotonic()
         for task in self._waiting():
-            if now >= task.since + self.placement_s:
+            give_up_at = self._give_up_at(task)
+            if give_up_at is not None and now >= give_up_at:
                 why = why_not_placed(task.spec, task.missed)
                 text = f"task {task.spec.name} found no place in {self.placement_s:g} s: {why}"
                 self._end(task, TaskState.ERROR, "REASON_NOT_PLACED", text)
@@ -158,16 +173,39 @@ class Scheduler:
     def launch(self, task_id: str, spec: TaskSpec) -> Task:
         """It is placed by the next offers that fit."""
         task = self.tasks[task_id] = Task(task_id, spec, self.clock.monotonic())
+        task.group = (task_id,) if spec.executor and not spec.executor.command else ()
         self._want_offers()
         return task
+
+    def launch_group(self, members: Sequence[tuple[str, TaskSpec]]) -> list[Task]:
+        """In one place, by one executor of Mesos's default kind: that of the first."""
+        group = tuple(task_id for task_id, _ in members)
+        tasks = [self.launch(task_id, spec) for task_id, spec in members]
+        for task in tasks:
+            task.group = group
+        return tasks
+
+    def adopt(self, task_id: str, spec: TaskSpec, agent_id: str, place: Place) -> Task:
+        """A task of an earlier life: the master is asked how it is. `agent_id` and `place` may be empty, where nobody knows."""
+        task = self.tasks[task_id] = Task(task_id, spec, self.clock.monotonic(), agent_id, adopted=True, place=place)
+        task.hostname = place.get(HOSTNAME, "")
+        if self.subscribed:
+            self._ask_again([task])
+        return task
+
+    def forget(self, task: Task) -> None:
+        """Nothing is news about it any more."""
+        self.tasks.pop(task.id, None)
 
     def kill(self, task: Task) -> None:
         """Again is no error; a task that has no place yet ends at once."""
         if task.ended or task.kill_wanted:
             return
         task.kill_wanted = True
-        if not task.agent_id:
-            self._end(task, TaskState.KILLED, "REASON_NOT_LAUNCHED", "killed before it was launched")
+        waiting = self._waiting()
+        if task in waiting:
+            for each in [other for other in waiting if other is task or task.id in other.group]:
+                self._end(each, TaskState.KILLED, "REASON_NOT_LAUNCHED", "killed before it was launched")
         elif self.subscribed:
             self._say_kill(task)
 
@@ -180,10 +218,10 @@ class Scheduler:
     # --- inside ---
 
     def _waiting(self) -> list[Task]:
-        return [task for task in self.tasks.values() if not task.agent_id]
+        return [task for task in self.tasks.values() if not task.agent_id and not task.adopted]
 
     def _placed(self) -> list[Task]:
-        return [task for task in self.tasks.values() if task.agent_id]
+        return [task for task in self.tasks.values() if task.agent_id or task.adopted]
 
     @property
     def _id(self) -> wire.Value:
@@ -206,12 +244,16 @@ class Scheduler:
             return
         for task in self.tasks.values():
             task.since = self.clock.monotonic()
+        if self.exclusive:
+            self._say(
+                wire.Call("RECONCILE", self._id, reconcile=wire.Reconcile(()))
+            )  # an empty list asks for all tasks
         self._ask_again(self._placed())
         self._want_offers()
 
     def _ask_again(self, tasks: list[Task]) -> None:
         if not tasks:
-            return  # an empty list would ask for the state of all tasks
+            return
         for task in tasks:
             task.asked_at = self.clock.monotonic()
         self._say(wire.Call("RECONCILE", self._id, reconcile=wire.Reconcile(tuple(task.known for task in tasks))))
@@ -221,28 +263,52 @@ class Scheduler:
 
     def _say_kill(self, task: Task) -> None:
         task.asked_at = self.clock.monotonic()
-        self._say(wire.Call("KILL", self._id, kill=wire.Kill(wire.Value(task.id), wire.Value(task.agent_id))))
+        agent_id = wire.Value(task.agent_id) if task.agent_id else None
+        self._say(wire.Call("KILL", self._id, kill=wire.Kill(wire.Value(task.id), agent_id)))
 
     def _on_offers(self, offers: list[Offer]) -> None:
-        matched = first_fit(((task.id, task.spec) for task in self._waiting()), offers)
-        for task_id, missed in matched.missed.items():
-            self.tasks[task_id].missed.update(missed)
+        self._locate(offers)
+        waiting = self._waiting()
+        units = {unit.id: unit for unit in launching.units((task.id, task.spec, task.group) for task in waiting)}
+        matched = first_fit(((unit.id, unit.demand) for unit in units.values()), offers, self._kin(waiting))
+        for unit_id, missed in matched.missed.items():
+            for task_id, _ in units[unit_id].members:
+                self.tasks[task_id].missed.update(missed)
         filters = wire.Filters(REFUSE_WAITING_S if matched.missed else REFUSE_IDLE_S)
         for offer in offers:
-            if task_ids := matched.placed.get(offer.id):
-                self._accept(offer, [self.tasks[task_id] for task_id in task_ids], filters)
+            if unit_ids := matched.placed.get(offer.id):
+                placed = [units[each].settled(matched.ports.get(each, ()), offer.hostname) for each in unit_ids]
+                self._accept(offer, placed, filters)
         if unused := tuple(wire.Value(offer.id) for offer in offers if offer.id not in matched.placed):
             self._say(wire.Call("DECLINE", self._id, decline=wire.Decline(unused, filters)))
         if not matched.missed:
             self._say(wire.Call("SUPPRESS", self._id))
         self._held_back = True
 
-    def _accept(self, offer: Offer, tasks: list[Task], filters: wire.Filters) -> None:
-        for task in tasks:
-            task.agent_id, task.hostname = offer.agent_id, offer.hostname
+    def _locate(self, offers: list[Offer]) -> None:
+        """Adopted tasks whose agent is known but not what it is like: an offer of that agent tells."""
+        places = {offer.agent_id: place_of(offer) for offer in offers}
+        for task in self._placed():
+            if not task.place and task.agent_id in places:
+                task.place = places[task.agent_id]
+                task.hostname = task.place[HOSTNAME]
+
+    def _kin(self, waiting: list[Task]) -> dict[str, list[Place]]:
+        wanted = {task.spec.kin for task in waiting if task.spec.constraints}
+        places: dict[str, list[Place]] = {name: [] for name in wanted}
+        for task in self._placed():
+            if task.spec.kin in places:
+                places[task.spec.kin].append(task.place)
+        return places
+
+    def _accept(self, offer: Offer, placed: list[Unit], filters: wire.Filters) -> None:
+        for task_id, spec in (member for unit in placed for member in unit.members):
+            task = self.tasks[task_id]
+            task.agent_id, task.hostname, task.place = offer.agent_id, offer.hostname, place_of(offer)
+            task.ports = tuple(port.number for port in spec.host_ports)
             task.asked_at = self.clock.monotonic()
-        launch = wire.Launch(tuple(wire.task_info(task.spec, task.id, offer) for task in tasks))
-        accept = wire.Accept((wire.Value(offer.id),), (wire.Operation(launch=launch),), filters)
+        operations = launching.operations(placed, offer, self.framework_id)
+        accept = wire.Accept((wire.Value(offer.id),), operations, filters)
         self._say(wire.Call("ACCEPT", self._id, accept=accept))
 
     def _on_update(self, status: wire.Status) -> None:
@@ -254,17 +320,30 @@ class Scheduler:
             )
         task = self.tasks.get(status.task_id.value)
         if task is None:
+            self._on_stray(status)
             return
-        if not task.history and status.state in _NEVER_LAUNCHED_STATES and status.reason in _NEVER_LAUNCHED:
+        task.agent_id = task.agent_id or status.agent_id.value
+        if (
+            not task.adopted
+            and not task.history
+            and status.state in _NEVER_LAUNCHED_STATES
+            and status.reason in _NEVER_LAUNCHED
+        ):
             self._launch_again(task)
         elif not self._heard_before(task, status):
             task.last_uuid = status.uuid or task.last_uuid
             self._record(task, wire.status_of(status))
 
+    def _on_stray(self, status: wire.Status) -> None:
+        if self.exclusive and not status.state.terminal and status.state not in _AWAY:
+            agent_id = status.agent_id if status.agent_id.value else None
+            self._say(wire.Call("KILL", self._id, kill=wire.Kill(status.task_id, agent_id)))
+
     def _heard_before(self, task: Task, status: wire.Status) -> bool:
         if status.uuid:
             return status.uuid == task.last_uuid
-        return task.status is not None and task.status.state == status.state
+        last = task.status
+        return last is not None and (last.state, last.healthy) == (status.state, status.healthy)
 
     def _launch_again(self, task: Task) -> None:
         task.agent_id = task.hostname = ""

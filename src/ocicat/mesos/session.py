@@ -8,12 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from ocicat.errors import Refused, Unavailable, UserError
 from ocicat.mesos.http import Answer, Request, complaint, opened
 from ocicat.mesos.masters import Endpoint
-from ocicat.mesos.recordio import Decoder
+from ocicat.mesos.stream import Records
 from ocicat.mesos.wire import Call, Event
 from ocicat.model.codec import decode_json, encode_json
 
@@ -35,17 +35,14 @@ class Session:
 
     async def events(self) -> AsyncGenerator[list[Event], None]:
         """What arrived, some events at a time, until the master closes the stream in good order."""
-        decoder = Decoder()
-        silence_s = self._call_s
-        while piece := await self._answer.read(silence_s):
-            events = [_event(record) for record in decoder.feed(piece)]
-            for event in events:
-                if event.subscribed:
-                    silence_s = event.subscribed.heartbeat_interval_seconds * self._missed_heartbeats
-            if events:
+        records = Records(self._answer, self._call_s)
+        async with aclosing(records.batches()) as batches:
+            async for batch in batches:
+                events = [_event(record) for record in batch]
+                for event in events:
+                    if event.subscribed:
+                        records.silence_s = event.subscribed.heartbeat_interval_seconds * self._missed_heartbeats
                 yield events
-        if not decoder.between_records:
-            raise Unavailable(f"{self.endpoint}: the event stream ended in the middle of an event")
 
     async def say(self, call: Call) -> str:
         """ "" when the master took the call, else its reason not to."""

@@ -10,9 +10,23 @@ JSON writes it (enum names, base64 for bytes, absent means unset).
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
-from ocicat.mesos.types import NetworkRequest, NetworkStatus, Offer, TaskSpec, TaskState, TaskStatus
+from ocicat.mesos.types import (
+    Discovery,
+    DiscoveryPort,
+    NetworkStatus,
+    Offer,
+    PortRange,
+    TaskState,
+    TaskStatus,
+)
+from ocicat.mesos.wire_launch import (
+    Attribute,
+    DockerInfo,
+    HealthCheckInfo,
+    KillPolicy,
+    MesosInfo,
+    Uri,
+)
 from ocicat.model.base import Struct
 
 
@@ -34,6 +48,15 @@ class Scalar(Struct, frozen=True):
     value: float
 
 
+class Range(Struct, frozen=True):
+    begin: int
+    end: int
+
+
+class Ranges(Struct, frozen=True):
+    range: tuple[Range, ...] = ()
+
+
 class Allocation(Struct, frozen=True):
     role: str = "*"
 
@@ -46,6 +69,7 @@ class Resource(Struct, frozen=True, omit_defaults=True):
     name: str
     type: str = ""
     scalar: Scalar | None = None
+    ranges: Ranges | None = None
     role: str = "*"
     allocation_info: Allocation | None = None
     reservation: Present | None = None
@@ -88,6 +112,9 @@ class NetworkInfo(Struct, frozen=True, omit_defaults=True):
 
 class ContainerInfo(Struct, frozen=True, omit_defaults=True, kw_only=True):
     type: str
+    mesos: MesosInfo | None = None
+    docker: DockerInfo | None = None
+    hostname: str = ""
     network_infos: tuple[NetworkInfo, ...] = ()
 
 
@@ -101,11 +128,43 @@ class Environment(Struct, frozen=True):
 
 
 class CommandInfo(Struct, frozen=True, omit_defaults=True):
-    value: str
+    value: str = ""
     shell: bool = True
     arguments: tuple[str, ...] = ()
     user: str = ""
     environment: Environment | None = None
+    uris: tuple[Uri, ...] = ()
+
+
+class Port(Struct, frozen=True, omit_defaults=True):
+    number: int
+    name: str = ""
+    protocol: str = ""
+    visibility: str = ""
+    labels: Labels | None = None
+
+
+class Ports(Struct, frozen=True):
+    ports: tuple[Port, ...] = ()
+
+
+class DiscoveryInfo(Struct, frozen=True, omit_defaults=True):
+    visibility: str
+    name: str = ""
+    environment: str = ""
+    location: str = ""
+    version: str = ""
+    ports: Ports | None = None
+    labels: Labels | None = None
+
+
+class ExecutorInfo(Struct, frozen=True, omit_defaults=True, kw_only=True):
+    type: str  # DEFAULT or CUSTOM
+    executor_id: Value
+    framework_id: Value
+    command: CommandInfo | None = None
+    container: ContainerInfo | None = None
+    resources: tuple[Resource, ...] = ()
 
 
 class TaskInfo(Struct, frozen=True, omit_defaults=True):
@@ -113,9 +172,13 @@ class TaskInfo(Struct, frozen=True, omit_defaults=True):
     task_id: Value
     agent_id: Value
     resources: tuple[Resource, ...]
-    command: CommandInfo
+    command: CommandInfo | None = None
+    executor: ExecutorInfo | None = None
     container: ContainerInfo | None = None
     labels: Labels | None = None
+    health_check: HealthCheckInfo | None = None
+    kill_policy: KillPolicy | None = None
+    discovery: DiscoveryInfo | None = None
 
 
 class ContainerStatus(Struct, frozen=True):
@@ -136,6 +199,8 @@ class Status(Struct, frozen=True):
     container_status: ContainerStatus | None = None
     timestamp: float = 0.0
     uuid: str = ""
+    healthy: bool | None = None
+    labels: Labels | None = None
 
 
 class RawOffer(Struct, frozen=True):
@@ -144,6 +209,7 @@ class RawOffer(Struct, frozen=True):
     hostname: str = ""
     allocation_info: Allocation = Allocation()
     resources: tuple[Resource, ...] = ()
+    attributes: tuple[Attribute, ...] = ()
 
 
 # --- the scheduler API -------------------------------------------------------------------------------------------
@@ -176,9 +242,25 @@ class Launch(Struct, frozen=True):
     task_infos: tuple[TaskInfo, ...]
 
 
-class Operation(Struct, frozen=True, kw_only=True):
-    launch: Launch
-    type: str = "LAUNCH"
+class TaskGroup(Struct, frozen=True):
+    tasks: tuple[TaskInfo, ...]
+
+
+class LaunchGroup(Struct, frozen=True):
+    executor: ExecutorInfo
+    task_group: TaskGroup
+
+
+class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    launch: Launch | None = None
+    launch_group: LaunchGroup | None = None
+    type: str
+
+    @property
+    def task_infos(self) -> tuple[TaskInfo, ...]:
+        if self.launch_group:
+            return self.launch_group.task_group.tasks
+        return self.launch.task_infos if self.launch else ()
 
 
 class Accept(Struct, frozen=True):
@@ -260,47 +342,6 @@ def labels_of(pairs: dict[str, str]) -> Labels | None:
     return Labels(tuple(Label(key, value) for key, value in pairs.items())) if pairs else None
 
 
-def network_info(request: NetworkRequest) -> NetworkInfo:
-    """The NetworkInfo of Mesos 1.4 to 1.11 that asks for `request`."""
-    return NetworkInfo(
-        name=request.name,
-        groups=request.groups,
-        labels=labels_of(request.labels),
-        ip_addresses=tuple(IpAddress(text, _protocol(text)) for text in request.ip_addresses),
-        port_mappings=tuple(PortMap(m.host_port, m.container_port, m.protocol) for m in request.port_mappings),
-    )
-
-
-def _protocol(address: str) -> str:
-    return "IPv6" if ip_address(address).version == 6 else ""
-
-
-def task_info(spec: TaskSpec, task_id: str, offer: Offer) -> TaskInfo:
-    """`spec` as a task that runs on the agent of `offer`, out of what it offers."""
-    allocation = Allocation(offer.role)
-    return TaskInfo(
-        name=spec.name,
-        task_id=Value(task_id),
-        agent_id=Value(offer.agent_id),
-        resources=(
-            Resource("cpus", "SCALAR", Scalar(spec.cpus), allocation_info=allocation),
-            Resource("mem", "SCALAR", Scalar(spec.mem_mb), allocation_info=allocation),
-        ),
-        command=_command_info(spec),
-        container=ContainerInfo(type="MESOS", network_infos=(network_info(spec.network),)) if spec.network else None,
-        labels=labels_of(spec.labels),
-    )
-
-
-def _command_info(spec: TaskSpec) -> CommandInfo:
-    variables = tuple(Variable(name, value) for name, value in spec.environment.items())
-    environment = Environment(variables) if variables else None
-    if isinstance(spec.command, str):
-        return CommandInfo(spec.command, user=spec.user, environment=environment)
-    # As in execve, the arguments start with the name the program is called by.
-    return CommandInfo(spec.command[0], shell=False, arguments=spec.command, user=spec.user, environment=environment)
-
-
 # --- from the wire -----------------------------------------------------------------------------------------------
 
 
@@ -313,6 +354,9 @@ def offer_of(raw: RawOffer) -> Offer:
         role=raw.allocation_info.role,
         cpus=_total(raw.resources, "cpus"),
         mem_mb=_total(raw.resources, "mem"),
+        disk_mb=_total(raw.resources, "disk"),
+        ports=port_ranges(tuple(resource for resource in raw.resources if resource.for_everyone)),
+        attributes={attribute.name: attribute.words for attribute in raw.attributes},
     )
 
 
@@ -331,6 +375,28 @@ def network_status(info: NetworkInfo) -> NetworkStatus:
     return NetworkStatus(info.name, info.groups, label_map(info.labels), addresses)
 
 
+def port_ranges(resources: tuple[Resource, ...]) -> tuple[PortRange, ...]:
+    """The ports of the host among resources."""
+    named = (resource.ranges for resource in resources if resource.name == "ports" and resource.ranges)
+    return tuple(PortRange(one.begin, one.end) for ranges in named for one in ranges.range)
+
+
+def discovery_of(info: DiscoveryInfo) -> Discovery:
+    """How a task wants to be found."""
+    return Discovery(
+        visibility=info.visibility,
+        name=info.name,
+        environment=info.environment,
+        location=info.location,
+        version=info.version,
+        ports=tuple(
+            DiscoveryPort(port.number, port.name, port.protocol, port.visibility, label_map(port.labels))
+            for port in (info.ports.ports if info.ports else ())
+        ),
+        labels=label_map(info.labels),
+    )
+
+
 def status_of(status: Status) -> TaskStatus:
     """One report, without the machinery of its delivery."""
     container = status.container_status or ContainerStatus()
@@ -344,4 +410,5 @@ def status_of(status: Status) -> TaskStatus:
         container_id=str(container.container_id or ""),
         networks=tuple(network_status(info) for info in container.network_infos),
         timestamp=status.timestamp,
+        healthy=status.healthy,
     )

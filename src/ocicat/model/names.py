@@ -122,9 +122,17 @@ def length_limited_id(prefix: str, suffix: str, max_bytes: int) -> str:
 
 
 def label_value(text: str) -> str:
-    """`text` as a label key or value: letters, digits and `-_.`, at most 63, a letter or digit at both ends; may be empty."""
+    """`text` as a label's value: letters, digits and `-_.`, at most 63, a letter or digit at both ends; may be empty."""
     cleaned = _NOT_IN_LABELS.sub("-", text.replace("/", "."))
     return _bounded(_joined_once(cleaned).strip("-_."), text, LABEL_VALUE_MAX)
+
+
+def label_key(text: str) -> str:
+    """`text` as a label key: one `/` may stand between a prefix and a name, everything else is as in a value; may be empty."""
+    prefix, slash, name = text.partition("/")
+    if not slash or "/" in name or not label_value(prefix) or not label_value(name):
+        return label_value(text)
+    return f"{label_value(prefix)}/{label_value(name)}"
 
 
 def dns_name(text: str) -> str:

@@ -17,6 +17,7 @@ from ocicat.lab.progress import Progress
 from ocicat.lab.requirements import default_directory
 from ocicat.lab.spec import LabSpec
 from ocicat.lab.status import ProcessStatus, Status
+from ocicat.model.base import replace
 from ocicat.model.codec import pretty_json
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -52,8 +53,14 @@ def command() -> None:
 @click.option("--hosts", default=_DEFAULTS.hosts, show_default=True, help="How many hosts.")
 @click.option("--pool", default=_DEFAULTS.pool, show_default=True, help="Addresses for containers.")
 @click.option("--block-size", default=_DEFAULTS.block_size, show_default=True, help="Prefix length of a host's blocks.")
+@click.option(
+    "--masters", default=_DEFAULTS.masters, show_default=True, help="How many Mesos masters; the leader is elected."
+)
+@click.option(
+    "--zookeepers", default=0, help="How many ZooKeeper servers. [default: 1 with several masters, else none]"
+)
 @which
-def up(hosts: int, pool: str, block_size: int, name: str, directory: str) -> None:
+def up(hosts: int, pool: str, block_size: int, masters: int, zookeepers: int, name: str, directory: str) -> None:
     """Start a lab; return when everything in it is ready.
 
     \b
@@ -61,16 +68,27 @@ def up(hosts: int, pool: str, block_size: int, name: str, directory: str) -> Non
       ocicat lab up --hosts 2
       ocicat lab exec master -- ocicat run --network ocicat --group a -- sleep 100
       ocicat lab down
+      ocicat lab up --masters 3 --zookeepers 3
     """
-    Lab.up(LabSpec(hosts=hosts, pool=pool, block_size=block_size, name=name, directory=directory), Progress())
+    spec = LabSpec(
+        hosts=hosts,
+        pool=pool,
+        block_size=block_size,
+        masters=masters,
+        zookeepers=zookeepers,
+        name=name,
+        directory=directory,
+    )
+    Lab.up(spec, Progress())
 
 
 @command.command()
 @click.option("-o", "--output", "style", type=click.Choice(["table", "json"]), default="table", help="How to print.")
 @which
 def status(style: Literal["table", "json"], name: str, directory: str) -> None:
-    """Hosts and processes. Exit status 1 when a process is not running, 5 when there is no lab."""
-    found = _open(name, directory).status()
+    """Hosts and processes, and which master leads. Exit status 1 when a process is not running, 5 when there is no lab."""
+    lab = _open(name, directory)
+    found = replace(lab.status(), leader=lab.leader())
     click.echo(pretty_json(found) if style == "json" else _table(found) + "\n", nl=False)
     if not found.up:
         sys.exit(1)
@@ -95,7 +113,7 @@ def execute(host: str, command_line: tuple[str, ...], name: str, directory: str)
 @click.option("-n", "lines", default=50, show_default=True, help="How many lines, from the end.")
 @which
 def logs(process: str, lines: int, name: str, directory: str) -> None:
-    """The log of PROCESS (master, mesos-h1, agent-h1, ..., supervisor)."""
+    """The log of PROCESS (zk1, master, mesos-h1, agent-h1, ..., supervisor)."""
     click.echo(labs.tail(_open(name, directory).log(process), lines))
 
 
@@ -134,7 +152,8 @@ def down(name: str, directory: str) -> None:
 def _table(found: Status) -> str:
     addresses = {host.name: host.address for host in found.hosts}
     rows = [_row(process, addresses.get(process.host, "")) for process in found.processes]
-    return table(("process", "host", "address", "state", "pid", "restarts", "uptime", "last exit", "log"), rows)
+    text = table(("process", "host", "address", "state", "pid", "restarts", "uptime", "last exit", "log"), rows)
+    return f"{text}\nleading master: {found.leader or 'none'}"
 
 
 def _row(process: ProcessStatus, address: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`ocicat run`: a command as a Mesos task, with an address of its own when a network is named."""
+"""`ocicat run`: a command as a Mesos task, with an address of its own when a network is named; or the applications of files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,34 @@ import asyncio
 
 import click
 
+from ocicat.agent.config import DEFAULT_STORE
+from ocicat.cli.applications import Chosen, run_applications
+from ocicat.cli.output import Format, format_option
 from ocicat.errors import OcicatError, UserError
 from ocicat.mesos.framework import Framework
 from ocicat.mesos.handle import TaskHandle
 from ocicat.mesos.types import NetworkRequest, PortMapping, TaskSpec, TaskState, TaskStatus, problem_of
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
+_FOR_COMMANDS = {
+    "name": "--name",
+    "network": "--network",
+    "groups": "--group",
+    "labels": "--label",
+    "address": "--ip",
+    "ports": "--publish",
+    "host": "--host",
+    "cpus": "--cpus",
+    "mem": "--mem",
+    "timeout": "--timeout",
+}
+_FOR_FILES = {
+    "dry_run": "--dry-run",
+    "default_network": "--default-network-name",
+    "framework": "--framework",
+    "store": "--store",
+    "style": "--output",
+}
 
 
 @click.command(context_settings={"allow_interspersed_args": False})  # what follows the first word of COMMAND is its own
@@ -41,8 +63,25 @@ _PROTOCOLS = ("tcp", "udp", "sctp")
 @click.option(
     "--detach", is_flag=True, help="Leave as soon as it runs; it is killed when nobody takes it over within a minute."
 )
-@click.argument("command_line", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.option(
+    "-f", "--filename", "files", multiple=True, metavar="FILE", help="Run the applications of FILE; - is stdin."
+)
+@click.option("--dry-run", is_flag=True, help="With -f: only say what would change.")
+@click.option("--default-network-name", "default_network", default="", help="With -f: for networks that have no name.")
+@click.option(
+    "--framework",
+    envvar="OCICAT_FRAMEWORK",
+    default="",
+    help="With -f: name of the framework that keeps them running. [default: ocicat]",
+)
+@click.option(
+    "--store", default=DEFAULT_STORE, envvar="OCICAT_STORE", show_default=True, help="With -f: the datastore."
+)
+@format_option
+@click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.pass_context
 def command(
+    context: click.Context,
     master: str,
     name: str,
     network: str | None,
@@ -55,17 +94,35 @@ def command(
     mem: float,
     timeout: float,
     detach: bool,
+    files: tuple[str, ...],
+    dry_run: bool,
+    default_network: str,
+    framework: str,
+    store: str,
+    style: Format,
     command_line: tuple[str, ...],
 ) -> None:
     """Run COMMAND as a Mesos task and report its statuses until it ends; the exit code is 0 when the task finished.
 
     One word is given to /bin/sh; several are executed as they are.
 
+    With -f: define the applications that files in Marathon's form describe (JSON or YAML; one, a list or a group), and keep them
+    running until interrupted; their instances go on then. With --detach it ends at once, and leaves that to another process
+    (`ocicat app run`). `ocicat app` shows, scales and ends them.
+
     \b
     Examples:
       ocicat run --network ocicat --group web --label app=shop -- 'sleep 60'
       ocicat run --network ocicat --group public --publish 80:8080 -- python3 -m http.server 8080
+      ocicat run -f web.json --dry-run
+      ocicat run -f web.json
     """
+    if files or not command_line:
+        _applications(context, files, command_line)
+        chosen = Chosen(files, dry_run, detach, style, default_network)
+        run_applications(master, framework, store, chosen)
+        return
+    _without_files(context)
     spec = TaskSpec(
         name=name,
         command=command_line[0] if len(command_line) == 1 else command_line,
@@ -77,6 +134,26 @@ def command(
     if problem := problem_of(spec):
         raise UserError(f"task {name}: {problem}", hint="see `ocicat run --help`")
     asyncio.run(_run(master, spec, timeout, detach))
+
+
+def _applications(context: click.Context, files: tuple[str, ...], command_line: tuple[str, ...]) -> None:
+    """`-f` and what describes a single command exclude each other."""
+    if not files:
+        raise click.UsageError("Missing argument '-- COMMAND...', or -f FILE.", ctx=context)
+    given = _given(context, _FOR_COMMANDS)
+    if command_line or given:
+        raise UserError(f"{given[0] if given else 'COMMAND'} is not for -f", hint="the file says what is run")
+
+
+def _without_files(context: click.Context) -> None:
+    if given := _given(context, _FOR_FILES):
+        raise UserError(f"{given[0]} is for -f", hint="name a file of applications")
+
+
+def _given(context: click.Context, names: dict[str, str]) -> list[str]:
+    """Those options that were given on the command line."""
+    line = click.core.ParameterSource.COMMANDLINE
+    return [option for name, option in names.items() if context.get_parameter_source(name) == line]
 
 
 def _network(

@@ -3,8 +3,9 @@
 The container has its address alone on a point-to-point link and a default route by 169.254.1.1 (IPv6: the host side's link-local
 address). Permanent neighbour entries on both sides say which MAC that is: nothing then depends on anybody answering ARP.
 
-A container may have several networks. The first one's default route serves what is not bound to an address; what comes from the
-address of a further one leaves by its own interface (a rule and a table of its own), or the host would drop it as spoofed.
+A container may have several networks. The default routes of `eth0` serve what is not bound to an address, however many networks
+come at once and in whatever order; what comes from the address of another one leaves by its own interface (a rule and a table of
+its own), or the host would drop it as spoofed. Without an `eth0` of ours the other default routes serve, the oldest first.
 
 Invariants: 1. `plug` makes all of it or nothing. 2. Plugging again what is right already changes nothing and succeeds.
 3. An interface that was in the container before is never touched. 4. Only `plug` and `inspect` look into the namespace.
@@ -36,6 +37,9 @@ from ocicat.netlink.wire import Request
 _AWAIT_MS = 1000
 _TABLES = 0x6F630000  # the routing table of a further network: "oc" and the interface's index
 _RULE_PRIORITY = 1000
+_FIRST = "eth0"  # what Mesos, and every other runtime, calls a container's first interface
+_INET = {4: inet.INET, 6: inet.INET6}
+_GATEWAYS = {4: GATEWAY_V4, 6: GATEWAY_V6}
 
 
 class Inside(Struct, frozen=True):
@@ -47,38 +51,33 @@ class Inside(Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
-def wanted_inside(request: Attach, index: int, *, first: bool = True) -> Inside:
-    """`first`: no other interface of the container holds the IPv4 default route. Pure."""
-    families = {each.family for each in request.addresses}
+def wanted_inside(request: Attach, index: int) -> Inside:
+    """Pure."""
+    families = sorted({each.family for each in request.addresses})
+    further = request.container_interface != _FIRST
     addresses = [
         Address(index, each.pack(), 8 * len(each.pack()), nodad=each.family == 6) for each in request.addresses
     ]
-    neighbours: list[Neighbour] = []
-    routes: list[Route] = []
-    if 4 in families:
-        neighbours.append(Neighbour(index, GATEWAY_V4, HOST_MAC))
-        routes += _way_out(index, priority=0 if first else index)
-        if not first:
-            routes += _way_out(index, table=_TABLES + index)
-    if 6 in families:
-        neighbours.append(Neighbour(index, GATEWAY_V6, HOST_MAC))
-        routes.append(Route(inet.DEFAULT_V6, gateway=GATEWAY_V6, oif=index, priority=IPV6_PRIORITY))
-    sources = [each for each in request.addresses if each.family == 4 and not first]
-    rules = [Rule(inet.INET, _RULE_PRIORITY, _TABLES + index, src=inet.host(each.pack())) for each in sources]
+    neighbours = [Neighbour(index, _GATEWAYS[family], HOST_MAC) for family in families]
+    routes = [each for family in families for each in _way_out(family, index, priority=index if further else 0)]
+    if further:
+        routes += [each for family in families for each in _way_out(family, index, table=_TABLES + index)]
+    rules = [
+        Rule(_INET[each.family], _RULE_PRIORITY, _TABLES + index, src=inet.host(each.pack()))
+        for each in (request.addresses if further else ())
+    ]
     return Inside(tuple(addresses), tuple(neighbours), tuple(routes), tuple(rules))
 
 
-def _way_out(index: int, *, table: int = MAIN, priority: int = 0) -> list[Route]:
-    """By the gateway, on that interface."""
+def _way_out(family: int, index: int, *, table: int = MAIN, priority: int = 0) -> list[Route]:
+    """By the gateway, on that interface. The one of IPv6 is on every link."""
+    if family == 6:
+        metric = IPV6_PRIORITY + priority
+        return [Route(inet.DEFAULT_V6, gateway=GATEWAY_V6, oif=index, table=table, priority=metric)]
     return [
         Route(inet.host(GATEWAY_V4), oif=index, scope=SCOPE_LINK, table=table, priority=priority),
         Route(inet.DEFAULT_V4, gateway=GATEWAY_V4, oif=index, table=table, priority=priority),
     ]
-
-
-def _is_first(container: RouteSocket, index: int) -> bool:
-    defaults = (each for each in container.dump(route.dump(inet.INET, table=MAIN)) if each.dst == inet.DEFAULT_V4)
-    return all(each.oif == index or each.priority != 0 for each in defaults)
 
 
 def plug(host: RouteSocket, request: Attach) -> Attached:
@@ -89,7 +88,7 @@ def plug(host: RouteSocket, request: Attach) -> Attached:
     """
     with opened(request.netns_path) as ns, RouteSocket(ns) as container:
         try:
-            host.request(_pair(request, ns))
+            host.request(pair(request, ns))
         except NetlinkError as error:
             if not error.exists:
                 raise Unavailable(error.message, hint=error.hint) from error
@@ -111,8 +110,9 @@ def inspect(request: Attach, host_index: int) -> list[str]:
         return _link_faults(found, request, host_index) + _missing_inside(container, request, found.index)
 
 
-def _pair(request: Attach, ns: int) -> Request:
-    """One queue each: more serve nobody on a veth, and take the kernel half as long again to make."""
+def pair(request: Attach, ns: int | None) -> Request:
+    """The far end in that namespace, or here. One queue each: more serve nobody on a veth, and take the kernel half as long again
+    to make."""
     near = End(request.interface, mac=HOST_MAC, mtu=request.mtu, up=True, queues=1)
     far = End(request.container_interface, mac=request.mac or b"", mtu=request.mtu, netns_fd=ns, queues=1)
     return link.create_veth(near, far)
@@ -155,14 +155,14 @@ def _set_up(host: RouteSocket, container: RouteSocket, ns: int, request: Attach)
         far = container.get(link.get(request.container_interface))
         _fill(container, request, far.index)
         _await_local(container, [each for each in request.addresses if each.family == 6])
-        _mark(host, request, far)
+        mark(host, request, far)
     except NetlinkError as error:
         raise Unavailable(error.message, hint=error.hint) from error
     sysctl.workload_interface(request.interface, ipv6=ipv6)
     return Attached(far.peer_index, far.mac)
 
 
-def _mark(host: RouteSocket, request: Attach, far: Link) -> None:
+def mark(host: RouteSocket, request: Attach, far: Link) -> None:
     """Whose it is, and where its addresses are: the host then never asks by ARP, and never fills its neighbour table with answers.
 
     IPv6 could not even ask in the first second, while its own link-local address is being checked for duplicates.
@@ -178,7 +178,7 @@ def _mark(host: RouteSocket, request: Attach, far: Link) -> None:
 
 def _fill(container: RouteSocket, request: Attach, index: int) -> None:
     """Routes and rules that are there stay: they are ours from before."""
-    wanted = wanted_inside(request, index, first=_is_first(container, index))
+    wanted = wanted_inside(request, index)
     must = [
         link.change("lo", up=True),
         link.change(index, up=True),
@@ -213,11 +213,11 @@ def _link_faults(found: Link, request: Attach, host_index: int) -> list[str]:
 
 
 def _missing_inside(container: RouteSocket, request: Attach, index: int) -> list[str]:
-    wanted = wanted_inside(request, index, first=_is_first(container, index))
+    wanted = wanted_inside(request, index)
     addresses = set(_addresses(container, index))
-    neighbours = {n for family in (inet.INET, inet.INET6) for n in container.dump(neighbour.dump(family, index))}
-    routes = {r for family in (inet.INET, inet.INET6) for r in container.dump(route.dump(family, oif=index))}
-    rules = set(container.dump(rule.dump(inet.INET))) if wanted.rules else set()
+    neighbours = {n for family in _INET.values() for n in container.dump(neighbour.dump(family, index))}
+    routes = {r for family in _INET.values() for r in container.dump(route.dump(family, oif=index))}
+    rules = {r for family in _INET.values() for r in container.dump(rule.dump(family))} if wanted.rules else set()
     return [
         f"the container has no {each}"
         for each in (

@@ -5,7 +5,7 @@ SIGUSR1 shuts them down, unregisters and ends the process (both as the real agen
 
 The library starts agents only beside a master in the same process. That master is told to accept authenticated agents only, so
 it never registers ours; it is ended before the agent hears of the true one, because a master that loses its leadership ends the
-whole process.
+whole process. With a ZooKeeper it never leads: it has a detector that tells it who does, as the agent has.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ocicat.errors import Refused
 from ocicat.lab.mesos import launcher, ready
+from ocicat.lab.mesos.election import SESSION_S, follow
 from ocicat.lab.mesos.masterinfo import encode_master_info
-from ocicat.lab.mesos.options import AGENT_ACTOR, MASTER_ACTOR, AgentOptions, parse
+from ocicat.lab.mesos.options import AGENT_ACTOR, MASTER_ACTOR, AgentOptions, ensemble_of, parse
 from ocicat.lab.mesos.process import announce_when, library_of, run, start
 
 
@@ -26,14 +27,20 @@ def main(arguments: list[str]) -> None:
     launcher.write(Path(options.launcher_dir), library)
     _make_directories(options)
     mesos = start(options, library, AGENT_ACTOR)
+    by_zookeeper = options.master.startswith("zk://")
+    if by_zookeeper:
+        follow(mesos, ensemble_of("--master", options.master), SESSION_S)
     mesos.launch(options.work_dir, agents=1)
     address = f"{options.ip}:{options.port}"
     mesos.terminate(f"{MASTER_ACTOR}@{address}")
-    master_ip, _, master_port = options.master.rpartition(":")
-    mesos.appoint(encode_master_info(master_ip, int(master_port), MASTER_ACTOR))
-    agent = f"{AGENT_ACTOR}@{address}"
+    if not by_zookeeper:
+        master_ip, _, master_port = options.master.rpartition(":")
+        mesos.appoint(encode_master_info(master_ip, int(master_port), MASTER_ACTOR))
+    agent, masters = f"{AGENT_ACTOR}@{address}", (options.ask or options.master).split(",")
     announce_when(
-        lambda: ready.agent_registered(options.master, agent), options, f"agent {address} at {options.master}"
+        lambda: any(ready.agent_registered(master, agent) for master in masters),
+        options,
+        f"agent {address} at {options.master}",
     )
     mesos.wait(agent)
 

@@ -1,4 +1,4 @@
-"""The directory an agent finds its two helper programs in, `mesos-containerizer` and `mesos-executor`.
+"""The directory an agent finds its helper programs in: `mesos-containerizer`, `mesos-executor` and `mesos-default-executor`.
 
 Promises: what it writes runs as any user and from anywhere: its own copy of the modules it needs, byte-compiled, world-readable,
 and a bare interpreter (`-I -S -E`: no site, no environment), which starts faster than a full one.
@@ -20,7 +20,7 @@ import ocicat
 from ocicat.errors import Refused
 
 _SOURCE = Path(ocicat.__file__).parent
-_EXECUTOR = ("__init__", "core", "http", "loop", "messages", "task")
+_EXECUTOR = ("__init__", "core", "group", "group_loop", "http", "loop", "messages", "shell", "task")
 
 # Relative to the package `ocicat`; each imports only the standard library and others of this list.
 MODULES = (
@@ -41,24 +41,30 @@ from ocicat.lab.mesos.containerizer import main
 sys.exit(main({library!r}, sys.argv[1:]))
 """
 
-_COMMAND_EXECUTOR = """\
+_EXECUTOR_PROGRAM = """\
 #!{python} -ISE
 import sys
 sys.path.insert(0, {modules!r})
-from ocicat.lab.mesos.executor.loop import main
+from ocicat.lab.mesos.executor.{loop} import main
 sys.exit(main(sys.argv[1:]))
 """
 
+_PROGRAMS = (
+    ("mesos-containerizer", _CONTAINERIZER, ""),
+    ("mesos-executor", _EXECUTOR_PROGRAM, "loop"),
+    ("mesos-default-executor", _EXECUTOR_PROGRAM, "group_loop"),
+)
+
 
 def write(directory: Path, library: Path) -> None:
-    """Fill `directory` (made when missing) with the two helpers. Idempotent. Raises Refused when it cannot be written."""
+    """Fill `directory` (made when missing) with the helpers. Idempotent. Raises Refused when it cannot be written."""
     python = Path(sys.executable).resolve()  # of a virtual environment: the interpreter behind it
     try:
         for module in MODULES:
             _install(directory / "modules" / "ocicat" / module, (_SOURCE / module).read_bytes(), 0o644)
             _compile(directory / "modules" / "ocicat" / module)
-        for name, template in (("mesos-containerizer", _CONTAINERIZER), ("mesos-executor", _COMMAND_EXECUTOR)):
-            script = template.format(python=python, modules=str(directory / "modules"), library=str(library))
+        for name, template, loop in _PROGRAMS:
+            script = template.format(python=python, modules=str(directory / "modules"), library=str(library), loop=loop)
             _install(directory / name, script.encode(), 0o755)
     except OSError as error:
         raise Refused(f"{directory}: {error.strerror}", hint="the launcher directory must be writable") from error

@@ -13,7 +13,7 @@ Invariants:
      Try<Warnings>   {Option<vector> at 0; Option<Error> at 32}, Error is a std::string
      Duration        {int64 nanoseconds}
    Objects of unknown size (UPID, Future, Flags) get a generous zeroed buffer.
-3. The offsets that no symbol names are the constants below; `_DETECTOR` is the only address inside the image.
+3. The offsets that no symbol names are the constants below and in `election`; `_DETECTOR` is the only address inside the image.
 """
 
 from __future__ import annotations
@@ -94,44 +94,43 @@ class Mesos:
     def initialize(self, delegate: str) -> None:
         """Start libprocess (LIBPROCESS_IP and _PORT say where); requests for `/` go to the process called `delegate`."""
         none = OptionString(state=1)
-        self._call(_INITIALIZE, c.byref(self._some(delegate)), c.byref(none), c.byref(none), result=c.c_bool)
+        self.call(_INITIALIZE, c.byref(self.some(delegate)), c.byref(none), c.byref(none), result=c.c_bool)
 
     def launch(self, work_dir: str, agents: int) -> None:
         """Start a master in this process and `agents` agents of it, their flags from MESOS_*. Ends the process on a bad flag."""
-        flags = self._buffer(1 << 16)
-        self._call(_LOCAL_FLAGS, flags)
+        flags = self.buffer(1 << 16)
+        self.call(_LOCAL_FLAGS, flags)
         if c.c_int.from_buffer(flags, _FLAGS_NUM_SLAVES).value != 1:
             raise Bug("local::Flags is not laid out as expected: num_slaves is not at its place")
         self._put_string(flags, _FLAGS_WORK_DIR, work_dir)
         c.c_int.from_buffer(flags, _FLAGS_NUM_SLAVES).value = agents
-        self._call(_LAUNCH, self._buffer(4096), flags, c.c_void_p(None))
+        self.call(_LAUNCH, self.buffer(4096), flags, c.c_void_p(None))
 
     def terminate(self, pid: str) -> None:
         """End the libprocess actor `name@ip:port` of this process, and wait until it has."""
-        self._call(_TERMINATE, self._upid(pid), c.c_bool(True))  # noqa: FBT003 - a C argument
+        self.call(_TERMINATE, self._upid(pid), c.c_bool(True))  # noqa: FBT003 - a C argument
         self.wait(pid)
 
     def wait(self, pid: str) -> None:
         """Block until the actor `name@ip:port` of this process has ended; at once when there is none."""
         forever = c.c_int64(-1_000_000_000)
-        self._call(_WAIT, self._upid(pid), c.byref(forever), result=c.c_bool)
+        self.call(_WAIT, self._upid(pid), c.byref(forever), result=c.c_bool)
 
     def appoint(self, master_info: bytes) -> None:
         """Tell the agent in this process that this master (a serialised MasterInfo) leads now: it registers there."""
-        load_address = self._address(_LAUNCH) - _LAUNCH_AT
-        detector = c.c_void_p.from_address(load_address + _DETECTOR).value
+        detector = self.pointer_at(_DETECTOR)
         if not detector:
             raise Bug("there is no master detector: launch() comes before appoint()")
-        option = self._buffer(4096)  # zeroed: state "some"
+        option = self.buffer(4096)  # zeroed: state "some"
         message = c.c_void_p(c.addressof(option) + _OPTION_VALUE)
-        self._call(_MASTER_INFO, message)
-        if not self._call(_PARSE, message, master_info, len(master_info), result=c.c_bool):
+        self.call(_MASTER_INFO, message)
+        if not self.call(_PARSE, message, master_info, len(master_info), result=c.c_bool):
             raise Bug("Mesos does not read our MasterInfo")
-        self._call(_APPOINT, c.c_void_p(detector), option)
+        self.call(_APPOINT, c.c_void_p(detector), option)
 
     def default_signal(self, number: int) -> None:
         """signal(number, SIG_DFL)."""
-        self._call("signal", number, c.c_void_p(None), result=c.c_void_p)
+        self.call("signal", number, c.c_void_p(None), result=c.c_void_p)
 
     def subcommand(self, arguments: list[str]) -> int:
         """What `mesos-containerizer ARGUMENTS` does, with flags from MESOS_CONTAINERIZER_* too. Returns the exit status.
@@ -144,61 +143,72 @@ class Mesos:
             )
         mangled = SUBCOMMANDS[arguments[0]]
         command = self._subcommand_object(mangled, arguments[0])
-        flags = self._call(f"_Z{mangled}8getFlagsEv", command, result=c.c_void_p)
+        flags = self.call(f"_Z{mangled}8getFlagsEv", command, result=c.c_void_p)
         self._load_flags(flags, "MESOS_CONTAINERIZER_", arguments)
-        return int(self._call(f"_Z{mangled}7executeEv", command, result=c.c_int))
+        return int(self.call(f"_Z{mangled}7executeEv", command, result=c.c_int))
 
     def _subcommand_object(self, mangled: str, name: str) -> c.Array[c.c_char]:
         """The object the library's own main() would make: its constructor is inline, so it is put together here."""
-        command = self._buffer(1 << 16)
-        c.c_void_p.from_buffer(command).value = self._address(f"_ZTV{mangled}E") + _VTABLE_HEADER
+        command = self.buffer(1 << 16)
+        c.c_void_p.from_buffer(command).value = self.address_of(f"_ZTV{mangled}E") + _VTABLE_HEADER
         self._put_string(command, _SUBCOMMAND_NAME, name)
         start = c.addressof(command)
-        self._call(_FLAGS_BASE, c.c_void_p(start + _SUBCOMMAND_BASE_FLAGS))
-        self._call(f"_Z{mangled}5FlagsC1Ev", c.c_void_p(start + _SUBCOMMAND_FLAGS))
+        self.call(_FLAGS_BASE, c.c_void_p(start + _SUBCOMMAND_BASE_FLAGS))
+        self.call(f"_Z{mangled}5FlagsC1Ev", c.c_void_p(start + _SUBCOMMAND_FLAGS))
         return command
 
     def _load_flags(self, flags: int | None, prefix: str, arguments: list[str]) -> None:
         values = (c.c_char_p * (len(arguments) + 1))(*(argument.encode() for argument in arguments), None)
-        outcome = self._buffer(4096)
-        option = self._some(prefix)
+        outcome = self.buffer(4096)
+        option = self.some(prefix)
         count, strict = c.c_int(len(arguments)), c.c_bool(False)  # noqa: FBT003 - a C argument
-        self._call(_LOAD, outcome, c.c_void_p(flags), c.byref(option), count, values, strict, strict)
+        self.call(_LOAD, outcome, c.c_void_p(flags), c.byref(option), count, values, strict, strict)
         if c.c_int.from_buffer(outcome).value != 0:
             error = CxxString.from_buffer(outcome, 32 + 8)
             raise UserError(f"{arguments[0]}: {c.string_at(error.data, error.size).decode()}")
 
-    def _call(self, name: str, *arguments: object, result: type | None = None) -> int:
+    def pointer_at(self, offset: int) -> int:
+        """The pointer that lies at this address of the image; 0 is null."""
+        return c.c_void_p.from_address(self.address_of(_LAUNCH) - _LAUNCH_AT + offset).value or 0
+
+    def keep(self, *objects: object) -> None:
+        """Invariant 1, for what C++ is given a pointer to."""
+        self._kept += objects
+
+    def call(self, name: str, *arguments: object, result: type | None = None) -> int:
         function = getattr(self._library, name)
         function.restype = result
         value: int = function(*arguments)
         return value
 
-    def _address(self, name: str) -> int:
+    def address_of(self, name: str) -> int:
+        """Of a symbol, in this process."""
         return c.cast(getattr(self._library, name), c.c_void_p).value or 0
 
-    def _buffer(self, size: int) -> c.Array[c.c_char]:
+    def buffer(self, size: int) -> c.Array[c.c_char]:
+        """Zeroed, and kept."""
         buffer = c.create_string_buffer(size)
         self._kept.append(buffer)
         return buffer
 
-    def _string(self, text: str) -> CxxString:
+    def string(self, text: str) -> CxxString:
+        """Its characters are kept; the struct itself is the caller's to keep."""
         data = text.encode()
-        buffer = self._buffer(len(data) + 1)
+        buffer = self.buffer(len(data) + 1)
         buffer.value = data
         return CxxString(c.addressof(buffer), len(data))
 
-    def _some(self, text: str) -> OptionString:
-        return OptionString(0, self._string(text))
+    def some(self, text: str) -> OptionString:
+        return OptionString(0, self.string(text))
 
     def _put_string(self, target: c.Array[c.c_char], offset: int, text: str) -> None:
         """Overwrite a std::string member in place. What it held (at most its own local buffer) is not freed."""
-        CxxString.from_buffer(target, offset).data = (string := self._string(text)).data
+        CxxString.from_buffer(target, offset).data = (string := self.string(text)).data
         CxxString.from_buffer(target, offset).size = string.size
 
     def _upid(self, pid: str) -> c.Array[c.c_char]:
-        upid = self._buffer(4096)
-        self._call(_UPID, upid, c.byref(self._string(pid)))
+        upid = self.buffer(4096)
+        self.call(_UPID, upid, c.byref(self.string(pid)))
         return upid
 
 

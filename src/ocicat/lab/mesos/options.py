@@ -14,6 +14,7 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import TypeVar
 
 from ocicat.errors import UserError
+from ocicat.mesos.masters import Ensemble, parse_masters
 from ocicat.model.base import Struct, field
 
 AGENT_ACTOR = "slave(1)"  # libprocess's name of the one agent in a process
@@ -56,22 +57,27 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 class MasterOptions(Options, frozen=True, kw_only=True):
-    """A master that stands alone, with its registry in memory."""
+    """A master that stands alone, with its registry in memory; or with `zk` ("zk://IP:PORT,.../PATH") one that stands for election
+    there, with a registry in which `quorum` masters agree."""
 
     port: int = 5050
     cluster: str = ""
+    zk: str = ""
+    quorum: int = 1
 
     def program(self) -> str:
         return "master"
 
     def own_flags(self) -> Mapping[str, str]:
-        return {"registry": "in_memory", "cluster": self.cluster}
+        registry = {"registry": "replicated_log", "work_dir": self.work_dir} if self.zk else {"registry": "in_memory"}
+        return {**registry, "cluster": self.cluster}
 
 
 class AgentOptions(Options, frozen=True, kw_only=True):
     """An agent with the Mesos containerizer, the `linux` launcher and the isolators network/cni and filesystem/linux.
 
-    `master` is "IP:PORT". `runtime_dir` holds what must not outlive a reboot (the program puts it where Mesos looks).
+    `master` is "IP:PORT", or "zk://IP:PORT,.../PATH" and then `ask` the masters ("IP:PORT,...") that know whether the agent is
+    registered. `runtime_dir` holds what must not outlive a reboot (the program puts it where Mesos looks).
     `cni_plugins_dir` is a search path; with both CNI options empty there are no CNI networks.
     `resources` and `attributes` in Mesos's own notation.
     """
@@ -85,6 +91,7 @@ class AgentOptions(Options, frozen=True, kw_only=True):
     cni_config_dir: str = ""
     resources: str = "cpus:4;mem:4096;disk:10000"
     attributes: str = ""
+    ask: str = ""
     recover: str = "reconnect"
 
     def program(self) -> str:
@@ -112,6 +119,8 @@ class AgentOptions(Options, frozen=True, kw_only=True):
         }
 
 
+_NUMBERS = ("port", "quorum")
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -121,7 +130,7 @@ def parse(kind: type[AnyOptions], arguments: list[str]) -> AnyOptions:
     names = [name for name in kind.__struct_fields__ if name != "flags"]
     for name in names:
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=int if name == "port" else str, default=argparse.SUPPRESS
+            f"--{name.replace('_', '-')}", type=int if name in _NUMBERS else str, default=argparse.SUPPRESS
         )
     parser.add_argument("--flag", action="append", default=[], metavar="NAME=VALUE", help="any Mesos flag")
     given = vars(parser.parse_args(arguments))
@@ -143,19 +152,37 @@ def _flag(text: str) -> tuple[str, str]:
 
 def _check(options: Options) -> None:
     _address("--ip", options.ip)
+    if isinstance(options, MasterOptions) and options.zk:
+        ensemble_of("--zk", options.zk)
     if isinstance(options, AgentOptions):
         _check_agent(options)
 
 
 def _check_agent(options: AgentOptions) -> None:
     if options.master.startswith("zk://"):
-        raise UserError("--master zk://...: ZooKeeper is not supported here", hint="give the master's IP:PORT")
-    host, colon, port = options.master.rpartition(":")
-    if not (colon and port.isdigit()):
-        raise UserError(f"--master {options.master}: not IP:PORT")
-    _address("--master", host)
+        ensemble_of("--master", options.master)
+        if not options.ask:
+            raise UserError("--master zk://... wants --ask IP:PORT,...: the masters that are elected there")
+    for name, text in (("--master", options.master), ("--ask", options.ask)):
+        for address in text.split(",") if text and not text.startswith("zk://") else ():
+            _host_and_port(name, address)
     if bool(options.cni_plugins_dir) != bool(options.cni_config_dir):
         raise UserError("--cni-plugins-dir and --cni-config-dir belong together", hint="give both or neither")
+
+
+def ensemble_of(option: str, text: str) -> Ensemble:
+    """UserError for what is no ZooKeeper, or one that wants credentials, which the lab's does not."""
+    found = parse_masters(text)
+    if not isinstance(found, Ensemble) or found.credentials:
+        raise UserError(f"{option} {found}: not zk://IP:PORT,.../PATH")
+    return found
+
+
+def _host_and_port(option: str, text: str) -> None:
+    host, colon, port = text.rpartition(":")
+    if not (colon and port.isdigit()):
+        raise UserError(f"{option} {text}: not IP:PORT")
+    _address(option, host)
 
 
 def _address(option: str, text: str) -> None:

@@ -30,15 +30,20 @@ class _Reply(Struct, frozen=True):
     get_agents: _Agents = _Agents()
 
 
-def master_serves(master: str) -> bool:
+def master_leads(master: str) -> bool:
     """Does the master at "IP:PORT" answer as the leader?"""
-    return _ask(master, "GET_MASTER") is not None
+    return _ask(master, "GET_MASTER")[0] == http.client.OK
+
+
+def master_serves(master: str) -> bool:
+    """Does it lead, or know who does?"""
+    return _ask(master, "GET_MASTER")[0] in (http.client.OK, http.client.TEMPORARY_REDIRECT)
 
 
 def agent_registered(master: str, pid: str) -> bool:
     """Does the master list the agent with this libprocess address ("slave(1)@IP:PORT") as active?"""
-    reply = _ask(master, "GET_AGENTS")
-    if reply is None:
+    status, reply = _ask(master, "GET_AGENTS")
+    if status != http.client.OK:
         return False
     return any(agent.pid == pid and agent.active for agent in decode_json(_Reply, reply).get_agents.agents)
 
@@ -57,15 +62,15 @@ def pause() -> None:
     time.sleep(_PAUSE_S)
 
 
-def _ask(master: str, call: str) -> bytes | None:
+def _ask(master: str, call: str) -> tuple[int, bytes]:
+    """The status and the body of its answer; 0 where there is none."""
     connection = http.client.HTTPConnection(master, timeout=_PATIENCE_S)
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     try:
         connection.request("POST", "/api/v1", f'{{"type":"{call}"}}', headers)
         response = connection.getresponse()
-        body = response.read()
-        return body if response.status == http.client.OK else None
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return None
+        return 0, b""
     finally:
         connection.close()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ocicat.errors import NotFound, OcicatError, UserError
 from ocicat.mesos.http import Request, fetch
-from ocicat.mesos.masters import Endpoint
+from ocicat.mesos.masters import Endpoint, parse_endpoint
 from ocicat.mesos.setup import flags, networks, places, plan
 from ocicat.mesos.setup.files import Tree
 from ocicat.mesos.setup.flags import Setting
@@ -21,6 +21,12 @@ from ocicat.model.codec import decode_json, encode_json
 MESOS_PORT = 5051
 TOLD = "whatever starts the Mesos agent"
 _TOLD_OTHERWISE = frozenset({"modules", "default_container_info"})  # not in the words in which they were given
+_VARIABLES = {  # that stand for options of the ocicat agent
+    "host": "OCICAT_HOST",
+    "address": "OCICAT_ADDRESS",
+    "mesos-agent": "OCICAT_MESOS_AGENT",
+    "mesos-credential": "OCICAT_MESOS_CREDENTIAL",
+}
 _TIMEOUT_S = 5.0
 
 
@@ -71,6 +77,8 @@ class Own(Struct, frozen=True):
     host: str = ""
     ports: tuple[int, ...] = (MESOS_PORT,)
     socket: str = ""
+    asks: Endpoint | None = None  # who lives in its containers; None: nobody, or it cannot be told
+    credential: str = ""
 
 
 class Module(Struct, frozen=True):
@@ -174,10 +182,26 @@ def ocicat_agent(tree: Tree, default_socket: str) -> Own | None:
 
 
 def _own(words: list[str], environment: list[str], default_socket: str) -> Own:
-    given = flags.of_command(_joined(words))
+    """Options go before variables, as for the agent itself."""
+    variables = dict(pair.partition("=")[::2] for pair in environment)
+    given = {name: text for name, variable in _VARIABLES.items() if (text := variables.get(variable, ""))}
+    given |= flags.of_command(_joined(words))
     ports = [int(word.partition("=")[2]) for word in _joined(words) if word.startswith("--agent-port=")]
-    host = next((pair.partition("=")[2] for pair in environment if pair.startswith("OCICAT_HOST=")), "")
-    return Own(given.get("host", host), tuple(ports) or (MESOS_PORT,), given.get("socket", default_socket))
+    return Own(
+        host=given.get("host", ""),
+        ports=tuple(ports) or (MESOS_PORT,),
+        socket=given.get("socket", default_socket),
+        asks=_asks(given, (*ports, MESOS_PORT)[0]),
+        credential=given.get("mesos-credential", ""),
+    )
+
+
+def _asks(given: dict[str, str], port: int) -> Endpoint | None:
+    text = given.get("mesos-agent", "") or f"{given.get('address', '').partition('/')[0]}:{port}"
+    try:
+        return None if text == "off" else parse_endpoint(text.removeprefix("http://").rstrip("/"), MESOS_PORT)
+    except UserError:
+        return None
 
 
 def _joined(words: list[str]) -> list[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from itertools import chain
 
 from ocicat.errors import UserError
+from ocicat.mesos.masters import Endpoint
 from ocicat.mesos.netmodules.modules import HOOK, ISOLATOR
 from ocicat.mesos.setup.facts import Facts, Names, mesos_port, value
 from ocicat.mesos.setup.networks import twice
@@ -224,6 +226,37 @@ def _port(facts: Facts, _: Names) -> Iterator[Finding]:
         )
 
 
+def _identity(facts: Facts, _: Names) -> Iterator[Finding]:
+    if facts.own is None or facts.own.asks is None or mesos_port(facts.settings) not in facts.own.ports:
+        return
+    asked, port, address = facts.own.asks, mesos_port(facts.settings), value(facts.settings, "ip")
+    elsewhere = address not in ("", "0.0.0.0", "::", asked.host) and _is_address(asked.host)
+    if asked.port != port or elsewhere:
+        listens = Endpoint(address or asked.host, port)
+        yield Finding(
+            "identity",
+            f"the ocicat agent asks the Mesos agent at {asked} who lives in its containers, which listens on {listens}",
+            "endpoints get no labels of Mesos, and policy that selects on them does not see their tasks",
+            f"start the ocicat agent with --mesos-agent {listens}",
+        )
+    elif value(facts.settings, "authenticate_http_readwrite") == "true" and not facts.own.credential:
+        yield Finding(
+            "identity",
+            "the Mesos agent wants to know who asks, and the ocicat agent has no credential",
+            "endpoints get no labels of Mesos, and policy that selects on them does not see their tasks",
+            "start the ocicat agent with --mesos-credential FILE",
+        )
+
+
+def _is_address(text: str) -> bool:
+    """Of a name it is not known here what it means."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _agents(facts: Facts, _: Names) -> Iterator[Finding]:
     if facts.own is None:
         yield Finding(
@@ -254,4 +287,4 @@ def _agents(facts: Facts, _: Names) -> Iterator[Finding]:
 
 _PLUGIN_CHECKS: tuple[Check, ...] = (_directories, _isolation, _plugin, _networks, _default_network, _persist)
 _MODULE_CHECKS: tuple[Check, ...] = (_module,)
-_CHECKS: tuple[Check, ...] = (_agents, _port, _hostname, _timeout)
+_CHECKS: tuple[Check, ...] = (_agents, _port, _hostname, _identity, _timeout)

@@ -1,6 +1,8 @@
-"""The command executor of the lab: one task, one process group, on Mesos's v1 HTTP executor API.
+"""The executors of the lab, on Mesos's v1 HTTP executor API: for commands, one task that is one process group; for task groups,
+each task in a container of its own within the executor's.
 
-It starts once per task, inside the task's container and as the task's user, so its start is part of "time from launch to running".
-Therefore nothing here imports more than `json`, `socket` and `typing`; `dataclasses`, `subprocess`, `http.client` or msgspec would
-each cost more than all of that. `messages` and `core` are PURE, `http` and `task` touch the world, `loop` joins them.
+One starts once per task or group, inside its container and as the task's user, so its start is part of "time from launch to
+running". Therefore nothing here imports more than `json`, `socket` and `typing`; `dataclasses`, `subprocess`, `http.client` or
+msgspec would each cost more than all of that. `messages`, `core` and `group` are PURE, `http` and `task` touch the world, `shell`
+waits for it all, and `loop` and `group_loop` join one of the two with it.
 """

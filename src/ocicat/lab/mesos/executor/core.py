@@ -96,12 +96,13 @@ class Executor:
     def handle(self, event: Event) -> list[Effect]:
         """An event of the agent."""
         match event:
-            case Subscribed(says_killing):
+            case Subscribed(says_killing, _):
                 self._says_killing = says_killing
             case Launch(task):
                 return self._launch(task)
-            case LaunchGroup(task_ids):
-                return self._refuse(task_ids, "this executor runs commands, not task groups")
+            case LaunchGroup(tasks):
+                ids = tuple(each.task_id for each in tasks)
+                return self._refuse(ids, "this executor runs commands, not task groups")
             case Kill(task_id, grace_s):
                 return self._kill(task_id, grace_s)
             case Acknowledged(uuid):

@@ -102,6 +102,30 @@ class Subscription:
         self._connection.close()
 
 
+class Reply:
+    """An answer that may take long. `fileno` makes it fit for poll(); `read` once poll says so."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def read(self) -> bytes:
+        """Its body, and the end of the connection. Unavailable, Refused."""
+        with self._connection:
+            body = _accepted(self._connection)
+            try:
+                while piece := self._connection.recv(_PIECE_BYTES):
+                    body += piece
+            except OSError as error:
+                raise Unavailable(f"no answer from the agent: {error.strerror or error}") from error
+        return body
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class Agent:
     """The executor API of one Mesos agent, at "IP:PORT" under `path`. ValueError when there is no port."""
 
@@ -123,6 +147,10 @@ class Agent:
         """One call; returns when the agent has accepted it."""
         with self._request(call, "close") as connection:
             _accepted(connection)
+
+    def begin(self, call: bytes) -> Reply:
+        """One call whose answer is awaited by poll()."""
+        return Reply(self._request(call, "close"))
 
     def _request(self, call: bytes, persistence: str) -> socket.socket:
         head = (

@@ -45,9 +45,10 @@ class Task(NamedTuple):
 
 
 class Subscribed(NamedTuple):
-    """`says_killing`: the framework wants to hear TASK_KILLING."""
+    """`says_killing`: the framework wants to hear TASK_KILLING. `container`: the executor's own container id, as it came."""
 
     says_killing: bool
+    container: Json = {}
 
 
 class Launch(NamedTuple):
@@ -55,7 +56,7 @@ class Launch(NamedTuple):
 
 
 class LaunchGroup(NamedTuple):
-    task_ids: tuple[str, ...]
+    tasks: tuple[Task, ...]
 
 
 class Kill(NamedTuple):
@@ -90,7 +91,8 @@ class Identity(NamedTuple):
 
 
 class Update(NamedTuple):
-    """A status update; `uuid` is base64 of 16 bytes, `timestamp` seconds since the epoch, `reason` may be ""."""
+    """A status update; `uuid` is base64 of 16 bytes, `timestamp` seconds since the epoch, `reason` may be "". `container`: the id
+    of the task's own container, where it is not the executor's."""
 
     task_id: str
     state: str
@@ -98,6 +100,7 @@ class Update(NamedTuple):
     reason: str
     uuid: str
     timestamp: float
+    container: Json | None = None
 
 
 def decode_event(record: bytes) -> Event | None:
@@ -111,12 +114,13 @@ def decode_event(record: bytes) -> Event | None:
 def _event(event: Json) -> Event | None:
     match event.get("type"):
         case "SUBSCRIBED":
-            return Subscribed(_says_killing(_object(_object(event, "subscribed"), "framework_info")))
+            subscribed = _object(event, "subscribed")
+            return Subscribed(_says_killing(_object(subscribed, "framework_info")), _object(subscribed, "container_id"))
         case "LAUNCH":
             return Launch(read_task(_object(_object(event, "launch"), "task")))
         case "LAUNCH_GROUP":
             tasks = _objects(_object(_object(event, "launch_group"), "task_group"), "tasks")
-            return LaunchGroup(tuple(_id(task, "task_id") for task in tasks))
+            return LaunchGroup(tuple(map(read_task, tasks)))
         case "KILL":
             kill = _object(event, "kill")
             return Kill(_id(kill, "task_id"), _grace(kill))
@@ -201,7 +205,40 @@ def _status(identity: Identity, update: Update) -> Json:
         "uuid": update.uuid,
         "timestamp": update.timestamp,
     }
-    return {**status, "reason": update.reason} if update.reason else status
+    if update.reason:
+        status["reason"] = update.reason
+    if update.container is not None:
+        status["container_status"] = {"container_id": update.container}
+    return status
+
+
+def encode_launch(container: Json, task: Task) -> bytes:
+    """LAUNCH_CONTAINER of the agent's own API: the task in a container within the executor's."""
+    asked: Json = {name: task.raw[name] for name in ("command", "container") if name in task.raw}
+    return _agent_call("LAUNCH_CONTAINER", container, asked)
+
+
+def encode_wait(container: Json) -> bytes:
+    """WAIT_CONTAINER: answered when the container has ended."""
+    return _agent_call("WAIT_CONTAINER", container, {})
+
+
+def encode_kill(container: Json, signal: int) -> bytes:
+    """KILL_CONTAINER."""
+    return _agent_call("KILL_CONTAINER", container, {"signal": signal})
+
+
+def decode_exit(body: bytes) -> int | None:
+    """The wait status in the answer to WAIT_CONTAINER; None when nobody knows it. ValueError when it is no JSON object."""
+    answer = json.loads(body)
+    if not isinstance(answer, dict):
+        raise ValueError(f"an answer that is no object: {body[:80]!r}")
+    status = _object(answer, "wait_container").get("exit_status")
+    return status if isinstance(status, int) else None
+
+
+def _agent_call(kind: str, container: Json, more: Json) -> bytes:
+    return json.dumps({"type": kind, kind.lower(): {"container_id": container, **more}}).encode()
 
 
 def seconds(duration: str) -> float:

@@ -1,0 +1,57 @@
+"""What an asker is told of: everything, or only what is meant for him, or what policy lets him reach. One thread's own; no I/O.
+
+1. A task is known by its address, which nobody else can send from. The hosts of the cluster are told everything that policy lets
+   them reach. Everybody else is outside.
+2. A task that its framework means for itself (visibility FRAMEWORK) is told to that framework's tasks; one for the cluster
+   (CLUSTER) to tasks and hosts; one of which nothing is said, or EXTERNAL, to everybody.
+3. Before it is known what policy says nobody is told anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from ocicat.agent.discovery.config import REACHABLE, VISIBLE
+from ocicat.agent.discovery.names import Names
+from ocicat.dns.reach import View
+from ocicat.dns.zone import CLUSTER, EVERYBODY, Visible, everything
+from ocicat.model.net import Addr, Cidr
+
+_LOOPBACK = (Cidr.parse("127.0.0.0/8"), Cidr.parse("::1/128"))
+
+
+@dataclass(slots=True)
+class Askers:
+    """`view`: what policy says now. `nets`: the cluster's own networks, of hosts and of containers, as they are now."""
+
+    only: Collection[str]
+    names: Names
+    view: Callable[[], View | None]
+    nets: Callable[[], Iterable[Cidr]]
+
+    def visible(self, asker: Addr) -> Visible | None:
+        meant = self._meant(asker) if VISIBLE in self.only else everything
+        if REACHABLE not in self.only or self._is_local(asker):
+            return meant
+        view = self.view()
+        if view is None:
+            return None
+        return lambda entry: meant(entry) and (entry.goal is None or view.reaches(asker, entry.goal))
+
+    def served(self, asker: Addr) -> bool:
+        """Whether other names are looked up for him."""
+        return self._is_local(asker) or any(asker in net for net in self.nets()) or self._is_ours(asker)
+
+    def _is_local(self, asker: Addr) -> bool:
+        return any(asker in net for net in _LOOPBACK)
+
+    def _is_ours(self, asker: Addr) -> bool:
+        return asker in self.names.holders or asker in self.names.hosts
+
+    def _meant(self, asker: Addr) -> Visible:
+        if self._is_local(asker) or asker in self.names.hosts:
+            return everything
+        own = {framework for framework, _ in self.names.holders.get(asker, ())}
+        audiences = {EVERYBODY, *own, *((CLUSTER,) if own else ())}
+        return lambda entry: entry.audience in audiences

@@ -1,0 +1,88 @@
+"""The zone kept as the cluster is: every change that the master tells, in the records. One thread's own; no I/O.
+
+1. What is served follows the last thing told; while no master tells, it stays as it was.
+2. A task that did not change costs nothing, also when all is told anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+
+from ocicat.dns import records
+from ocicat.dns.answer import Book
+from ocicat.dns.wire import Type
+from ocicat.dns.zone import Entry
+from ocicat.mesos.masters import Endpoint
+from ocicat.mesos.tasks import Change, Cluster, Task, TaskKey
+from ocicat.model.net import Addr
+
+
+@dataclass(slots=True)
+class Names:
+    """`listed`: the masters that the operator named. `holders`: which tasks have an address of their own; `hosts`: those of agents
+    and masters."""
+
+    book: Book
+    listed: tuple[Endpoint, ...] = ()
+    holders: dict[Addr, set[TaskKey]] = field(default_factory=dict)
+    hosts: set[Addr] = field(default_factory=set)
+    _tasks: dict[TaskKey, Task] = field(default_factory=dict)
+    _leader: Endpoint | None = None
+
+    def hear(self, cluster: Cluster, change: Change, now: float) -> None:
+        """`now`: seconds since the epoch, for the zone's serial."""
+        keys = (cluster.tasks.keys() | self._tasks.keys()) if change.complete else change.tasks
+        changed = [self._task(key, cluster.tasks.get(key)) for key in keys]
+        if change.agents or change.frameworks or cluster.leader not in (None, self._leader):
+            changed.append(self._cluster(cluster))
+        self.book.complete = self.book.complete or change.complete
+        if any(changed):
+            self.book.serial = max(self.book.serial + 1, int(now))
+
+    def _task(self, key: TaskKey, task: Task | None) -> bool:
+        before = self._tasks.get(key)
+        if task == before:
+            return False
+        if before is not None:
+            del self._tasks[key]
+            self._forget_addresses(before)
+        if task is not None:
+            self._tasks[key] = task
+            for address in _of_its_own(task):
+                self.holders.setdefault(address, set()).add(key)
+        return self.book.zone.set(_owner(key), records.of_task(task, self.book.naming) if task else ())
+
+    def _forget_addresses(self, task: Task) -> None:
+        for address in _of_its_own(task):
+            holders = self.holders.get(address, set())
+            holders.discard(task.key)
+            if not holders:
+                self.holders.pop(address, None)
+
+    def _cluster(self, cluster: Cluster) -> bool:
+        naming, agents = self.book.naming, cluster.agents.values()
+        addresses = {agent.hostname: agent.address for agent in agents}
+        schedulers = (records.of_framework(one, addresses, naming) for one in cluster.frameworks.values())
+        self._leader = cluster.leader or self._leader  # promise 1
+        changed = [
+            self._set("agents", (records.of_agent(agent, naming) for agent in agents)),
+            self._set("frameworks", schedulers),
+            self._set("masters", (records.of_masters(self._leader, self.listed, naming),)),
+        ]
+        told = (entry for owner in ("agents", "masters") for entry in self.book.zone.owned(owner))
+        self.hosts = {Addr.unpack(entry.data) for entry in told if entry.type in (Type.A, Type.AAAA)}
+        return any(changed)
+
+    def _set(self, owner: str, parts: Iterable[tuple[Entry, ...]]) -> bool:
+        return self.book.zone.set(owner, chain.from_iterable(parts))
+
+
+def _owner(key: TaskKey) -> str:
+    return f"task/{key[0]}/{key[1]}"
+
+
+def _of_its_own(task: Task) -> Iterable[Addr]:
+    """Addresses by which a task that asks is known; that of its host is shared with others."""
+    return (address for address in records.own_addresses(task) if str(address) != task.host_address)

@@ -1,0 +1,108 @@
+"""What is done for an endpoint once its container runs, and nobody waits for: the labels that the container's own labels say.
+
+The engine tells a driver neither the container's name nor its labels, and knows itself which container an endpoint is of only when
+Join has returned. So it is asked then. Until it has answered, the endpoint has the labels of its network and of its own options.
+
+1. A label that is there is never changed: what the network, the endpoint's options or an operator said stays.
+2. An endpoint that goes takes its follower with it. The agent after this one follows on where something is missing.
+3. Nothing that goes wrong here ends anything else; it is told in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from ocicat.agent.docker.change import changed
+from ocicat.agent.docker.sandboxes import ORCHESTRATOR, Sandboxes
+from ocicat.agent.mesoslabels import is_reserved
+from ocicat.agent.workloads import Workloads
+from ocicat.docker.engine import Container, Engine
+from ocicat.docker.options import of_container
+from ocicat.errors import NotFound, OcicatError, Unavailable
+from ocicat.model.codec import with_field
+from ocicat.model.names import label_key, label_value
+from ocicat.model.resources import WorkloadEndpoint
+
+CONTAINER_LABEL = "docker/container"  # its name; it also says that all others were asked for
+FIRST_LOOK_S, LAST_LOOK_S = 0.02, 1.0
+PATIENCE_S = 60.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Followers:
+    engine: Engine
+    workloads: Workloads
+    sandboxes: Sandboxes
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)  # by endpoint id
+
+    def resume(self) -> None:
+        """Where the agent before this one was not done."""
+        for endpoint_id in self.sandboxes.places:
+            self.joined(endpoint_id)
+
+    def joined(self, endpoint_id: str) -> None:
+        if endpoint_id not in self._tasks:
+            self._tasks[endpoint_id] = asyncio.create_task(self._follow(endpoint_id), name=f"follow {endpoint_id}")
+
+    async def gone(self, endpoint_id: str) -> None:
+        task = self._tasks.pop(endpoint_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def close(self) -> None:
+        for endpoint_id in [*self._tasks]:
+            await self.gone(endpoint_id)
+
+    async def _follow(self, endpoint_id: str) -> None:
+        try:
+            await self._label(endpoint_id)
+        except NotFound:
+            pass  # the endpoint is gone
+        except OcicatError as error:
+            log.warning("endpoint %s of Docker has no labels of its container's: %s", endpoint_id[:12], error)
+        finally:
+            self._tasks.pop(endpoint_id, None)
+
+    async def _label(self, endpoint_id: str) -> None:
+        found = self.workloads.local.find(ORCHESTRATOR, endpoint_id)
+        if found is None or CONTAINER_LABEL in found[1].metadata.labels:
+            return
+        container = await self._container(endpoint_id)
+        true = _labels(container)
+
+        def edit(endpoint: WorkloadEndpoint, value: bytes) -> bytes:
+            return with_field(value, ("metadata", "labels"), true | endpoint.metadata.labels)
+
+        await changed(self.workloads.store, found[0], edit)
+
+    async def _container(self, endpoint_id: str) -> Container:
+        """As soon as the engine knows."""
+        pause_s, end = FIRST_LOOK_S, asyncio.get_running_loop().time() + PATIENCE_S
+        while (container := await self._look(endpoint_id)) is None:
+            if asyncio.get_running_loop().time() > end:
+                raise Unavailable(f"Docker's engine named no container in {PATIENCE_S:g} s")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_LOOK_S)
+        return container
+
+    async def _look(self, endpoint_id: str) -> Container | None:
+        place = self.sandboxes.places.get(endpoint_id)
+        if place is None:
+            raise NotFound(f"endpoint {endpoint_id} has left its container")
+        members = (await self.engine.network(place.network_id)).containers
+        ids = (each for each, member in members.items() if member.endpoint_id == endpoint_id)
+        container_id = next(ids, None)
+        return await self.engine.container(container_id) if container_id else None
+
+
+def _labels(container: Container) -> dict[str, str]:
+    said = {label_key(key): label_value(value) for key, value in of_container(container.labels).items()}
+    name = container.names[0].removeprefix("/") if container.names else container.id[:12]
+    return {key: value for key, value in said.items() if key and not is_reserved(key)} | {
+        CONTAINER_LABEL: label_value(name)
+    }

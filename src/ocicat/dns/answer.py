@@ -1,0 +1,132 @@
+"""What a query is answered: from the zone, for what it has; nothing, where another server must be asked. PURE.
+
+1. For the zone, and for the reverse names that it has, the answer is authoritative; "no such name" and "nothing of that type" say
+   how long they hold (RFC 2308).
+2. To who may not see a record it is not there: a name at which all are hidden does not exist.
+3. While it is not known what the cluster has, or who may see what, the answer is SERVFAIL: resolvers then ask their next server,
+   and nobody hears that a name does not exist which does.
+4. Several records of a name come in another order each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ocicat.dns import names
+from ocicat.dns.records import LABEL, Naming, start_of_authority
+from ocicat.dns.wire import ANY_CLASS, IN, Answer, Query, Question, Rcode, Record, Type, suffixes
+from ocicat.dns.zone import Entry, Visible, Zone, everything
+
+_QUERY = 0  # the one kind of request (opcode) that is answered
+_TRANSFERS = (Type.AXFR, Type.IXFR)
+_REVERSE = (names.wire("in-addr.arpa"), names.wire("ip6.arpa"))
+_ADDRESSES = (Type.A, Type.AAAA)
+_MOST_PAIRS = 8  # labels K=V in one name
+
+
+@dataclass(slots=True)
+class Book:
+    """`complete`: the zone has all that the cluster has. `serial` grows with every change; `ttl` in seconds."""
+
+    naming: Naming
+    ttl: int
+    zone: Zone = field(default_factory=Zone)
+    serial: int = 0
+    complete: bool = False
+    _turn: int = 0
+
+    def answer(self, query: Query, visible: Visible | None = everything) -> Answer | None:
+        """None: it is not ours to know. `visible` None: promise 3."""
+        question = query.question
+        refused = _refused(query)
+        if refused is not None:
+            return Answer(refused)
+        if not self._is_ours(question.key):
+            return None
+        if visible is None or not self.complete:
+            return Answer(Rcode.SERVFAIL)
+        self._turn += 1
+        return self._found(question, visible) or self._nothing(question, visible)
+
+    def _is_ours(self, key: bytes) -> bool:
+        own = names.wire(self.naming.zone).lower()
+        above = set(suffixes(key))
+        return own in above or (not above.isdisjoint(_REVERSE) and self.zone.has_own(key))
+
+    # --- what there is -------------------------------------------------------------------------------------------
+
+    def _found(self, question: Question, visible: Visible) -> Answer | None:
+        type_ = question.type
+        if type_ == Type.ANY:  # one kind is enough (RFC 8482)
+            type_ = next(iter(self.zone.types(question.key, visible)), Type.ANY)
+        entries = self._entries(question.key, type_, visible)
+        if not entries:
+            return None
+        answers = tuple(Record(question.name, one.type, one.data, self.ttl) for one in self._turned(entries))
+        return Answer(Rcode.NOERROR, answers, (), tuple(self._targets(entries, visible)), authoritative=True)
+
+    def _entries(self, key: bytes, type_: int, visible: Visible) -> list[Entry]:
+        if type_ == Type.SOA and key == names.wire(self.naming.zone).lower():
+            return [Entry(key, Type.SOA, self._start())]
+        if found := self.zone.find(key, type_, visible):
+            return found
+        pairs = self._pairs(key)
+        return self.zone.find_common(pairs, type_, visible) if pairs else []
+
+    def _turned(self, entries: list[Entry]) -> list[Entry]:
+        first = self._turn % len(entries)
+        return entries[first:] + entries[:first]
+
+    def _targets(self, entries: Iterable[Entry], visible: Visible) -> Iterable[Record]:
+        """The addresses of services' hosts."""
+        hosts = dict.fromkeys(one.data[6:] for one in entries if one.type == Type.SRV)
+        for host in hosts:
+            for type_ in _ADDRESSES:
+                for one in self.zone.find(host, type_, visible):
+                    yield Record(one.name, one.type, one.data, self.ttl)
+
+    def _pairs(self, key: bytes) -> list[bytes]:
+        """For `_http._tcp.web.app.prod.env.label.Z` the names `_http._tcp.web.app.label.Z` and `_http._tcp.prod.env.label.Z`."""
+        end = names.wire(f"{LABEL}.{self.naming.zone}").lower()
+        parts = [name[: name[0] + 1] for name in suffixes(key) if len(name) > len(end)]
+        if not key.endswith(end) or b"".join(parts) + end != key:
+            return []
+        service = b"".join(part for part in parts[:2] if part[1:2] == b"_")
+        pairs = key[len(service) : -len(end)]
+        values = [name[: name[0] + 1] for name in suffixes(pairs + b"\0")]
+        if len(values) % 2 or not 4 <= len(values) <= 2 * _MOST_PAIRS:
+            return []
+        return [service + value + key_ + end for value, key_ in zip(values[::2], values[1::2], strict=True)]
+
+    # --- what there is not ---------------------------------------------------------------------------------------
+
+    def _nothing(self, question: Question, visible: Visible) -> Answer:
+        rcode = Rcode.NOERROR if self._exists(question.key, visible) else Rcode.NXDOMAIN
+        own = names.wire(self.naming.zone).lower()
+        if own not in set(suffixes(question.key)):
+            return Answer(rcode, authoritative=True)
+        start = Record(own, Type.SOA, self._start(), self.ttl)
+        return Answer(rcode, (), (start,), authoritative=True)
+
+    def _exists(self, key: bytes, visible: Visible) -> bool:
+        if self.zone.has_own(key):
+            return bool(self.zone.types(key, visible))
+        if self.zone.exists(key) or key == names.wire(self.naming.zone).lower():
+            return True
+        pairs = self._pairs(key)
+        types = (*_ADDRESSES, Type.SRV)
+        return bool(pairs) and any(self.zone.find_common(pairs, type_, visible) for type_ in types)
+
+    def _start(self) -> bytes:
+        return start_of_authority(self.naming, self.serial, self.ttl)
+
+
+def _refused(query: Query) -> Rcode | None:
+    if query.opcode != _QUERY:
+        return Rcode.NOTIMP
+    if query.edns and query.edns.version:
+        return Rcode.BADVERS
+    if query.question.cls not in (IN, ANY_CLASS) or query.question.type in _TRANSFERS:
+        return Rcode.REFUSED
+    return None

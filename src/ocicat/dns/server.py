@@ -1,0 +1,223 @@
+"""The sockets: queries by UDP and TCP, each answered as `Resolver` says.
+
+1. What can be answered from memory is answered at once. A query whose answer must be fetched holds up nobody else's.
+2. A broken message is answered FORMERR or not at all; what goes wrong inside is answered SERVFAIL and told once. Nothing that comes
+   from outside ends the server.
+3. Connections are bounded in number, and each in the time it may say nothing.
+4. Only who is `served` has other names looked up: everybody else would have an amplifier at hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ocicat.dns.answer import Book
+from ocicat.dns.forward import Forwarder
+from ocicat.dns.wire import (
+    MAX_MESSAGE,
+    Answer,
+    Malformed,
+    Query,
+    Rcode,
+    encode_answer,
+    parse_query,
+    refusal,
+)
+from ocicat.dns.zone import Visible, everything
+from ocicat.errors import Refused, UserError
+from ocicat.mesos.masters import Endpoint
+from ocicat.model.net import Addr
+
+_IDLE_S = 10.0
+_MOST_CONNECTIONS = 128
+_MOST_WAITING = 1024  # queries by UDP whose answers are being fetched
+
+log = logging.getLogger(__name__)
+
+
+def anybody(_asker: Addr) -> Visible | None:
+    return everything
+
+
+@dataclass(slots=True)
+class Resolver:
+    """`visible`: what an asker may see (None: not known yet). `served`: for whom the forwarder, if there is one, is asked."""
+
+    book: Book
+    forwarder: Forwarder | None = None
+    visible: Callable[[Addr], Visible | None] = anybody
+    served: Callable[[Addr], bool] = lambda asker: True
+    _told: set[str] = field(default_factory=set)
+
+    def at_once(self, data: bytes, asker: str, *, by_tcp: bool) -> bytes | Query | None:
+        """The answer; None: say nothing; the query itself: its answer must be fetched."""
+        try:
+            query = parse_query(data)
+        except Malformed as error:
+            return None if error.id is None else refusal(error.id, Rcode.FORMERR)
+        try:
+            return self._answer(query, asker, by_tcp=by_tcp)
+        except Exception as error:  # promise 2
+            self._defect(error)
+            return self._encoded(query, Answer(Rcode.SERVFAIL), by_tcp=by_tcp)
+
+    async def fetched(self, data: bytes, query: Query, *, by_tcp: bool) -> bytes:
+        try:
+            found = await self.forwarder.ask(data, query, by_tcp=by_tcp) if self.forwarder else None
+        except Exception as error:  # promise 2
+            self._defect(error)
+            found = None
+        return found or self._encoded(query, Answer(Rcode.SERVFAIL), by_tcp=by_tcp)
+
+    def _answer(self, query: Query, asker: str, *, by_tcp: bool) -> bytes | Query:
+        address = _address(asker)
+        said = self.book.answer(query, self.visible(address))
+        if said is None:
+            if self._forwards(query, asker, address):
+                return query
+            said = Answer(Rcode.REFUSED)
+        return self._encoded(query, said, by_tcp=by_tcp)
+
+    def _forwards(self, query: Query, asker: str, address: Addr) -> bool:
+        forwarder = self.forwarder
+        wanted = forwarder is not None and query.recursion
+        return wanted and not (forwarder and forwarder.is_server(asker)) and self.served(address)
+
+    def _encoded(self, query: Query, said: Answer, *, by_tcp: bool) -> bytes:
+        limit = MAX_MESSAGE if by_tcp else query.udp_limit
+        return encode_answer(query, said, limit, recursion_available=self.forwarder is not None)
+
+    def _defect(self, error: Exception) -> None:
+        kind = type(error).__name__
+        if kind not in self._told:
+            self._told.add(kind)
+            log.exception("a DNS query could not be answered")
+
+
+def _address(text: str) -> Addr:
+    """A link-local asker is known with his interface: `fe80::1%eth0`."""
+    return Addr.parse(text.partition("%")[0])
+
+
+# --- sockets -----------------------------------------------------------------------------------------------------
+
+
+def bound(endpoint: Endpoint) -> tuple[socket.socket, socket.socket]:
+    """For UDP and for TCP, at the same port (0: any that is free). UserError, Refused where it cannot be."""
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    made: list[socket.socket] = []
+    try:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            sock = socket.socket(family, kind)
+            made.append(sock)
+            if kind == socket.SOCK_STREAM:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((endpoint.host, made[0].getsockname()[1] or endpoint.port))
+            sock.setblocking(False)  # noqa: FBT003
+    except OSError as error:
+        for sock in made:
+            sock.close()
+        raise _unbound(endpoint, error) from error
+    return made[0], made[1]
+
+
+def _unbound(endpoint: Endpoint, error: OSError) -> Exception:
+    words = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return UserError(f"DNS at {endpoint}: {words}", hint="give an address that this host has: --dns-listen")
+    hint = "another DNS server has it: choose another address or port" if error.errno == errno.EADDRINUSE else ""
+    return Refused(f"DNS at {endpoint}: {words}", hint=hint)
+
+
+class _Udp(asyncio.DatagramProtocol):
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._transport: asyncio.DatagramTransport | None = None
+        self._waiting: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # asyncio types the base
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        for task in self._waiting:
+            task.cancel()
+
+    def datagram_received(self, data: bytes, sender: tuple[str, int]) -> None:
+        found = self._resolver.at_once(data, sender[0], by_tcp=False)
+        if isinstance(found, Query):
+            if len(self._waiting) < _MOST_WAITING:
+                task = asyncio.create_task(self._fetch(data, found, sender))
+                self._waiting.add(task)
+                task.add_done_callback(self._waiting.discard)
+        elif found:
+            self._send(found, sender)
+
+    async def _fetch(self, data: bytes, query: Query, sender: tuple[str, int]) -> None:
+        self._send(await self._resolver.fetched(data, query, by_tcp=False), sender)
+
+    def _send(self, data: bytes, to: tuple[str, int]) -> None:
+        if self._transport and not self._transport.is_closing():
+            self._transport.sendto(data, to)
+
+
+@dataclass(slots=True)
+class Server:
+    """Serves the sockets, which it then owns, until `close`."""
+
+    resolver: Resolver
+    sockets: Iterable[tuple[socket.socket, socket.socket]]
+    _datagrams: list[asyncio.DatagramTransport] = field(default_factory=list)
+    _listeners: list[asyncio.Server] = field(default_factory=list)
+    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for datagram, stream in self.sockets:
+            transport, _ = await loop.create_datagram_endpoint(lambda: _Udp(self.resolver), sock=datagram)
+            self._datagrams.append(transport)
+            self._listeners.append(await asyncio.start_server(self._serve, sock=stream, limit=MAX_MESSAGE + 2))
+
+    async def close(self) -> None:
+        for transport in self._datagrams:
+            transport.close()
+        for listener in self._listeners:
+            listener.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        if self.resolver.forwarder:
+            await self.resolver.forwarder.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            if len(self._connections) < _MOST_CONNECTIONS:
+                self._connections.add(task)
+                await self._converse(reader, writer)
+        except (OSError, EOFError, TimeoutError):
+            writer.transport.abort()
+        finally:
+            self._connections.discard(task)
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One query after the other (RFC 7766)."""
+        asker = writer.get_extra_info("peername")[0]
+        while True:
+            async with asyncio.timeout(_IDLE_S):
+                data = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+            found = self.resolver.at_once(data, asker, by_tcp=True)
+            if isinstance(found, Query):
+                found = await self.resolver.fetched(data, found, by_tcp=True)
+            if found is None:
+                return
+            async with asyncio.timeout(_IDLE_S):
+                writer.write(len(found).to_bytes(2, "big") + found)
+                await writer.drain()

@@ -1,0 +1,372 @@
+"""Labels of Mesos on the endpoints of an agent: who asks, how often, and what becomes of what others do meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from agent_bed import LOOK_S, LOOKS, scenario, until
+
+from ocicat.agent.labelling import Labelling, Timing
+from ocicat.errors import Conflict, Unavailable
+from ocicat.mesos.operator_wire import ContainerSummary
+from ocicat.mesos.tasks import Cluster, FrameworkSummary, Snapshot, Task
+from ocicat.mesos.types import TaskState
+from ocicat.model.base import replace
+from ocicat.model.codec import decode_json, encode_json
+from ocicat.model.resources import WorkloadEndpoint
+from ocicat.store.base import Put
+
+FAST = Timing(
+    missing_s=0.001, changing_s=0.01, unknown_s=0.02, settled_s=5.0, failed_s=0.001, failed_max_s=0.002, gap_s=0.0
+)
+FRAMEWORK = FrameworkSummary("F", "marathon", active=True, connected=True, roles=("web",))
+
+
+class Mesos:
+    """An agent that runs what a test says."""
+
+    def __init__(self):
+        self.asked = []
+        self.failure = None
+        self.executors = {}  # container -> (executor, name)
+        self.tasks = {}
+        self.answers, self.making = asyncio.Event(), asyncio.Event()
+        self.answers.set()
+        self.making.set()  # when not: containers are being made
+
+    def run(self, container, task, name="Command Executor (x)", executor="", **more):
+        """A task in a container, as soon as the container is made."""
+        self.executors[container] = executor or task, name
+        self.tasks[task] = Task(
+            id=task,
+            name=task,
+            framework_id="F",
+            executor_id=executor or task,
+            command=not executor,
+            state=TaskState.RUNNING,
+            **more,
+        )
+
+    async def containers(self):
+        await self._answer("containers")
+        await self.making.wait()
+        return tuple(
+            ContainerSummary(one, "F", executor, name, 0, ()) for one, (executor, name) in self.executors.items()
+        )
+
+    async def state(self):
+        await self._answer("state")
+        cluster = Cluster()
+        cluster.apply([Snapshot(frameworks=(FRAMEWORK,), tasks=tuple(self.tasks.values()))])
+        return cluster
+
+    async def _answer(self, kind):
+        self.asked.append(kind)
+        await self.answers.wait()
+        if self.failure:
+            raise self.failure
+
+
+@asynccontextmanager
+async def labelling(one, mesos, timing=FAST):
+    labels = one.feed.labelling = Labelling(one.store, one.local, mesos, timing)
+    task = asyncio.create_task(labels.run())
+    try:
+        yield labels
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def labels_of(one, container):
+    """In the datastore, without those that every endpoint has."""
+    found = [each for each in (await one.stored()).values() if each.spec.container_id == container]
+    return {
+        key: value
+        for endpoint in found
+        for key, value in endpoint.metadata.labels.items()
+        if not key.startswith("projectcalico.org/")
+    }
+
+
+async def become(one, container, wanted):
+    for _ in range(LOOKS):
+        if await labels_of(one, container) == wanted:
+            return
+        await asyncio.sleep(LOOK_S)
+    assert await labels_of(one, container) == wanted
+
+
+def told(task, executor="", **more):
+    return {
+        "mesos/framework": "marathon",
+        "mesos/role": "web",
+        "mesos/executor": executor or task,
+        **({"mesos/task": task} if task else {}),
+        **more,
+    }
+
+
+async def edit(one, container, change):
+    """As an operator does."""
+    for key, endpoint in (await one.stored()).items():
+        if endpoint.spec.container_id == container:
+            labels = change(dict(endpoint.metadata.labels))
+            changed = replace(endpoint, metadata=replace(endpoint.metadata, labels=labels))
+            await one.store.write(Put(key, encode_json(changed)))
+
+
+@scenario()
+async def test_an_endpoint_gets_its_labels_beside_those_of_networkinfo(one):
+    mesos = Mesos()
+    mesos.run("c1", "shop", labels={"tier": "db", "app": "task"})
+    async with labelling(one, mesos):
+        await one.add(container="c1", labels={"app": "info"})
+        await become(one, "c1", told("shop", tier="db", app="info"))
+
+
+@scenario()
+async def test_an_add_does_not_wait_for_it(one):
+    mesos = Mesos()
+    mesos.answers.clear()
+    async with labelling(one, mesos):
+        await one.add(container="c1", labels={"app": "info"})
+        await until(lambda: mesos.asked)
+        assert await labels_of(one, "c1") == {"app": "info"}
+        mesos.run("c1", "shop")
+        mesos.answers.set()
+        await become(one, "c1", told("shop", app="info"))
+
+
+@scenario()
+async def test_two_hundred_tasks_at_once_are_few_questions_and_few_commits(one):
+    mesos, commits = Mesos(), []
+    for number in range(200):
+        mesos.run(f"c{number}", f"t{number}")
+    for number in range(200):
+        await one.add(container=f"c{number}")
+    one.script.refuse_commit = lambda _, operations: commits.append(operations)
+    async with labelling(one, mesos):
+        await become(one, "c199", told("t199"))
+        await become(one, "c0", told("t0"))
+    assert mesos.asked == ["state", "containers"]
+    assert len(commits) == 7
+
+
+@scenario()
+async def test_what_comes_while_mesos_is_asked_is_asked_about_next(one):
+    mesos = Mesos()
+    mesos.answers.clear()
+    async with labelling(one, mesos):
+        await one.add(container="c1")
+        await until(lambda: mesos.asked)
+        await one.add(container="c2")
+        mesos.run("c1", "a")
+        mesos.run("c2", "b")
+        mesos.answers.set()
+        await become(one, "c1", told("a"))
+        await become(one, "c2", told("b"))
+
+
+@scenario()
+async def test_nobody_is_asked_where_nothing_of_mesos_lives(one):
+    mesos = Mesos()
+    async with labelling(one, mesos):
+        await one.store.write(Put("/calico/resources/v3/projectcalico.org/profiles/x", b"{}"))
+        await until(lambda: one.local.profiles)
+        await asyncio.sleep(0)
+        assert mesos.asked == []
+
+
+@scenario()
+async def test_a_container_that_mesos_does_not_know_yet_is_asked_about_again(one):
+    mesos = Mesos()
+    async with labelling(one, mesos):
+        await one.add(container="c1")
+        await until(lambda: mesos.asked.count("containers") > 2)
+        mesos.run("c1", "shop")
+        await become(one, "c1", told("shop"))
+
+
+@scenario()
+async def test_while_containers_are_being_made_statuses_tell(one):
+    mesos = Mesos()
+    mesos.run("c1", "a", container_id="c1")
+    mesos.run("c2", "b")
+    mesos.making.clear()
+    async with labelling(one, mesos):
+        await one.add(container="c1")
+        await one.add(container="c2")
+        await become(one, "c1", told("a"))
+        assert await labels_of(one, "c2") == {}
+        mesos.making.set()
+        await become(one, "c2", told("b"))
+        assert mesos.asked.count("containers") == 1
+
+
+@scenario()
+async def test_an_idle_executor_is_looked_at_as_often_as_a_busy_one(one):
+    mesos = Mesos()
+    mesos.run("c1", "t", "my own", executor="e")
+    mesos.tasks.clear()
+    await one.add(container="c1")
+    labels = Labelling(one.store, one.local, mesos, FAST)
+    assert [await labels.look() for _ in range(30)][-1] == FAST.changing_s
+
+
+@scenario()
+async def test_an_executor_that_gets_another_task_gets_its_labels(one):
+    mesos = Mesos()
+    mesos.run("c1", "first", "my own", executor="e", container_id="c1", labels={"a": "1", "b": "2"})
+    async with labelling(one, mesos):
+        await one.add(container="c1", labels={"net": "info"})
+        await become(one, "c1", told("first", "e", a="1", b="2", net="info"))
+        mesos.run("c1", "second", "my own", executor="e", container_id="c1", labels={"a": "1", "b": "3"})
+        await become(one, "c1", told("", "e", a="1", net="info"))
+        del mesos.tasks["first"]
+        await become(one, "c1", told("second", "e", a="1", b="3", net="info"))
+        mesos.tasks.clear()
+        await become(one, "c1", told("", "e", net="info"))
+        assert "containers" not in mesos.asked
+
+
+@scenario()
+async def test_a_command_task_that_has_ended_leaves_no_write_behind(one):
+    mesos = Mesos()
+    mesos.run("c1", "shop")
+    async with labelling(one, mesos) as labels:
+        await one.add(container="c1")
+        await become(one, "c1", told("shop"))
+        mesos.tasks.clear()
+        assert await labels.look() == FAST.settled_s
+        assert await labels_of(one, "c1") == told("shop")
+
+
+@scenario()
+async def test_what_an_operator_does_stays(one):
+    mesos = Mesos()
+    mesos.run("c1", "shop", labels={"a": "1", "b": "1"})
+    async with labelling(one, mesos) as labels:
+        await one.add(container="c1")
+        await become(one, "c1", told("shop", a="1", b="1"))
+        await edit(
+            one, "c1", lambda old: {key: "mine" if key == "a" else value for key, value in old.items() if key != "b"}
+        )
+        mesos.run("c1", "shop", labels={"a": "2", "b": "2", "c": "2"})
+        await until(lambda: [e.metadata.labels.get("a") for e in one.local.endpoints.values()] == ["mine"])
+        await labels.look()
+        await become(one, "c1", told("shop", a="mine", c="2"))
+
+
+@scenario()
+async def test_an_endpoint_that_is_changed_meanwhile_is_read_again(one):
+    mesos, conflicts = Mesos(), [Conflict("first"), Conflict("and alone")]
+    mesos.run("c1", "a")
+    mesos.run("c2", "b")
+    await one.add(container="c1")
+    await one.add(container="c2")
+    one.script.refuse_commit = lambda *_: conflicts.pop(0) if conflicts else None
+    async with labelling(one, mesos):
+        await become(one, "c1", told("a"))
+        await become(one, "c2", told("b"))
+    assert conflicts == []
+
+
+@scenario()
+async def test_an_endpoint_that_goes_meanwhile_does_not_come_back(one):
+    mesos = Mesos()
+    mesos.run("c1", "shop")
+    await one.add(container="c1")
+    async with labelling(one, mesos) as labels:
+        mesos.answers.clear()
+        looking = asyncio.create_task(labels.look())
+        await until(lambda: mesos.asked)
+        await one.delete(container="c1")
+        mesos.answers.set()
+        await looking
+    await one.nothing_left()
+
+
+@scenario()
+async def test_what_stands_in_the_way_is_told_once_and_tried_until_it_is_gone(one, caplog):
+    caplog.set_level("INFO", "ocicat.agent.labelling")
+    mesos = Mesos()
+    mesos.failure = Unavailable("10.0.0.11:5051: Connection refused")
+    mesos.run("c1", "shop")
+    async with labelling(one, mesos):
+        await one.add(container="c1")
+        await until(lambda: len(mesos.asked) > 5)
+        await one.lock()
+        mesos.failure = None
+        await until(lambda: "locked" in caplog.text)
+        await one.lock(False)
+        await become(one, "c1", told("shop"))
+        await until(lambda: "again" in caplog.text)
+    lines = [record.getMessage() for record in caplog.records]
+    assert ["refused" in lines[0], "locked" in lines[1], "tell again" in lines[2], len(lines)] == [True] * 3 + [3]
+
+
+@scenario()
+async def test_an_agent_that_starts_labels_what_is_there(one):
+    mesos = Mesos()
+    mesos.run("c1", "shop")
+    await one.add(container="c1")
+    async with labelling(one, mesos):
+        await become(one, "c1", told("shop"))
+    async with labelling(one, mesos) as again:
+        assert await again.look() == FAST.settled_s
+        assert await labels_of(one, "c1") == told("shop")
+
+
+@pytest.mark.parametrize(
+    ("name", "tasks", "pause_s"),
+    [
+        ("Command Executor (x)", True, FAST.settled_s),
+        ("my own", True, FAST.changing_s),
+        ("my own", False, FAST.missing_s),
+    ],
+)
+def test_how_soon_is_looked_again(name, tasks, pause_s):
+    @scenario()
+    async def look(one):
+        mesos = Mesos()
+        mesos.run("c1", "t", name, executor="" if name.startswith("Command") else "e", container_id="c1")
+        if not tasks:
+            mesos.tasks.clear()
+        await one.add(container="c1")
+        labels = Labelling(one.store, one.local, mesos, FAST)
+        assert await labels.look() == pause_s
+
+    look()
+
+
+@scenario()
+async def test_an_unknown_container_is_asked_about_ever_more_seldom(one):
+    await one.add(container="c1")
+    labels = Labelling(one.store, one.local, Mesos(), FAST)
+    pauses = [await labels.look() for _ in range(22)]
+    assert (pauses[:4], pauses[4:19], pauses[20:]) == ([0.002, 0.004, 0.008, 0.01], [0.01] * 15, [0.02] * 2)
+
+
+@scenario()
+async def test_an_endpoint_nobody_can_read_hinders_no_other(one):
+    mesos = Mesos()
+    mesos.run("c1", "a")
+    mesos.run("c2", "b")
+    await one.add(container="c1")
+    await one.add(container="c2")
+    key = next(key for key, each in (await one.stored()).items() if each.spec.container_id == "c1")
+    broken = (await one.store.get(key)).value.replace(b'"labels":{', b'"labels":[],"x":{')
+    get = one.store.get
+
+    async def other(asked):
+        found = await get(asked)
+        return replace(found, value=broken) if asked == key else found
+
+    one.store.get = other
+    await Labelling(one.store, one.local, mesos, FAST).look()
+    one.store.get = get
+    assert await labels_of(one, "c2") == told("b")
+    assert decode_json(WorkloadEndpoint, (await get(key)).value).metadata.annotations == {}
