@@ -7,6 +7,7 @@ PYTHON  ?= /usr/bin/python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 STATE   := $(VENV)/.made
+WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 # What the agent and the lab need from Debian, and what the tests and benchmarks need beside it.
 DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
@@ -26,8 +27,10 @@ help:
 demo: setup mesos
 	@$(BIN)/python -m ocicat.lab.demo $(if $(KEEP),--keep)
 
+# Half of the time a test waits: so there is one runner more than processors. Each takes whole files, the long ones (kernel, labs)
+# before the many short ones. When one of the runners dies, that is the end, and a failure.
 test: lint mesos
-	@$(BIN)/pytest $(PYTEST)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST)
 
 lint: setup-dev
 	@$(BIN)/ruff check -q src tests bench

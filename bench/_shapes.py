@@ -67,6 +67,15 @@ def no_policy() -> Iterator[Update]:
         yield key, json.dumps(resource).encode()
 
 
+def one_policy() -> Iterator[Update]:
+    """Whatever the protocol, and nothing else."""
+    yield from measured()
+    allow = {"action": "Allow", "source": {"selector": "peer == 'me'"}, "destination": {"selector": "peer == 'me'"}}
+    spec = {"selector": "has(measured)", "types": ["Ingress", "Egress"], "ingress": [allow], "egress": [allow]}
+    value = {"metadata": {"name": "default.one"}, "spec": spec}
+    yield KINDS["GlobalNetworkPolicy"].key("default.one"), json.dumps(value).encode()
+
+
 def own_peer(number: int) -> tuple[str, Side, list[object]]:
     return ("Allow", {"selector": f"peer == 'p{number}'"}, [5001])
 

@@ -9,60 +9,21 @@
  * waits for. Prints: how often, seconds, seconds of the processor (of the client's thread), p50 and p99 in microseconds.
  */
 
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
+#include "_traffic.h"
 #include <pthread.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { MOST = 1 << 20 };
 
-static struct sockaddr_in target = {.sin_family = AF_INET};
+static struct sockaddr_in target;
 static int listener;
 static float taken[MOST]; /* microseconds */
 
-static void check(int good, const char *what) {
-    if (!good) {
-        fprintf(stderr, "traffic: %s: %s\n", what, strerror(errno));
-        exit(1);
-    }
-}
-
-static double now(clockid_t clock) {
-    struct timespec at;
-    clock_gettime(clock, &at);
-    return at.tv_sec + at.tv_nsec / 1e9;
-}
-
-static void stay_on(int processor) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(processor, &set);
-    check(sched_setaffinity(0, sizeof set, &set) == 0, "sched_setaffinity");
-}
-
-static void enter(const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    check(fd >= 0 && setns(fd, CLONE_NEWNET) == 0, path);
-    close(fd);
-}
-
 static int tcp_socket(void) {
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval patience = {.tv_sec = 2};
     check(fd >= 0, "socket");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    be_patient(fd);
     return fd;
 }
 
@@ -127,11 +88,12 @@ static void measure(void (*once)(void), double seconds) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7 || inet_pton(AF_INET, argv[4], &target.sin_addr) != 1) {
+    program = "traffic";
+    if (argc != 7) {
         fprintf(stderr, "traffic: how to call it stands at the top of its source\n");
         return 2;
     }
-    target.sin_port = htons(atoi(argv[5]));
+    target = parsed(argv[4], argv[5]);
     stay_on(0);
     enter(argv[3]);
     listener = tcp_socket();

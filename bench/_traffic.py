@@ -34,18 +34,22 @@ class Slot:
     p99_us: float
 
 
+def compiled(name: str) -> Path:
+    """The program of that source beside this file, where `make clean` removes it."""
+    source = Path(__file__).with_name(name)
+    program = source.parents[1] / "build" / "bench" / source.stem.removeprefix("_")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source], check=True)
+    return program
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     program: Path
 
     @classmethod
     def compiled(cls) -> Sender:
-        """Where `make clean` removes it."""
-        source = Path(__file__).with_name("_traffic.c")
-        program = source.parents[1] / "build" / "bench" / "traffic"
-        program.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source], check=True)
-        return cls(program)
+        return cls(compiled("_traffic.c"))
 
     def slot(self, what: Literal["connect", "request"], pair: Pair, ms: int) -> Slot:
         """Unavailable: they cannot talk."""

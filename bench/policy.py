@@ -33,7 +33,7 @@ ROUTED, IPTABLES, NONE = "routed, conntrack", "1,000 iptables rules", "no policy
 CONNECT_MS, REQUEST_MS, STREAM_S = 100, 80, 1
 CONNECT_AIM, STREAM_AIM = 0.95, 0.97
 QUIET_LOAD = 0.5
-_TRACKED = (
+TRACKED = (
     "table inet bench { chain forward { type filter hook forward priority 0; ct state established,related accept; }; }"
 )
 _FORGET_SOON = "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1"  # the table stays small, however long it takes
@@ -92,7 +92,7 @@ def linear_rules(count: int) -> str:
 
 def variants(stack: ExitStack, shapes: list[str], sizes: list[int]) -> list[Variant]:
     makers: list[tuple[str, Callable[[str], Variant]]] = [
-        (ROUTED, lambda name: bare(stack, name, "nft", "-f", "-", text=_TRACKED)),
+        (ROUTED, lambda name: bare(stack, name, "nft", "-f", "-", text=TRACKED)),
         (IPTABLES, lambda name: bare(stack, name, "iptables-legacy-restore", text=linear_rules(1000))),
         (NONE, lambda name: make(stack, name, no_policy())),
         *(

@@ -197,6 +197,16 @@ def _listens(server):
         return probe.connect_ex((server.ip, server.member.port)) == 0
 
 
+@bounded
+async def test_a_goodbye_is_no_silence(server, masters, path):
+    told = []
+    Standing(masters, path, FIRST.host)
+    async with following(server, path, report=told.append) as found:
+        await found.next()
+    await asyncio.sleep(2 * PATIENT.grace_s)
+    assert told == []
+
+
 # --- what is wrong ----------------------------------------------------------------------------------------------------
 
 

@@ -229,7 +229,7 @@ def flood(fd, target, count=2000):
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ping:
         yield result
-        output, _ = ping.communicate(timeout=WAIT_S)
+        output, _ = ping.communicate(timeout=6 * WAIT_S)
     sent, received = (int(word) for word in output.split(" ping statistics ---\n")[1].split() if word.isdigit())
     assert sent == count
     result.lost = sent - received

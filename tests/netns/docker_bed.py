@@ -28,7 +28,7 @@ from ocicat.netlink.link import End
 from ocicat.netlink.socket import RouteSocket
 from ocicat.store.open import open_store
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 PREFIX = "oct-docker-"
 POOL, POOL6 = "10.66.0.0/24", "fd66::/112"
 ENGINE = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false"]
@@ -102,7 +102,7 @@ class Host:
 
     def start_agent(self):
         options = ["--host", self.name, "--address", f"{self.address}/24", "--address6", f"{self.address6}/64"]
-        options += ["--store", self.bed.store, "--socket", str(self.directory / "agent.sock"), "--mesos-agent", "off"]
+        options += ["--store", self.bed.store, "--socket", str(self.directory / "agent.sock")]
         options += ["--flow-log", str(self.directory / "flows.log"), "--docker-plugin"]
         (self.directory / "agent.log").write_text("")
         self.agent = self.spawn("agent.log", sys.executable, "-m", "ocicat", "agent", *options)
@@ -136,7 +136,7 @@ class Host:
     def docker(self, *arguments, given=None):
         """(exit status, standard output, standard error)."""
         command = ["docker", "-H", f"unix://{self.run}/docker.sock", *arguments]
-        found = subprocess.run(command, input=given, capture_output=True, timeout=60, check=False)
+        found = subprocess.run(command, input=given, capture_output=True, timeout=120, check=False)
         return found.returncode, found.stdout.decode().strip(), found.stderr.decode().strip()
 
     def do(self, *arguments, **kwargs):

@@ -32,6 +32,7 @@ def add_address(sock, name, text, length):
 def test_addresses_of_both_families_by_interface_and_no_workloads(ns):
     with RouteSocket(ns) as sock:
         sock.request(link.create_veth(End("up0"), End("oci1")))
+        sock.request(link.create_veth(End("oci3"), End("ocp3")))  # an interface that its container has not taken yet
         sock.request(link.create_ifb(End("bwoci2")))  # what limits a workload
         add_address(sock, "up0", "10.0.0.1", 24)
         add_address(sock, "up0", "fd00::1", 64)

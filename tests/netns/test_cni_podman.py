@@ -56,8 +56,14 @@ class Podman:
         assert self._mounts.stdout.readline() == b"\n"
 
     def close(self):
+        """What podman does when a container has ended may still be on its way."""
         self("rm", "--all", "--force", "--time=0")
         self._mounts.communicate()
+        wait_for(self._removed, "podman to be through")
+
+    def _removed(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return not self.directory.exists()
 
     def __call__(self, *arguments):
         """(exit status, standard output, standard error)."""

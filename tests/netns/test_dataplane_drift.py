@@ -47,7 +47,7 @@ def state(bed):
     ("damage", "by", "what"),
     [
         ("nft flush ruleset", "changed by nft (pid ", "chain forward-workload-out"),
-        ("nft delete table inet ocicat", "changed by nft (pid ", "set workload-addrs4"),
+        ("nft delete table inet ocicat", "changed by nft (pid ", "set sources4"),
         ("nft flush chain inet ocicat forward-workload-out", "changed by nft (pid ", "chain forward-workload-out"),
         ("nft insert rule inet ocicat forward-workload-out drop", "changed by nft (pid ", "chain forward-workload-out"),
         (

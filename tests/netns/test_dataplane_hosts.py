@@ -1,6 +1,7 @@
 """Host endpoints by real packets: between a neighbour, the host and its workload, at every hook."""
 
 import itertools
+import re
 import socket
 
 import pytest
@@ -15,6 +16,7 @@ from dataplane_bed import (
     Bed,
     batch,
     endpoint,
+    flood,
     hears,
     profile,
     reaches,
@@ -343,6 +345,30 @@ def test_what_the_host_sends_to_a_translated_address_is_policed_as_translated(wo
     world.plane.resync().result(10)
     world.translate("output", f"tcp dport 90 dnat to {A}:80")
     assert reaches(world.bed.host, "10.0.0.77", 90)  # one of its own workloads
+
+
+def base_chains(world):
+    return set(re.findall(r"chain (\S+) \{\n\t\ttype", world.bed.nft("list", "table", "inet", "ocicat")))
+
+
+def test_stages_come_with_the_first_host_endpoint_and_go_with_the_last_and_no_packet_is_lost(world):
+    world.policies(x=[ALLOW], u=[ports("Allow", 99)])
+    workloads = base_chains(world)
+    parts = {each: tiers("x") for each in ("ingress", "egress", "forward_ingress", "forward_egress", "pre_dnat")}
+    with flood(world.bed.outside, A, 500) as ping:
+        world.governs(**parts, untracked_ingress=tiers("u", ends="Pass"))
+        assert base_chains(world) - workloads == {
+            "pre-dnat",
+            "forward-host-in",
+            "forward-host-out",
+            "untracked-out",
+            "postrouting",
+        }
+        assert (world.into_host(80), world.into_a(80), world.out_of_a(80)) == ([80], [80], [80])
+        world.update(HostEndpointGone("up0"))
+        assert (world.into_host(80), world.into_a(80), world.out_of_a(80)) == ([80], [80], [80])
+        wait_until(lambda: base_chains(world) == workloads)
+    assert ping.lost == 0
 
 
 def test_a_host_endpoint_that_changes_loses_no_packet_of_a_flow_that_stays_allowed(world):

@@ -18,7 +18,7 @@ from dataplane_bed import (
     wait_until,
 )
 
-from ocicat.dataplane.api import Applied, Attach, DataplaneConfig, Detach, EndpointsInForce, Problem
+from ocicat.dataplane.api import Applied, Attach, DataplaneConfig, Detach, Drift, EndpointsInForce, Problem
 from ocicat.dataplane.apply import cleanup
 from ocicat.errors import NotFound, Refused, Unavailable, UserError
 from ocicat.model.net import Cidr
@@ -227,7 +227,7 @@ def test_a_change_from_outside_is_found_by_the_next_change_of_ours(bed):
     bed.nft("delete", "table", "inet", "ocicat")
     plane.submit((endpoint("a", "10.65.0.9"), Revision(2)))
     bed.wait_in_force(2, "a")
-    bed.wait(lambda r: r == Problem("dataplane", ""))
+    bed.wait(lambda r: r == Problem("dataplane", "") or isinstance(r, Drift))  # or the watchman was first
     assert "ocib" in bed.nft("list", "map", "inet", "ocicat", "to-workload")
 
 
@@ -378,7 +378,7 @@ def test_a_container_that_dies_without_a_word_can_be_detached_and_comes_back(bed
     [
         ("nft flush chain inet ocicat forward-workload-out", ""),
         ("nft flush map inet ocicat to-workload", "not in to-workload"),
-        ("nft flush set inet ocicat workload-addrs4", "not in workload-addrs4"),
+        ("nft flush set inet ocicat sources4", "not in sources4"),
         ("ip route flush proto 84", "no route"),
         ("ip link set ocia down", "is down"),
         ("ip link set ocia alias other", "marked as that of other"),
@@ -388,9 +388,12 @@ def test_a_container_that_dies_without_a_word_can_be_detached_and_comes_back(bed
 )
 def test_verify_names_what_is_wrong_on_the_host(bed, damage, words):
     plane = running(bed, "a")
-    bed.run(bed.host, *damage.split())
-    faults = plane.verify("ocia", bed.request("a", A)).result(10)
-    assert any(words in fault for fault in faults) or not words
+
+    def is_told():
+        bed.run(bed.host, *damage.split())
+        return any(words in fault for fault in plane.verify("ocia", bed.request("a", A)).result(10)) or not words
+
+    assert any(is_told() for _ in range(10))  # if not, the watchman has mended it meanwhile
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dataplane_bed import (
     HOST6,
     OUTSIDE,
     OUTSIDE6,
+    WAIT_S,
     Bed,
     addr,
     batch,
@@ -270,7 +271,7 @@ def test_a_floating_address_that_moves_takes_new_connections_with_it(world):
         world.update(world.a, replace(world.b, floating=(FloatingAddress(addr(FLOATING), addr(B)),)))
         assert seen(world.in_b, 80, world.outside, FLOATING, 80) == OUTSIDE
         client.sendall(b"still")
-        accepted.settimeout(BLOCKED_S)
+        accepted.settimeout(WAIT_S)
         assert accepted.recv(5) == b"still"
         accepted.close()
 
@@ -359,7 +360,7 @@ def test_no_change_disturbs_the_flows_that_are_there(world):
         coming.connect((HOST, 8080))
         left, came = far.accept()[0], near.accept()[0]
         for sock in (leaving, coming, left, came):
-            sock.settimeout(BLOCKED_S)
+            sock.settimeout(WAIT_S)
         changes = (OutgoingNat(POOLS, POOLS, (1024, 2048)), OutgoingNat(), world.a, profile("p", [ALLOW, ALLOW]))
         for change in changes:
             world.update(change)

@@ -1,6 +1,7 @@
 """The agent is stopped, or killed, and started again while its containers talk: no packet is lost, and none slips through."""
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -21,6 +22,9 @@ EVERY_S = 0.0005
 ENOUGH = 200  # datagrams, connections, or pieces of the stream: on each side of the restart
 PIECE = bytes(10_000)
 BYTES_S = 20_000_000
+IPERF3 = OPEN + 5
+INTERVAL = re.compile(r"sec +(\S+) \S*Bytes .*bits/sec +(\d+) ")  # what it has sent in that time, and what of it again
+STALLED = 10  # of its intervals of 0.1 s, one after another
 SO_RCVBUFFORCE, SO_MAX_PACING_RATE = 33, 47  # the socket module does not name them
 POLICY = """
 apiVersion: projectcalico.org/v3
@@ -41,6 +45,8 @@ spec:
 class Repeated:
     """Work that a thread does again and again until `stop`, or until it fails. `done`: how often it did."""
 
+    enough = ENOUGH
+
     def __init__(self, work):
         self.done = 0
         self.failure = None
@@ -59,7 +65,7 @@ class Repeated:
 
     def goes_on(self):
         """Until it was done many times more."""
-        aim = self.done + ENOUGH
+        aim = self.done + self.enough
         wait_for(lambda: self.failure or self.done >= aim, "traffic")
         assert self.failure is None
 
@@ -116,6 +122,38 @@ def stream(stack, client, server, to):
     return Repeated(piece)
 
 
+class Iperf3(Repeated):
+    """What it tells of each tenth of a second: it never stands still, and sends nothing again."""
+
+    enough = 3
+
+    def __init__(self, stack, client, server, to):
+        address, port = to
+        serving = stack.enter_context(running(server, "iperf3", "-s", "-1", "-p", str(port), "--forceflush"))
+        next(line for line in serving.stdout if "listening" in line)
+        command = f"iperf3 -c {address} -p {port} -t 600 -i 0.1 -b {8 * BYTES_S} --forceflush"
+        one_processor = "-A", "0,0"  # on two it overtakes itself, and TCP takes for lost what is late
+        self._lines = stack.enter_context(running(client, *command.split(), *one_processor)).stdout
+        self._still = 0
+        super().__init__(self._interval)
+
+    def _interval(self):
+        sent, again = next(found.groups() for found in map(INTERVAL.search, self._lines) if found)
+        self._still = 0 if float(sent) else self._still + 1
+        assert (again, self._still < STALLED) == ("0", True)
+
+
+@contextmanager
+def running(netns, *command):
+    """It ends with the test, whatever happens."""
+    inside = ["setpriv", "--pdeathsig", "KILL", "nsenter", f"--net=/proc/{os.getpid()}/fd/{netns}", *command]
+    with subprocess.Popen(inside, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def connections(stack, client, server, to):
     """A new TCP connection each time, over which a byte goes."""
     listener = stack.enter_context(opened(server, socket.SOCK_STREAM, to))
@@ -153,8 +191,9 @@ def container(bed, name):
     """Its namespace and address."""
     netns = bed.namespace()
     found = bed.add(name, f"/proc/{os.getpid()}/fd/{netns}", cniVersion="1.0.0")
-    with namespace.inside(netns):  # no tail loss probes: on a busy machine they are sent where nothing was lost
+    with namespace.inside(netns):  # on a busy machine tail loss probes and timeouts send again where nothing was lost
         Path("/proc/sys/net/ipv4/tcp_early_retrans").write_text("0")
+        Path("/proc/sys/net/ipv4/tcp_rto_min_us").write_text("5000000")
     return netns, found["ips"][0]["address"].partition("/")[0]
 
 
@@ -169,7 +208,7 @@ def talking(bed):
         ]
         refused = [Numbered(stack, sender, two, (address, CLOSED + n)) for n, sender in enumerate((one, bed.outside))]
         tcp = [make(stack, one, two, (address, OPEN + n)) for n, make in enumerate((stream, connections))]
-        everything = (*numbered, *refused, *tcp)
+        everything = (*numbered, *refused, *tcp, Iperf3(stack, one, two, (address, IPERF3)))
         for each in everything:
             each.goes_on()
         yield
@@ -191,6 +230,12 @@ def allow(bed, name, order, ports):
 def end(bed, number):
     bed.agent.send_signal(number)
     assert bed.agent.wait(WAIT_S) == (0 if number == signal.SIGTERM else -number)
+
+
+def ruleset(bed):
+    with namespace.inside(bed.host):
+        rules = subprocess.run(["nft", "list", "table", "inet", "ocicat"], check=True, capture_output=True, text=True)
+    return rules.stdout
 
 
 @pytest.fixture
@@ -218,6 +263,4 @@ def test_nor_where_policy_has_changed_meanwhile(bed, number):
         end(bed, number)
         allow(bed, "more", 5, "9")
         bed.start()
-    with namespace.inside(bed.host):
-        rules = subprocess.run(["nft", "list", "table", "inet", "ocicat"], check=True, capture_output=True, text=True)
-    assert "more" in rules.stdout
+        wait_for(lambda: "more" in ruleset(bed), "the policy that has changed")

@@ -1,4 +1,4 @@
-"""Whatever the bytes: a message is read or said to be malformed; and what was written is read back."""
+"""Whatever the bytes: a message is read or said to be malformed; what was written is read back; and any task has possible names."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.dns.names import text, wire
+from ocicat.dns.records import Naming, of_task
 from ocicat.dns.wire import (
     Answer,
     Edns,
@@ -19,7 +20,10 @@ from ocicat.dns.wire import (
     encode_query,
     parse_answer,
     parse_query,
+    read_name,
 )
+from ocicat.mesos.tasks import Task
+from ocicat.mesos.types import Discovery, DiscoveryPort, NetworkStatus, PortRange, TaskState
 
 FEW = settings(max_examples=60, deadline=None)
 LABELS = st.binary(min_size=1, max_size=63)
@@ -94,3 +98,35 @@ def test_an_answer_is_read_as_it_was_meant_as_far_as_it_fits(query, answers, aut
 def _as_compared(records):
     """Names that were written before keep the letters that they had there."""
     return [(one.name.lower(), one.type, one.data, one.ttl) for one in records]
+
+
+TEXTS = st.text(max_size=80)
+LABELLED = st.dictionaries(TEXTS, TEXTS, max_size=3)
+PORTS = st.builds(
+    DiscoveryPort, number=st.integers(0, 2**32 - 1), name=TEXTS, protocol=st.sampled_from(("", "tcp", "UDP")) | TEXTS
+)
+ADDRESSES = st.lists(st.sampled_from(("10.0.0.1", "fd00::1/64")) | TEXTS, max_size=3).map(tuple)
+TASKS = st.builds(
+    Task,
+    id=TEXTS,
+    name=TEXTS,
+    framework=TEXTS | st.just(".".join(["x" * 60] * 4)),
+    framework_id=TEXTS,
+    agent_id=TEXTS,
+    host_address=TEXTS | st.just("10.0.0.9"),
+    state=st.just(TaskState.RUNNING),
+    labels=LABELLED,
+    status_labels=LABELLED,
+    discovery=st.none() | st.builds(Discovery, name=TEXTS, ports=st.lists(PORTS, max_size=3).map(tuple)),
+    ports=st.lists(st.builds(PortRange, st.integers(0, 70000), st.integers(0, 70000)), max_size=2).map(tuple),
+    networks=st.lists(st.builds(NetworkStatus, TEXTS, labels=LABELLED, ip_addresses=ADDRESSES), max_size=2).map(tuple),
+)
+
+
+@FEW
+@given(TASKS, st.booleans())
+def test_any_task_has_possible_names_or_none(task, rfc952):
+    for entry in of_task(task, Naming(rfc952=rfc952)):
+        assert read_name(entry.name, 0) == (entry.name, len(entry.name))
+        assert entry.name == entry.name.lower()
+        assert len(entry.name) <= 255

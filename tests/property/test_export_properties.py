@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.store.base import KeyValue
@@ -21,6 +21,7 @@ VALUES = st.binary(max_size=20) | st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXTS.map("/calico/".__add__), VALUES, max_size=6))
 def test_any_keys_and_values_come_back(values):
     content = content_of(7, [KeyValue(key, values[key], 1, 2) for key in sorted(values, key=str.encode)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocicat.errors import UserError
@@ -14,6 +14,7 @@ from ocicat.model.net import Addr
 octets = st.one_of(st.integers(0, 300).map(str), st.text("0123456789", max_size=4), st.text(max_size=2))
 
 
+@settings(deadline=None)
 @given(st.lists(octets, min_size=3, max_size=5).map(".".join))
 @example("1.2.3.4")
 @example("01.2.3.4")

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ocicat.selector import SelectorError, parse
@@ -95,22 +95,26 @@ def allows(restriction, own):
     )
 
 
+@settings(deadline=None)
 @given(NODES)
 def test_canonical_text_reads_back_to_the_same_tree(node):
     assert parse_node(canonical(node)) == node
 
 
+@settings(deadline=None)
 @given(NODES, LABEL_SETS)
 def test_the_closure_agrees_with_the_tree(node, labels):
     assert compile_node(node)(labels) is naive(node, labels)
 
 
+@settings(deadline=None)
 @given(NODES, LABEL_SETS)
 def test_labels_that_break_a_restriction_never_match(node, labels):
     kept = all(allows(restriction, labels.get(label)) for label, restriction in restrictions(node).items())
     assert kept or not naive(node, labels)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), SOUP))
 @example("(" * 5_000)
 @example("!" * 5_000)

@@ -31,7 +31,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Case:
-    """`executor`: the one of the original, "command" or "custom"."""
+    """`executor`: the one of the original, "command" or "custom"; here it is that of the sleepers."""
 
     number: int
     title: str
@@ -48,11 +48,6 @@ class Case:
     @property
     def pingers(self):
         return [task for task in self.tasks if task.pings]
-
-    @property
-    def one_address_each(self):
-        """What a CNI network of Mesos can express."""
-        return all(task.addresses == 1 for task in self.tasks)
 
 
 def _opted_out(number, executor):

@@ -19,7 +19,8 @@ import pytest
 
 from ocicat.lab import lab as labs
 from ocicat.lab.demo import PORT, SERVER
-from ocicat.lab.demo_checks import Running, expected, leftovers, measure, opened
+from ocicat.lab.demo_checks import as_running as as_running
+from ocicat.lab.demo_checks import expected, leftovers, measure, opened
 from ocicat.lab.lab import Lab
 from ocicat.lab.requirements import may_execute
 from ocicat.lab.spec import LabSpec
@@ -102,21 +103,6 @@ async def end_all(tasks):
     for task in tasks:
         await task.kill()
     return await asyncio.gather(*(task.wait_ended(timeout_s=PATIENCE_S) for task in tasks))
-
-
-def as_running(task):
-    """The task as the demo's checks want it."""
-    status, network = task.status_of(TaskState.RUNNING), task.spec.network
-    return Running(
-        name=task.spec.name,
-        host=task.hostname,
-        groups=network.groups if network else (),
-        networked=network is not None,
-        container_id=status.container_id,
-        addresses=status.ip_addresses,
-        state=status.state.short,
-        started_s=0.0,
-    )
 
 
 # --- looks ------------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""The acceptance cases of Calico for Mesos: on the real Mesos through CNI where a network can express them, and all of them through
-the protocol of net-modules, whose module is played.
+"""The acceptance cases of Calico for Mesos: on the real Mesos through CNI, and through the protocol of net-modules, whose module is
+played.
 
-At every update of a task: one network, the addresses it asked for, in that number, and the same ones for its life.
+At every update of a task: one network, the addresses it asked for, in that number, and the same ones for its life. (Through CNI
+Mesos reports the first of several; the datastore has them all.)
 """
 
 from __future__ import annotations
@@ -14,11 +15,23 @@ from pathlib import Path
 
 import pytest
 from acceptance_cases import CASES, A
-from lab_bed import MARKS, PATIENCE_S, end_all, framework, run, run_all, scenario, server, until, untouched
+from lab_bed import (
+    MARKS,
+    PATIENCE_S,
+    end_all,
+    endpoints,
+    framework,
+    run,
+    run_all,
+    scenario,
+    server,
+    until,
+    untouched,
+)
 
 from ocicat.cni.install import install_netmodules
 from ocicat.lab.demo import PORT
-from ocicat.mesos.types import TaskState
+from ocicat.mesos.types import ExecutorSpec, TaskState
 from ocicat.model.base import replace
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "netns")]
@@ -28,6 +41,7 @@ from netmodules_bed import Task as ModuleTask  # noqa: E402
 
 pytestmark = MARKS
 LAB, LAB_HOSTS = "t-accept", 2
+EXECUTOR = Path(__file__).with_name("custom_executor.py")
 PING = "ping -n -q -c 1 -W"
 statics = (f"10.77.200.{number}" for number in itertools.count(1))
 
@@ -42,28 +56,48 @@ def pinging(can, cannot):
 # --- through CNI, on the real Mesos ---------------------------------------------------------------------------------
 
 
-def spec_of(lab, task, command=""):
-    base = server(lab, task.name, f"h{task.host + 1}", task.groups, networked=task.networked)
-    return replace(base, command=command or base.command)
+def spec_of(lab, task, static=()):
+    automatic = ("",) * task.automatic if task.addresses > 1 else ()
+    host = f"h{task.host + 1}"
+    return server(lab, task.name, host, task.groups, networked=task.networked, addresses=(*static, *automatic))
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.one_address_each], ids=str)
+def customised(spec):
+    """The same, run by an executor of the framework's own, whose container and network it is."""
+    executor = ExecutorSpec(
+        command=f"({spec.command}) & exec {sys.executable} -ISE {EXECUTOR}",
+        networks=(spec.network,) if spec.network else (),
+    )
+    return replace(spec, command=(), network=None, executor=executor)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 @scenario
 async def test_on_mesos(lab, case):
+    static = {task.name: [next(statics) for _ in range(task.static)] for task in case.tasks}
     async with framework(lab) as connected:
-        sleepers = await run_all(connected, [spec_of(lab, task) for task in case.sleepers])
-        addresses = {handle.spec.name: handle.status.ip_addresses for handle in sleepers}
+        specs = [spec_of(lab, task, static[task.name]) for task in case.sleepers]
+        sleepers = await run_all(connected, map(customised, specs) if case.executor == "custom" else specs)
+        addresses = {handle.spec.name: await addresses_of(lab, handle) for handle in sleepers}
         for task in case.pingers:
-            spec = spec_of(lab, task, _command(task, addresses))
+            spec = replace(spec_of(lab, task, static[task.name]), command=_command(task, addresses))
             pinger = await connected.launch(spec)
             ended = await pinger.wait_ended(timeout_s=PATIENCE_S)
             assert ended.state is TaskState.FINISHED, f"{task.name}: {ended.message}"
-            await _keeps_its_address(pinger, task)
+            await _keeps_its_address(pinger, task, static[task.name])
         ended = await end_all(sleepers)
         assert [status.state for status in ended] == [TaskState.KILLED] * len(sleepers)
         for handle, task in zip(sleepers, case.sleepers, strict=True):
-            await _keeps_its_address(handle, task)
+            await _keeps_its_address(handle, task, static[task.name])
+            assert len(addresses[task.name]) == task.addresses
+            assert {*static[task.name]} <= {*addresses[task.name]}
     await until(lambda: _nothing_left(lab))
+
+
+async def addresses_of(lab, handle):
+    """All that the datastore has of the task; of one without a network, its host's."""
+    found = (await endpoints(lab)).get(handle.status.container_id)
+    return [each.partition("/")[0] for each in found.spec.ip_networks] if found else handle.status.ip_addresses
 
 
 def _command(task, addresses):
@@ -73,13 +107,14 @@ def _command(task, addresses):
     return pinging(can, cannot)
 
 
-async def _keeps_its_address(handle, task):
+async def _keeps_its_address(handle, task, static):
     told = [status.networks async for status in handle.updates() if status.networks]
     assert told
     assert all(networks == told[0] for networks in told)
     (network,) = told[0]
     assert len(network.ip_addresses) == 1
     assert network.groups == (task.groups if task.networked else ())
+    assert {*static[:1]} <= {*network.ip_addresses}
 
 
 async def _nothing_left(lab):

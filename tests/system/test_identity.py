@@ -119,7 +119,7 @@ async def test_policy_selects_on_who_a_task_is_from_its_start(lab):
         assert await labels_of(lab, containers["db"]) == told(tasks[0], tier="db")
         waited_s = [labelled - made for made, labelled in seen.values()]
         print("seconds from endpoint to labels:", *(f"{each:.3f}" for each in waited_s))
-        assert max(waited_s) < 10  # on a quiet machine it is some hundredths
+        assert max(waited_s) < 20  # on a quiet machine it is some hundredths
 
         async def as_policy_says():
             found = await measure(lab, [as_running(task) for task in tasks], PORT)

@@ -21,6 +21,7 @@ from ocicat.calc.graph import Graph
 from ocicat.clock import ManualClock
 from ocicat.cni.request import parse
 from ocicat.dataplane.api import Attached, EndpointFailed, EndpointsInForce
+from ocicat.errors import NotFound
 from ocicat.ipam import block
 from ocicat.ipam.allocator import Allocator
 from ocicat.model import keys, wanted
@@ -108,6 +109,8 @@ class Kernel:
         self.endpoints = {}
         self.revision = 0
         self.attached = []
+        self.namespaces = set()  # paths of those where what was lent has been taken
+        self.completed = []
         self.on_detach = lambda detach: None
         self._queue = asyncio.Queue()
         self._thread = asyncio.create_task(self._run())
@@ -120,6 +123,9 @@ class Kernel:
 
     def detach(self, detach):
         return self._put(lambda: self._detach(detach), self.script.detaches)
+
+    def complete(self, attach):
+        return self._put(lambda: self._complete(attach), None)
 
     def verify(self, name, attach=None):
         return self._put(lambda: list(self.script.faults), None)
@@ -167,6 +173,11 @@ class Kernel:
         self.links[attach.interface] = attach.key
         self._report([key for key, endpoint in self.endpoints.items() if endpoint.interface == attach.interface])
         return Attached(index=7, mac=attach.mac)
+
+    def _complete(self, attach):
+        if attach.netns_path not in self.namespaces:
+            raise NotFound(f"{attach.netns_path} is not there yet")
+        self.completed.append(attach)
 
     def _detach(self, detach):
         if self.script.refuse_detach is not None:

@@ -9,17 +9,20 @@ import pytest
 from agent_bed import LOOK_S, LOOKS, scenario, until
 
 from ocicat.agent.labelling import Labelling, Timing
+from ocicat.cni.request import parse
 from ocicat.errors import Conflict, Unavailable
+from ocicat.mesos.labels import TASK
 from ocicat.mesos.operator_wire import ContainerSummary
 from ocicat.mesos.tasks import Cluster, FrameworkSummary, Snapshot, Task
 from ocicat.mesos.types import TaskState
+from ocicat.model import keys
 from ocicat.model.base import replace
 from ocicat.model.codec import decode_json, encode_json
-from ocicat.model.resources import WorkloadEndpoint
+from ocicat.model.resources import Metadata, WorkloadEndpoint, WorkloadEndpointSpec
 from ocicat.store.base import Put
 
 FAST = Timing(
-    missing_s=0.001, changing_s=0.01, unknown_s=0.02, settled_s=5.0, failed_s=0.001, failed_max_s=0.002, gap_s=0.0
+    missing_s=0.001, changing_s=0.01, unknown_s=0.02, settled_s=3600.0, failed_s=0.001, failed_max_s=0.002, gap_s=0.0
 )
 FRAMEWORK = FrameworkSummary("F", "marathon", active=True, connected=True, roles=("web",))
 
@@ -128,6 +131,20 @@ async def test_an_endpoint_gets_its_labels_beside_those_of_networkinfo(one):
 
 
 @scenario()
+async def test_a_container_of_docker_is_told_by_the_name_that_mesos_gave_it(one):
+    mesos = Mesos()
+    mesos.run("c1", "shop")
+    async with labelling(one, mesos):
+        for name in ("mesos-c1", "c1"):
+            spec = WorkloadEndpointSpec(orchestrator="libnetwork", node="h1", container_id=name, endpoint=name)
+            metadata = Metadata(name=f"h1-libnetwork-libnetwork-{name}", labels={"docker/container": name})
+            stored = WorkloadEndpoint(metadata=replace(metadata, namespace="default"), spec=spec)
+            await one.store.write(Put(keys.workload("default", metadata.name), encode_json(stored)))
+        await become(one, "mesos-c1", {"docker/container": "mesos-c1", **told("shop")})
+        assert await labels_of(one, "c1") == {"docker/container": "c1"}
+
+
+@scenario()
 async def test_an_add_does_not_wait_for_it(one):
     mesos = Mesos()
     mesos.answers.clear()
@@ -141,18 +158,21 @@ async def test_an_add_does_not_wait_for_it(one):
 
 
 @scenario()
-async def test_two_hundred_tasks_at_once_are_few_questions_and_few_commits(one):
+async def test_a_hundred_tasks_at_once_are_few_questions_and_few_commits(one):
     mesos, commits = Mesos(), []
-    for number in range(200):
+    for number in range(100):
         mesos.run(f"c{number}", f"t{number}")
-    for number in range(200):
+    for number in range(100):
         await one.add(container=f"c{number}")
-    one.script.refuse_commit = lambda _, operations: commits.append(operations)
-    async with labelling(one, mesos):
-        await become(one, "c199", told("t199"))
+    one.script.refuse_commit = lambda *commit: commits.append(commit)
+    async with labelling(one, mesos) as labels:
+        await become(one, "c99", told("t99"))
         await become(one, "c0", told("t0"))
+        await until(lambda: all(TASK in each.metadata.labels for each in one.local.endpoints.values()))
+        assert not labels._new.is_set()  # what it wrote itself is no news
     assert mesos.asked == ["state", "containers"]
-    assert len(commits) == 7
+    assert len(commits) == 4
+    assert {conditions[0].key for conditions, _ in commits} == {keys.CLUSTER_INFORMATION}
 
 
 @scenario()
@@ -170,14 +190,37 @@ async def test_what_comes_while_mesos_is_asked_is_asked_about_next(one):
         await become(one, "c2", told("b"))
 
 
+def of_another_runtime():
+    environment = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "pod", "CNI_IFNAME": "eth0", "CNI_NETNS": "/x"}
+    return parse(environment, b'{"name": "ocicat", "type": "ocicat"}')
+
+
 @scenario()
-async def test_nobody_is_asked_where_nothing_of_mesos_lives(one):
+async def test_nobody_is_asked_about_containers_of_other_runtimes(one):
     mesos = Mesos()
-    async with labelling(one, mesos):
-        await one.store.write(Put("/calico/resources/v3/projectcalico.org/profiles/x", b"{}"))
-        await until(lambda: one.local.profiles)
-        await asyncio.sleep(0)
+    mesos.run("c1", "shop", container_id="c1")
+    async with labelling(one, mesos) as labels:
+        await one.workloads.add(of_another_runtime())
+        assert await labels.look() is None
         assert mesos.asked == []
+        await one.add(container="c1")
+        await become(one, "c1", told("shop"))
+        assert set(mesos.asked) == {"state"}
+        assert await labels_of(one, "pod") == {}
+
+
+@scenario()
+async def test_a_second_look_reads_and_writes_nothing(one):
+    mesos, read = Mesos(), []
+    mesos.run("c1", "shop")
+    await one.add(container="c1")
+    labels = Labelling(one.store, one.local, mesos, FAST)
+    await labels.look()
+    await until(lambda: all(TASK in each.metadata.labels for each in one.local.endpoints.values()))
+    get, one.store.get = one.store.get, lambda key: read.append(key) or get(key)
+    one.script.refuse_commit = Conflict("nothing is to be written")
+    await labels.look()
+    assert read == []
 
 
 @scenario()
@@ -204,6 +247,38 @@ async def test_while_containers_are_being_made_statuses_tell(one):
         mesos.making.set()
         await become(one, "c2", told("b"))
         assert mesos.asked.count("containers") == 1
+
+
+@scenario()
+async def test_what_mesos_tells_late_is_taken_at_once(one):
+    mesos = Mesos()
+    mesos.run("c1", "a")
+    mesos.making.clear()
+    patient = replace(FAST, missing_s=3600.0, changing_s=3600.0, containers_s=0.001)
+    async with labelling(one, mesos, patient) as labels:
+        await one.add(container="c1")
+        await until(lambda: labels._misses)
+        assert mesos.asked == ["state", "containers"]
+        mesos.making.set()
+        await become(one, "c1", told("a"))
+
+
+@scenario()
+async def test_a_new_endpoint_is_asked_about_soon_whatever_is_missing_already(one):
+    labels = one.feed.labelling = Labelling(one.store, one.local, Mesos(), FAST)
+    await one.add(container="c1")
+    assert [await labels.look() for _ in range(22)][-1] == FAST.unknown_s
+    await one.add(container="c2")
+    assert await labels.look() == 2 * FAST.missing_s
+
+
+@scenario()
+async def test_executors_without_an_endpoint_here_do_not_count(one):
+    mesos = Mesos()
+    mesos.run("c1", "a", container_id="c1")
+    mesos.run("elsewhere", "b", "my own", executor="e", container_id="elsewhere")
+    await one.add(container="c1")
+    assert await Labelling(one.store, one.local, mesos, FAST).look() == FAST.settled_s
 
 
 @scenario()
@@ -272,6 +347,57 @@ async def test_an_endpoint_that_is_changed_meanwhile_is_read_again(one):
         await become(one, "c1", told("a"))
         await become(one, "c2", told("b"))
     assert conflicts == []
+
+
+@scenario()
+async def test_what_somebody_writes_between_reading_and_writing_is_not_lost(one):
+    mesos = Mesos()
+    mesos.run("c1", "a")
+    await one.add(container="c1")
+    get, edits = one.store.get, [{"mine": "x"}]
+
+    async def then_edited(key):
+        found = await get(key)
+        if key.startswith(keys.WORKLOADS) and edits:
+            await edit(one, "c1", lambda old: old | edits.pop())
+        return found
+
+    one.store.get = then_edited
+    async with labelling(one, mesos):
+        await become(one, "c1", told("a", mine="x"))
+
+
+@scenario()
+async def test_an_endpoint_that_is_always_being_changed_keeps_no_other_waiting(one):
+    mesos = Mesos()
+    mesos.run("c1", "a")
+    mesos.run("c2", "b")
+    await one.add(container="c1")
+    await one.add(container="c2")
+    one.script.refuse_commit = lambda _, operations: (
+        Conflict("busy") if any("-c1-" in operation.key for operation in operations) else None
+    )
+    async with labelling(one, mesos):
+        await become(one, "c2", told("b"))
+        assert await labels_of(one, "c1") == {}
+
+
+@scenario()
+async def test_what_is_gone_is_forgotten(one):
+    mesos = Mesos()
+    mesos.run("c1", "a")
+    mesos.run("c2", "b")
+    labels = Labelling(one.store, one.local, mesos, FAST)
+    for container in ("c1", "c2"):
+        await one.add(container=container)
+    await labels.look()
+    assert set(labels._owners) == {"c1", "c2"}
+    await one.delete(container="c1")
+    await labels.look()
+    assert set(labels._owners) == {"c2"}
+    await one.delete(container="c2")
+    assert await labels.look() is None
+    assert labels._owners == {}
 
 
 @scenario()

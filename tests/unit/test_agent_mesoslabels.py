@@ -164,6 +164,15 @@ def test_only_labels_and_the_note_of_them_change():
     assert decode_json(WorkloadEndpoint, after).metadata.labels == {"net": "info", "app": "a"}
 
 
+def test_a_note_alone_that_is_no_longer_true_is_a_change():
+    """Somebody took `app` away; now the task has it no more, and if it has it again that is another."""
+    before = stored(annotations={ANNOTATION: '{"app":"a"}'})
+    assert relabelled(before, {"app": "a"}, "it") is None
+    after = relabelled(before, {}, "it")
+    assert decode_json(WorkloadEndpoint, after).metadata.annotations == {ANNOTATION: "{}"}
+    assert decode_json(WorkloadEndpoint, relabelled(after, {"app": "b"}, "it")).metadata.labels == {"app": "b"}
+
+
 def test_the_prefix_is_reserved():
     assert mesoslabels.is_reserved("mesos/anything")
     assert not mesoslabels.is_reserved("mesosphere/x")

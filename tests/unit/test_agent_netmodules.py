@@ -327,17 +327,20 @@ async def test_an_endpoint_that_lost_its_interface_is_collected_at_the_second_lo
     net = handler(one)
     for name in ("c1", "c2"):
         await net.perform(isolate(await net.perform(Allocate(name, 1, 0)), name))
-    await one.add(container="cni")
-    present = frozenset([interface("c2")])
-    del one.kernel.links[interface("c1")]
+    for name in ("cni1", "cni2"):
+        await one.add(container=name)
+    present = frozenset([interface("c2"), interface("cni2")])
+    for name in ("c1", "cni1"):
+        del one.kernel.links[interface(name)]
     await net.collect(lambda: present)
-    assert len(await one.stored()) == 3
-    await net.collect(lambda: present | {interface("c1")})  # it was just being made
+    assert len(await one.stored()) == 4
+    await net.collect(lambda: present | {interface("c1"), interface("cni1")})  # they were just being made
     await net.collect(lambda: present)
-    assert len(await one.stored()) == 3
+    assert len(await one.stored()) == 4
     await net.collect(lambda: present)
     left = {endpoint.spec.container_id for endpoint in (await one.stored()).values()}
-    assert left == {"c2", "cni"}  # what a CNI runtime made has its DEL to come
+    assert left == {"c2", "cni2"}
+    await one.delete(container="cni1")  # that comes after all
 
 
 def test_another_agent_goes_on_where_the_first_one_stopped():

@@ -76,6 +76,18 @@ async def test_both_families_have_their_gateways_and_an_add_again_that_wants_les
     assert await one.left() == []
 
 
+@pytest.mark.parametrize(("settings", "times"), [({}, 1), ({"address6": "2001:db8::11/64"}, 0)])
+def test_ipv6_addresses_that_other_hosts_cannot_reach_are_told_once(settings, times, caplog):
+    @scenario(**settings)
+    async def test(one):
+        await one.store.write(POOL6)
+        for name in ("c1", "c2"):
+            await one.add(container=name, assign_ipv6=True)
+
+    test()
+    assert caplog.text.count("start this agent with --address6") == times
+
+
 @scenario()
 async def test_add_again_in_another_namespace_is_refused_and_changes_nothing(one):
     first = await one.add()

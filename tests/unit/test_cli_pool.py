@@ -24,7 +24,7 @@ def shell(tmp_path, monkeypatch, capsys):
     return Shell(tmp_path, monkeypatch, capsys)
 
 
-def endpoint(host, container):
+def endpoint(host, container, **labels):
     name = f"{host}-mesos-{container}-eth0"
     spec = WorkloadEndpointSpec(
         orchestrator="mesos",
@@ -34,7 +34,8 @@ def endpoint(host, container):
         ip_networks=("10.65.0.1/32",),
         profiles=("a", "b"),
     )
-    stored = WorkloadEndpoint(metadata=Metadata(name=name, namespace="default"), spec=spec)
+    labels = {f"mesos/{key}": value for key, value in labels.items()}
+    stored = WorkloadEndpoint(metadata=Metadata(name=name, namespace="default", labels=labels), spec=spec)
     return Put(keys.workload("default", name), encode_json(stored))
 
 
@@ -129,9 +130,10 @@ def test_pools_are_listed(shell):
 
 
 def test_endpoints_are_listed(shell):
-    shell.write(endpoint("h1", "c1"), endpoint("h2", "c2"))
+    shell.write(endpoint("h1", "c1"), endpoint("h2", "c2", framework="marathon", task="shop"))
     assert shell.ok("endpoints", "--host", "h2").out == (
-        "HOST  CONTAINER  INTERFACE  ADDRESS    PROFILES\nh2    c2         eth0       10.65.0.1  a,b\n"
+        "HOST  CONTAINER  INTERFACE  ADDRESS    PROFILES  FRAMEWORK  TASK\n"
+        "h2    c2         eth0       10.65.0.1  a,b       marathon   shop\n"
     )
     assert shell.ok("endpoints", "-o", "name").out.splitlines()[0] == "workloadendpoint/default/h1-mesos-c1-eth0"
     assert shell.ok("endpoints", "-o", "wide").out.startswith("NAMESPACE  NAME  ")
@@ -141,7 +143,7 @@ def test_endpoints_are_listed(shell):
 
 def test_no_endpoints_are_a_table_without_rows(shell):
     shell.write()
-    assert shell.ok("endpoints").out == "HOST  CONTAINER  INTERFACE  ADDRESS  PROFILES\n"
+    assert shell.ok("endpoints").out == "HOST  CONTAINER  INTERFACE  ADDRESS  PROFILES  FRAMEWORK  TASK\n"
     assert shell.ok("endpoints", "-o", "name").out == ""
 
 

@@ -11,7 +11,7 @@ from cli_bed import Shell
 
 from ocicat.cli.commands import run
 from ocicat.errors import OcicatError, Unavailable
-from ocicat.mesos.types import NetworkStatus, PortMapping, TaskState, TaskStatus
+from ocicat.mesos.types import NetworkRequest, NetworkStatus, PortMapping, TaskState, TaskStatus
 
 
 @pytest.fixture
@@ -99,6 +99,19 @@ def test_its_address_is_the_only_data(shell, framework):
     assert framework.spec.command == ("sleep", "--help")
     assert framework.spec.network.labels == {"k": "v=w"}
     assert framework.spec.network.port_mappings == (PortMapping(80, 8080), PortMapping(53, 54, "udp"))
+
+
+def test_several_networks_and_addresses(shell, framework):
+    framework.task = Task(running=RUNNING, ended=TaskStatus("t1", TaskState.FINISHED))
+    shell.ok(
+        "run", "--network", "a", "--network", "b", "--ip", "10.0.0.7", "--ip", "fd00::7", "--group", "g", "--", "true"
+    )
+    first, second = framework.spec.networks
+    assert (first.name, first.groups, first.ip_addresses) == ("a", ("g",), ("10.0.0.7", "fd00::7"))
+    assert second == NetworkRequest("b")
+    framework.task = Task(running=OcicatError("task t1: Unknown CNI network 'b'"))
+    ended = shell("run", "--network", "a", "--network", "b", "--", "true")
+    assert "the agent has no configuration named 'b'" in ended.err
 
 
 def test_a_task_that_fails_is_1_with_mesoss_words(shell, framework):

@@ -140,16 +140,23 @@ def test_a_del_without_an_agent_succeeds_when_the_patience_is_over(put, director
 
 
 def test_an_agent_that_always_dies_is_code_11(put, directory):
+    """What it says is how it ended the last time: without an answer in time, if just then this process was slow to hang up."""
     plugin = put(SHORT_MS)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(directory / "agent.sock"))
         listening.listen(0)
-        with subprocess.Popen([plugin], env=ADD, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-            while process.poll() is None:
-                hang_up(listening)
-            error = json.loads(process.stdout.read())
+        reasons = (asked_in_vain(plugin, listening) for _ in range(10))
+        said = next((reason for reason in reasons if reason != "no answer in time"), "no answer in time")
+    assert said in ("it closed the connection", "Connection reset by peer")
+
+
+def asked_in_vain(plugin, listening):
+    with subprocess.Popen([plugin], env=ADD, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        while process.poll() is None:
+            hang_up(listening)
+        error = json.loads(process.stdout.read())
     assert error["code"] == 11
-    assert error["msg"].endswith(("it closed the connection", "Connection reset by peer"))
+    return error["msg"].rpartition(": ")[2]
 
 
 def hang_up(listening):

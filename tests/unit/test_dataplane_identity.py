@@ -4,7 +4,7 @@ import string
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.dataplane.identity import Decider, counter, counter_name, parse_comment, parse_prefix, policy_name, prefix
@@ -139,6 +139,7 @@ DECIDERS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(DECIDERS)
 def test_nft_takes_whatever_name_and_the_kernel_keeps_it_whole(decider):
     found = counter(decider)
@@ -159,6 +160,7 @@ def test_nft_takes_whatever_name_and_the_kernel_keeps_it_whole(decider):
     assert "$" not in text
 
 
+@settings(deadline=None)
 @given(DECIDERS, DECIDERS)
 def test_two_deciders_have_two_counters(one, other):
     assert (counter(one).name == counter(other).name) == (one == other)

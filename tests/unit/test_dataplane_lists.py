@@ -318,14 +318,14 @@ def test_an_endpoint_may_send_from_more_than_its_addresses(managers, ledger):
 
 def test_a_tunnel_from_a_workload_is_dropped_unless_it_is_allowed(managers, ledger):
     tunnels = {"udp dport 4789 drop", "meta l4proto 4 drop"}
-    for name in ("forward-workload-out", "input-workload"):
+    for name in ("new-forward-workload-out", "new-input-workload"):
         assert tunnels <= set(rules(ledger, name))
     apply(managers, HostSettings(vxlan_from_workloads=True, vxlan_port=8472))
-    assert "meta l4proto 4 drop" in rules(ledger, "input-workload")
-    assert not any("udp dport" in text for text in rules(ledger, "input-workload"))
+    assert "meta l4proto 4 drop" in rules(ledger, "new-input-workload")
+    assert not any("udp dport" in text for text in rules(ledger, "new-input-workload"))
     apply(managers, HostSettings(ipip_from_workloads=True, vxlan_port=8472))
-    assert "udp dport 8472 drop" in rules(ledger, "input-workload")
-    assert "meta l4proto 4 drop" not in rules(ledger, "input-workload")
+    assert "udp dport 8472 drop" in rules(ledger, "new-input-workload")
+    assert "meta l4proto 4 drop" not in rules(ledger, "new-input-workload")
 
 
 def marks(ledger):

@@ -284,6 +284,44 @@ def test_the_order_of_messages_and_interfaces_does_not_matter(seed):
     assert state(random.Random(seed).sample(steps, len(steps))) == state(steps)
 
 
+GOVERNED = HostEndpoint(
+    "/h",
+    "up0",
+    (),
+    untracked_ingress=(Tier("t", "Deny", ("x",)),),
+    pre_dnat=(Tier("t", "Deny", ("x",)),),
+)
+STAGES = {"pre-dnat", "forward-host-in", "forward-host-out", "untracked-out", "postrouting"}
+
+
+def base_chains(ledger):
+    return {name for name, shape in ledger.chains.updates().items() if shape.hook}
+
+
+def loaded(ledger):
+    for name, shape in ledger.chains.updates().items():
+        ledger.chains.now_there(name, shape)
+
+
+def test_the_stages_of_host_endpoints_are_wanted_with_the_first_of_these(managers, ledger):
+    workloads = base_chains(ledger)
+    apply(managers, GOVERNED)
+    assert base_chains(ledger) - workloads == STAGES
+    apply(managers, HostEndpointGone("up0"))
+    assert (base_chains(ledger), ledger.idle) == (workloads, set())
+
+
+def test_a_stage_that_is_there_loses_its_rules_before_it_goes(managers, ledger):
+    apply(managers, GOVERNED)
+    loaded(ledger)
+    apply(managers, HostEndpointGone("up0"))
+    assert ledger.idle == STAGES
+    assert all(not ledger.chains.updates()[name].marks for name in STAGES)
+    apply(managers, GOVERNED)
+    assert not ledger.idle
+    assert not ledger.chains.pending
+
+
 def test_everything_gone_leaves_the_skeleton(managers, ledger):
     before = wanted(ledger)
     managers.endpoints.link_there("ocia", 1)

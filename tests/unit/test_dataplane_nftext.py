@@ -35,6 +35,7 @@ from ocicat.netlink.nftset import (
     Verdict,
     concat,
     goto,
+    key_ifindex,
     key_ifname,
     key_ipv4,
     key_port,
@@ -185,6 +186,13 @@ def test_a_rebuild_removes_the_table_in_the_same_text():
     assert text.startswith("table inet ocicat\ndelete table inet ocicat\ntable inet ocicat {\n\tchain c {\n")
 
 
+def test_a_base_chain_goes_before_it_comes_at_another_place():
+    lines = nftext.transaction([], [Chain("c", (), hook="input", priority="filter")], moved=["c"]).splitlines()
+    gone = lines.index("delete chain inet ocicat c")
+    assert lines[gone - 1] == "flush chain inet ocicat c"
+    assert gone < lines.index("\tchain c {")
+
+
 def test_a_declared_chain_keeps_its_rules():
     text = nftext.transaction([], [], declared=[Chain("c", (Rule("drop"),))])
     assert "flush" not in text
@@ -222,12 +230,12 @@ def test_elements_of_every_kind_of_set():
 
 MEMBERS, SOURCES, DISPATCH = (
     SetSpec("s4-x", "ipv4_addr"),
-    SetSpec("w", "ifname . ipv4_addr"),
+    SetSpec("w", "iface_index . ipv4_addr"),
     SetSpec("m", "ifname", verdicts=True),
 )
 FLOATING = SetSpec("f", "ipv4_addr", data="ipv4_addr")
 MEMBER, FRIEND = Element(key_ipv4("10.65.0.2")), Element(key_ipv4("10.65.0.3"))
-SOURCE = Element(concat(key_ifname("ocia"), key_ipv4("10.65.0.2")))
+SOURCE = Element(concat(key_ifindex(7), key_ipv4("10.65.0.2")))
 WAY = Element(key_ifname("ocia"), goto("in-x"))
 
 
@@ -237,7 +245,7 @@ def test_elements_go_and_come_before_the_rules():
     assert text.partition("}\n}\n")[2].splitlines()[:5] == [
         "delete element inet ocicat s4-x { 10.65.0.2 }",
         "add element inet ocicat s4-x { 10.65.0.3, 10.65.0.2 }",
-        'add element inet ocicat w { "ocia" . 10.65.0.2 }',
+        "add element inet ocicat w { 7 . 10.65.0.2 }",
         'delete element inet ocicat m { "ocia" : goto in-x }',
         "flush chain inet ocicat c",
     ]

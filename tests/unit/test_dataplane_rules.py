@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.dataplane.rules import action, hosts_name, merged, ports_name, ranges_name, render, trouble
@@ -109,6 +109,7 @@ def test_a_set_has_the_name_of_its_selector_or_a_digest():
         assert hosts_name(wild, 6)[3:].isalnum()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1]))))
 def test_merged_ranges_hold_the_same_numbers_and_never_touch(ranges):
     result = merged(ranges)

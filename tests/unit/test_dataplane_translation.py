@@ -6,7 +6,7 @@ from ocicat.dataplane.api import DataplaneConfig
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.managers_nat import elements
-from ocicat.dataplane.objects import Chain, Shape
+from ocicat.dataplane.objects import Chain, Rule, Shape
 from ocicat.model.base import replace
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import Endpoint, EndpointGone, FloatingAddress, InSync, OutgoingNat, PortMapping
@@ -176,8 +176,33 @@ def test_nets_that_touch_or_overlap_are_one_range(managers, ledger):
     assert not ledger.elements["nat-inside6"].updates()
 
 
+ACCEPT = (Rule("accept"),)
+
+
 def test_a_chain_of_another_type_is_not_ours(ledger):
-    ledger.want_chain(Chain("c", (), hook="prerouting", priority="dstnat", kind="nat"))
-    ledger.chains.found({"c": Chain("c", (), hook="prerouting", priority="dstnat").shape})
+    ledger.want_chain(Chain("c", ACCEPT, hook="prerouting", priority="dstnat", kind="nat"))
+    ledger.chains.found({"c": Chain("c", ACCEPT, hook="prerouting", priority="dstnat").shape})
     assert "c" in ledger.chains.updates()
-    assert ledger.incompatible()
+    assert ledger.moved() == ["c"]
+    assert not ledger.incompatible()
+
+
+@pytest.mark.parametrize(
+    ("there", "moved", "incompatible"),
+    [
+        (Chain("c", ACCEPT, hook="input", priority="filter"), [], False),
+        (Chain("c", (), hook="input", priority="filter"), [], False),
+        (Chain("c", ACCEPT, hook="input", priority="filter - 1"), ["c"], False),
+        (Chain("c", ACCEPT), [], True),  # jumps may lead to it
+    ],
+)
+def test_what_became_of_a_base_chain(ledger, there, moved, incompatible):
+    ledger.want_chain(Chain("c", ACCEPT, hook="input", priority="filter"))
+    ledger.chains.found({"c": there.shape})
+    assert (ledger.moved(), ledger.incompatible()) == (moved, incompatible)
+
+
+def test_a_base_chain_that_is_to_be_none_goes_first(ledger):
+    ledger.want_chain(Chain("c", ACCEPT))
+    ledger.chains.found({"c": Chain("c", ACCEPT, hook="input", priority="filter").shape})
+    assert (ledger.moved(), ledger.incompatible()) == (["c"], False)

@@ -26,7 +26,11 @@ def test_what_is_served_where():
         upstream=("10.0.0.9",),
     )
     assert config.listen == (Endpoint("10.0.0.11", 53), Endpoint("fd00::11", 5353), Endpoint("fd00::12", 53))
-    assert config.ports == (53, 5353)
+    assert [f"{address} {port}" for address, port in config.addresses] == [
+        "10.0.0.11 53",
+        "fd00::11 5353",
+        "fd00::12 53",
+    ]
     assert config.naming.zone == "cluster.example"
     assert config.upstream == (Endpoint("10.0.0.9", 53),)
     assert config.listed_masters == (Endpoint("m1", 5050), Endpoint("10.0.0.2", 5051))
@@ -52,7 +56,7 @@ def test_masters_that_are_elected_are_not_listed(master):
         (("10.0.0.11",), MASTER, {"zone": "."}, "DNS: zone '.' is no domain"),
         (("10.0.0.11",), MASTER, {"zone": "me sos"}, "DNS: zone 'me sos' is no domain"),
         (("10.0.0.11",), MASTER, {"zone": "x" * 64}, "is no domain"),
-        (("10.0.0.11",), MASTER, {"zone": ".".join(["x" * 60] * 5)}, "is no name: longer than 255 bytes"),
+        (("10.0.0.11",), MASTER, {"zone": ".".join(["x" * 60] * 5)}, "is longer than 128 characters"),
         (("10.0.0.11",), MASTER, {"ttl_s": -1}, "DNS: a time to live of -1 s"),
         ((), MASTER, {"upstream": ("10.0.0.9",)}, "no DNS is served, so nothing can be said about it"),
         ((), MASTER, {"only": ("reachable",)}, "no DNS is served, so nothing can be said about it"),

@@ -9,6 +9,7 @@ from policy_bed import DENY, OPEN, policy, resource, workload
 from ocicat.agent.discovery.askers import Askers
 from ocicat.agent.discovery.config import REACHABLE, VISIBLE
 from ocicat.agent.discovery.names import Names
+from ocicat.dns import records
 from ocicat.dns.answer import Book
 from ocicat.dns.names import wire
 from ocicat.dns.reach import view
@@ -103,6 +104,19 @@ def test_agents_come_and_go():
     kept.hear(known, Change(agents=True), 2.0)
     assert at(kept, "slave.mesos") == [HOST2]
     assert kept.hosts == {Addr.parse(text) for text in (HOST2, "10.0.0.1", "10.0.0.2")}
+
+
+def test_a_task_that_cannot_be_named_takes_nobody_elses_name(monkeypatch, caplog):
+    plain = records.of_task
+
+    def failing(one, naming):
+        return plain(one, naming) if one.name != "odd" else 1 // 0
+
+    monkeypatch.setattr(records, "of_task", failing)
+    kept = names()
+    kept.hear(cluster(task("odd", B), WEB), ALL, 1.0)
+    assert at(kept, "web.marathon.mesos") == [A]
+    assert [record.message for record in caplog.records] == ["task odd.1 of framework marathon gets no name"]
 
 
 # --- askers -------------------------------------------------------------------------------------------------------

@@ -95,13 +95,19 @@ def test_reverse_names_of_tasks():
     assert ask(made, "9.0.77.10.in-addr.arpa", Type.PTR) is None
 
 
-@pytest.mark.parametrize("name", ["example.com", "mesos.example", "xmesos", ".", "arpa", "in-addr.arpa"])
+@pytest.mark.parametrize("name", ["example.com", "mesos.example", "x.xmesos", ".", "in-addr.arpa"])
 def test_other_names_are_not_ours(name):
     assert ask(book(WEB), name) is None
 
 
+def test_addresses_of_a_name_without_a_domain_are_asked_of_nobody():
+    assert ask(book(WEB), "web").rcode == ask(book(WEB), "web", Type.AAAA).rcode == Rcode.NXDOMAIN
+    assert ask(book(WEB), "com", Type.NS) is None
+    assert ask(book(WEB), "mesos").rcode == Rcode.NOERROR
+
+
 def test_a_label_that_only_looks_like_the_zone_is_not_ours():
-    tricky = b"\x07x\x05mesos\0"
+    tricky = b"\x01y\x07x\x05mesos\0"
     assert book().answer(Query(1, Question(tricky, Type.A))) is None
 
 

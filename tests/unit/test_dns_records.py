@@ -8,7 +8,7 @@ from dns_bed import HOST, HOST2, agent, discovery, ports, shown, task
 from ocicat.dns import names, records
 from ocicat.dns.records import Naming
 from ocicat.mesos.masters import Endpoint
-from ocicat.mesos.tasks import FrameworkSummary
+from ocicat.mesos.tasks import AgentSummary, FrameworkSummary
 from ocicat.mesos.types import NetworkStatus, TaskState
 from ocicat.model.net import Addr
 
@@ -260,3 +260,13 @@ def test_the_zone_has_its_server():
     data = records.start_of_authority(MESOS, 7, 5)
     assert data.startswith(names.wire("ns1.mesos") + names.wire("root.ns1.mesos") + b"\0\0\0\7")
     assert data.endswith(b"\0\0\0\5")
+
+
+def test_what_cannot_be_a_name_or_port_of_others_is_left_out():
+    long = FrameworkSummary("F", ".".join(["y" * 60] * 4), True, True, ("*",), HOST, "http://x:80")
+    assert [line.partition(" ")[2] for line in shown(records.of_framework(long, {}, MESOS))] == [f"A {HOST}"]
+    odd = AgentSummary("0123-S1", "h1", HOST, 0, True, "1.11.0")
+    assert shown(records.of_agent(odd, MESOS)) == [f"slave.mesos A {HOST}"]
+    assert shown(records.of_task(task("web", OWN, discovery=discovery("web", "80/$$")), MESOS)) == of(
+        task("web", OWN, discovery=discovery("web"))
+    )

@@ -487,7 +487,8 @@ async def test_a_container_s_labels_come_as_soon_as_the_engine_knows_it(one):
     found = await labels_when(one, lambda labels: "docker/container" in labels)
     assert (found["app"], found["tier"], found["docker/container"]) == ("said", "back", "web.1")
     assert found["projectcalico.org/namespace"] == "default"
-    assert docker.followers._tasks == {}
+    one.kernel.namespaces.add(SANDBOX)
+    await until(lambda: docker.followers._tasks == {})
 
 
 @scenario()
@@ -510,6 +511,7 @@ async def test_an_engine_that_does_not_answer_is_told_and_ends_nothing(one, capl
     await network(docker)
     await endpoint(docker)
     engine.problem = Unavailable("nobody there")
+    one.kernel.namespaces.add(SANDBOX)
     await docker.perform(messages.Join(N, "e1", SANDBOX))
     await until(lambda: docker.followers._tasks == {})
     assert "nobody there" in caplog.text
@@ -525,6 +527,23 @@ async def test_an_endpoint_that_goes_takes_its_follower_with_it(one):
     await removed(docker)
     assert docker.followers._tasks == {}
     await one.nothing_left()
+
+
+# --- routes of further networks -----------------------------------------------------------------------------------
+
+
+@scenario()
+async def test_routes_are_completed_as_soon_as_the_engine_has_taken_the_interface(one):
+    docker = driver(one)
+    await joined(docker)
+    assert one.kernel.completed == []
+    one.kernel.namespaces.add(SANDBOX)
+    await until(lambda: one.kernel.completed)
+    (complete,) = one.kernel.completed
+    (made,) = (await stored(one)).values()
+    assert (complete.interface, complete.netns_path) == (made.spec.interface_name, SANDBOX)
+    assert [f"{each}/32" for each in complete.addresses] == list(made.spec.ip_networks)
+    await removed(docker)
 
 
 # --- settings -----------------------------------------------------------------------------------------------------

@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ocicat.ipam.plan import fnv1a, walk
+from ocicat.ipam.plan import edges, fnv1a, walk
 from ocicat.model.net import Cidr
 
 
@@ -40,3 +42,21 @@ def test_a_thousand_hosts_start_apart():
     cidr = Cidr.parse("10.0.0.0/8")
     starts = {next(walk(cidr, 26, f"host-{number}.example.org")) for number in range(1000)}
     assert len(starts) > 990
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 63), st.integers(26, 32)), max_size=6),
+    st.lists(st.integers(0, 15), max_size=16),
+)
+def test_one_of_the_edges_is_free_if_any_block_is(reserved, taken):
+    """A pool of 16 blocks of 4 addresses: taken ones, and reserved prefixes of any length that lie anywhere."""
+    pool = Cidr.parse("10.0.0.0/26")
+    blocks = list(walk(pool, 30, "h"))
+    gone = [Cidr.of(pool.nth(place), length) for place, length in reserved]
+    used = {Cidr.of(pool.nth(4 * place), 30) for place in taken}
+
+    def is_free(block):
+        return block not in used and not all(any(block.nth(n) in cidr for cidr in gone) for n in range(4))
+
+    assert any(map(is_free, edges(pool, 30, [*used, *gone]))) == any(map(is_free, blocks))

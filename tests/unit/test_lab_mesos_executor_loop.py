@@ -275,3 +275,29 @@ def test_an_executor_whose_agent_stays_away_gives_up(agent):
 def test_a_wrong_environment_is_refused(agent, wrong):
     with pytest.raises(Refused, match="not the environment"):
         from_environment(variables(agent, **wrong))
+
+
+def test_a_task_that_fails_its_check_is_told_and_ended(agent, tmp_path):
+    good = tmp_path / "good"
+
+    def spoil(status):
+        agent.acknowledge(status)
+        if status.get("healthy"):
+            good.unlink()
+
+    check = {"type": "COMMAND", "command": {"value": f"test -f {good}"}}
+    times = {"delay_seconds": 0, "interval_seconds": 0.01, "consecutive_failures": 2, "timeout_seconds": 5}
+    agent.launch({"value": f"touch {good}; sleep 60"}, health_check={**check, **times})
+    with script(agent, running=spoil):
+        assert run(agent) is None
+    assert [update.get("healthy") for update in agent.updates] == [None, None, True, False, False]
+    assert agent.states[-1] == "TASK_KILLED"
+
+
+def test_a_check_that_takes_too_long_is_a_failure(agent):
+    check = {"type": "COMMAND", "command": {"value": "sleep 60"}, "grace_period_seconds": 0}
+    times = {"delay_seconds": 0, "interval_seconds": 0.01, "consecutive_failures": 1, "timeout_seconds": 0.05}
+    agent.launch({"value": "sleep 60"}, health_check={**check, **times})
+    with script(agent):
+        assert run(agent) is None
+    assert agent.states[-1] == "TASK_KILLED"

@@ -60,7 +60,6 @@ def test_the_grace_is_the_policys_or_three_seconds():
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"health_check": {}}, "health_check"),
         ({"check": {}, "max_completion_time": {}}, "check, max_completion_time"),
         ({"command": {"shell": False}}, "no value"),
         ({"command": {"value": "x", "environment": {"variables": [{"name": "S", "type": "SECRET"}]}}}, "S is a secret"),

@@ -83,6 +83,9 @@ def test_a_hosts_files_lie_in_its_own_directory() -> None:
         ({"pool": "10.77.0.1/16"}, "host bits"),
         ({"pool": "nonsense"}, "pool"),
         ({"pool": "fd00::/64"}, "not IPv4"),
+        ({"pool6": "10.77.0.0/16"}, "not IPv6"),
+        ({"pool6": "fd77:30::/48"}, "overlaps fd77:30::/64"),
+        ({"pool6": "x"}, "for example --pool6 fd77::/64"),
         ({"pool": "172.30.0.0/16"}, "overlaps 172.30.77.0/24"),
         ({"pool": "172.30.77.128/25"}, "overlaps 172.30.77.0/24"),
         ({"block_size": 19}, "not in 20 to 32"),
@@ -167,3 +170,9 @@ def test_agents_serve_names_where_that_is_asked_for():
         *("--dns", "172.30.77.11", "--mesos-master", "172.30.77.10:5050"),
         *("--dns-only", "reachable"),
     )
+
+
+def test_hosts_have_ipv6_addresses_when_there_is_a_pool_for_it():
+    hosts = LabSpec(directory="/run/x", pool6="fd77::/64").check().nodes
+    assert [host.address6 for host in hosts] == ["fd77:30::b/64", "fd77:30::c/64", "fd77:30::d/64"]
+    assert {host.address6 for host in LabSpec(directory="/run/x").nodes} == {""}

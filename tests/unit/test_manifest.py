@@ -408,6 +408,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(), JSON, max_size=4).map(lambda value: {**value, "kind": "X"}), st.sampled_from([None, 1])
 )

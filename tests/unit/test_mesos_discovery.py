@@ -191,3 +191,22 @@ def test_what_is_no_zookeeper_is_told_apart():
             return await diagnosis(Ensemble((Endpoint("127.0.0.1", port), Endpoint("127.0.0.1", 1)), "/mesos"))
 
     assert "not a ZooKeeper, 127.0.0.1:1: Connection refused" in asyncio.run(run()).message
+
+
+def test_what_keeps_it_from_a_master_is_told_once(monkeypatch):
+    async def run():
+        async with two_masters(monkeypatch) as (first, second, told, framework):
+            heard = []
+            framework._report = heard.append
+            framework._timing = Timing(backoff_first_s=0.001, backoff_max_s=0.001)
+            told.leader = None
+            first.cut()
+            while framework._attempts < 5:  # noqa: ASYNC110  it is the framework that counts
+                await asyncio.sleep(0.001)
+            told.now(second)
+            await second.call("SUBSCRIBE")
+            assert [line for line in heard if "nobody leads" in line] == [
+                "not connected to a master: nobody leads; trying again"
+            ]
+
+    asyncio.run(run())

@@ -16,6 +16,7 @@ from ocicat.mesos.credential import Credential
 from ocicat.mesos.follow import Timing, follow
 from ocicat.mesos.masters import parse_endpoint
 from ocicat.mesos.recordio import encode
+from ocicat.model.base import replace
 
 FAST = Timing(connect_s=2.0, backoff_first_s=0.01, backoff_max_s=0.02)
 STATE = {
@@ -55,9 +56,9 @@ class Heard:
 
 
 @asynccontextmanager
-async def following(address, **options):
+async def following(address, timing=FAST, **options):
     heard = Heard()
-    task = asyncio.create_task(follow(address, heard, timing=FAST, **options))
+    task = asyncio.create_task(follow(address, heard, timing=timing, **options))
     try:
         yield heard
     finally:
@@ -122,7 +123,7 @@ async def test_a_master_that_closes_in_good_order_is_asked_again(master):
 
 @scenario(heartbeat_s=0.02)
 async def test_silence_is_a_cut(master):
-    async with following(master.address) as heard:
+    async with following(master.address, replace(FAST, connect_s=3600.0)) as heard:
         await heard.until(lambda _: heard.snapshots == 2)
 
 
@@ -142,9 +143,15 @@ async def test_what_is_wrong_is_told_once_for_each_reason_and_once_when_it_is_ov
     master.instead.extend([refusal, refusal, starting, refusal, starting])
     async with following(f"127.0.0.1:1,{master.address}") as heard:
         await heard.until(lambda cluster: cluster.tasks)
+        told = [record.getMessage() for record in caplog.records]
+        wanted = ("refused", "401: who are you", "503", "again")
+        assert [sum(text in line for line in told) for text in wanted] == [1] * 4
+        assert len(told) == 4
+        master.instead.extend([refusal, refusal])
+        master.cut()
+        await heard.until(lambda _: heard.snapshots == 2)
     told = [record.getMessage() for record in caplog.records]
-    assert [sum(text in line for line in told) for text in ("refused", "401: who are you", "503", "again")] == [1] * 4
-    assert len(told) == 4
+    assert [sum(text in line for line in told) for text in wanted[1:]] == [2, 1, 2]
 
 
 @scenario()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.mesos.matching import first_fit, why_not_placed
@@ -44,6 +44,7 @@ def test_without_offers_nothing_is_missed_anywhere():
     assert first_fit([("t", spec())], []).missed == {"t": {}}
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 500), st.sampled_from(["", "h1", "h9"])), max_size=20),
     st.lists(st.tuples(st.integers(0, 8000), st.integers(0, 900)), max_size=5),

@@ -9,6 +9,8 @@ import pytest
 from test_mesos_http import serving
 
 from ocicat.errors import Refused, Unavailable
+from ocicat.mesos.credential import Credential
+from ocicat.mesos.identity import executors, identities
 from ocicat.mesos.operator import AgentClient, MasterClient
 from ocicat.mesos.tasks import AgentSummary, FrameworkSummary
 from ocicat.mesos.types import Discovery, DiscoveryPort, NetworkStatus, PortRange, TaskState
@@ -141,6 +143,13 @@ def test_tasks_that_have_not_ended():
     assert (first.container_id, first.networks, first.ip_addresses) == (CONTAINER, (NETWORK,), ("10.79.0.17",))
 
 
+def test_the_state_of_a_task_is_its_own_and_not_that_of_an_older_status():
+    ahead = task(state="TASK_RUNNING", statuses=[status("TASK_STARTING")])
+    fresh = task("fresh", "TASK_STAGING", statuses=[])
+    answer, _ = asked(lambda here: master(here).tasks(), "GET_TASKS", get_tasks={"tasks": [ahead, fresh]})
+    assert [one.state for one in answer] == [TaskState.RUNNING, TaskState.STAGING]
+
+
 def test_how_a_task_is_found_and_what_it_has():
     ports = {"ports": [{"number": 80, "name": "http", "protocol": "tcp"}, {"number": 53, "visibility": "EXTERNAL"}]}
     labels = {"labels": [{"key": "zone", "value": "a"}, {"key": "bare"}]}
@@ -213,6 +222,67 @@ def test_containers_of_every_kind_are_told():
     assert [(one.container_id, one.framework_id) for one in answer] == [(CONTAINER, FRAMEWORK), (f"{CONTAINER}.n", "")]
     assert (answer[0].networks, answer[0].pid, answer[0].executor_id) == ((NETWORK,), 29741, "net.1")
     assert (answer[1].networks, answer[1].pid) == ((), 0)
+
+
+OLD_STATE = {  # in the words of src/slave/http.cpp of those versions
+    "version": "0.28.2",
+    "frameworks": [
+        {
+            "id": FRAMEWORK,
+            "name": "marathon",
+            "role": "web",
+            "executors": [
+                {
+                    "id": "t",
+                    "name": "Command Executor (Task: t) (Command: sh -c 'sleep 9')",
+                    "source": "t",
+                    "container": "c",
+                    "tasks": [
+                        {
+                            "id": "t",
+                            "name": "shop",
+                            "executor_id": "",
+                            "state": "TASK_RUNNING",
+                            "slave_id": "S0",
+                            "labels": [{"key": "tier", "value": "db"}],
+                        },
+                        {"id": "ended", "executor_id": "", "state": "TASK_FINISHED"},
+                    ],
+                    "queued_tasks": [],
+                    "completed_tasks": [{"id": "old", "state": "TASK_FAILED"}],
+                },
+                {
+                    "id": "e",
+                    "name": "my own",
+                    "container": "d",
+                    "tasks": [],
+                    "queued_tasks": [{"id": "q", "name": "q", "executor_id": "e", "slave_id": "S0"}],
+                },
+            ],
+        }
+    ],
+    "completed_frameworks": [],
+}
+
+
+def test_an_agent_before_the_operator_api_tells_the_same():
+    async def run():
+        missing = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+        state = b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(OLD_STATE).encode()
+        async with serving(missing, state, missing, state) as (endpoint, requests):
+            client = AgentClient(endpoint.host, endpoint.port, credential=Credential("me", "x"))
+            answer = await client.state(), await client.containers()
+            assert [line for line, _, _ in requests][1] == "GET /state.json HTTP/1.1"
+            assert all("authorization" in headers for _, headers, _ in requests)
+            return answer
+
+    cluster, containers = asyncio.run(run())
+    found = identities({"c", "d"}, executors(containers), cluster)
+    assert [(one.container_id, one.executor_id) for one in containers] == [("c", "t"), ("d", "e")]
+    told = {name: (one.framework, one.role, [task.id for task in one.tasks]) for name, one in found.items()}
+    assert told == {"c": ("marathon", "web", ["t"]), "d": ("marathon", "web", ["q"])}
+    assert [one.executor.command for one in found.values()] == [found["c"] is one for one in found.values()]
+    assert cluster.tasks[FRAMEWORK, "t"].labels == {"tier": "db"}
 
 
 def test_a_master_that_does_not_answer_is_passed_over():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.errors import Refused
@@ -14,6 +14,7 @@ def test_a_record_is_its_length_a_newline_and_its_bytes():
     assert encode(b'{"type":"HEARTBEAT"}') == b'20\n{"type":"HEARTBEAT"}'
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=200)), st.data())
 def test_any_split_gives_the_same_records(records, data):
     stream, decoder, got = b"".join(map(encode, records)), Decoder(), []

@@ -346,7 +346,7 @@ def test_an_adopted_task_can_be_killed_and_counts_as_kin():
     only = (Constraint("hostname", "UNIQUE"),)
     new = told.core.launch("new", TaskSpec("new", "true", constraints=only, kin="/web"))
     told.offer("h1")
-    assert new.missed == {"h1": "hostname h1, against hostname UNIQUE"}
+    assert new.missed == {"h1": "breaks hostname UNIQUE"}
     told.offer("h2")
     assert new.hostname == "h2"
 

@@ -64,12 +64,8 @@ def test_what_a_status_does_not_say_is_as_it_was():
     known = cluster(TASK, RAN, TaskUpdated(TASK.key, RUNNING, Report(healthy=True, labels={"a": "b"})))
     known.apply([TaskUpdated(TASK.key, TaskState.UNREACHABLE, Report())])
     task = known.tasks[TASK.key]
-    assert (task.running, task.ip_addresses, task.healthy, task.status_labels) == (
-        False,
-        ("10.77.0.1",),
-        True,
-        {"a": "b"},
-    )
+    assert not task.running
+    assert (task.container_id, task.networks, task.healthy, task.status_labels) == ("C0", NETWORKS, True, {"a": "b"})
 
 
 def test_the_same_once_more_is_no_change():
@@ -126,14 +122,16 @@ def test_tasks_on_agents_that_a_new_master_waits_for_stay_as_they_were():
     assert change == Change()
     assert known.tasks == {TASK.key: replace(KNOWN, state=RUNNING, container_id="C0", networks=NETWORKS)}
     assert known.frameworks == {"F0": FRAMEWORK}
+    assert known.agents == {"S0": replace(AGENT, active=False)}
 
 
 def test_an_agent_that_comes_back_with_its_task_keeps_it():
-    known, change = failed_over(
-        replace(TASK, state=RUNNING, container_id="C0", networks=NETWORKS, role="web"), FRAMEWORK, AGENT
-    )
+    back = replace(TASK, state=RUNNING, container_id="C0", networks=NETWORKS)  # it comes before its agent
+    known, _ = failed_over(back)
+    assert known.tasks[TASK.key].host == "h1"
+    known, change = failed_over(back, FRAMEWORK, AGENT)
     assert change.tasks == frozenset()
-    assert set(known.tasks) == {TASK.key}
+    assert (set(known.tasks), known.agents) == ({TASK.key}, {"S0": AGENT})
 
 
 def test_an_agent_that_comes_back_without_its_task_has_lost_it():
@@ -143,7 +141,7 @@ def test_an_agent_that_comes_back_without_its_task_has_lost_it():
 
 def test_an_agent_that_is_given_up_takes_its_tasks_along():
     known, change = failed_over(AgentGone("S0"))
-    assert (known.tasks, change.tasks) == ({}, frozenset({TASK.key}))
+    assert (known.tasks, known.agents, change.tasks) == ({}, {}, frozenset({TASK.key}))
 
 
 def test_a_second_new_master_is_like_the_first():

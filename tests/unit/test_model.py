@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.errors import UserError
@@ -19,12 +19,14 @@ addresses = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(addresses)
 def test_an_address_survives_text_and_bytes(address):
     assert Addr.parse(str(address)) == address
     assert Addr.unpack(address.pack()) == address
 
 
+@settings(deadline=None)
 @given(addresses, st.integers(0, 128))
 def test_a_prefix_holds_what_it_was_made_of(address, length):
     cidr = Cidr.of(address, min(length, 32 if address.family == 4 else 128))
@@ -49,6 +51,7 @@ def test_an_interface_address_keeps_its_subnet():
     assert parse_interface("10.0.0.5/24") == (Addr.parse("10.0.0.5"), Cidr.parse("10.0.0.0/24"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)), max_size=30), st.integers(0, 2**32 - 1))
 def test_the_longest_prefix_wins(prefixes, value):
     table = Lpm()

@@ -1,13 +1,14 @@
 """Packed addresses."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.errors import UserError
 from ocicat.netlink import inet
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_addresses_survive(address):
     raw = inet.packed(str(address))
@@ -16,6 +17,7 @@ def test_addresses_survive(address):
     assert inet.host(raw) == inet.prefix(str(address))
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=6, max_size=6))
 def test_macs_survive(raw):
     assert inet.mac_packed(inet.mac_text(raw)) == raw

@@ -1,7 +1,9 @@
 """Set elements: encoding, splitting, keys."""
 
+import sys
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroute2.netlink.nfnetlink.nftsocket import nft_set_elem_list_msg
 
@@ -24,6 +26,7 @@ def decoded(requests):
     return [element for request in requests for element in nftset.decode(request.body)]
 
 
+@settings(deadline=None)
 @given(st.lists(ELEMENTS, max_size=20))
 def test_elements_survive(elements):
     assert decoded(nftset.add(SET, elements)) == elements
@@ -60,6 +63,7 @@ def test_many_elements_are_split_so_that_each_list_fits_its_length():
         (nftset.key_ipv4(b"\x0a\0\0\1"), "0a000001"),
         (nftset.key_ipv6("fd00::1"), "fd" + "00" * 14 + "01"),
         (nftset.key_ifname("eth0"), "65746830" + "00" * 12),
+        (nftset.key_ifindex(0x01020304), (0x01020304).to_bytes(4, sys.byteorder).hex()),
         (
             nftset.concat(nftset.key_ipv4("10.0.0.1"), nftset.key_protocol(6), nftset.key_port(443)),
             "0a0000010600000001bb0000",

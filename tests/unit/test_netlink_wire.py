@@ -4,7 +4,7 @@ import errno
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.errors import Bug
@@ -18,22 +18,26 @@ SET_LINK = Request(16, 0, b"\0" * 16, "set", "link 7")
 WHOLE_ECHO = wire.encode(SET_LINK, 3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KIND, PAYLOAD)))
 def test_attributes_survive_the_wire_in_order(pairs):
     assert wire.attribute_list(b"".join(wire.attr(k, p) for k, p in pairs)) == pairs
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KIND, PAYLOAD)))
 def test_of_equal_types_the_last_counts(pairs):
     assert wire.attributes(b"".join(wire.attr(k, p) for k, p in pairs)) == dict(pairs)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KIND, st.dictionaries(KIND, PAYLOAD)))
 def test_nested_attributes_survive_the_wire(tree):
     data = b"".join(wire.nest(k, *(wire.attr(i, p) for i, p in inner.items())) for k, inner in tree.items())
     assert {k: wire.attributes(raw) for k, raw in wire.attributes(data).items()} == tree
 
 
+@settings(deadline=None)
 @given(KIND, st.binary(min_size=1, max_size=50), st.data())
 def test_an_attribute_cut_short_is_an_error(kind, payload, data):
     whole = wire.attr(kind, payload)
@@ -42,6 +46,7 @@ def test_an_attribute_cut_short_is_an_error(kind, payload, data):
         wire.attributes(whole[:size])
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=64))
 def test_arbitrary_bytes_are_values_or_a_bug(data):
     for parse in (wire.attributes, wire.messages):
@@ -51,6 +56,7 @@ def test_arbitrary_bytes_are_values_or_a_bug(data):
             assert "cut short" in str(error)  # noqa: PT017 - either outcome is right, and which depends on the bytes
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40)))
 def test_messages_survive_the_wire(bodies):
     bodies = [body + bytes(-len(body) % 4) for body in bodies]

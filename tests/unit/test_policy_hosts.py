@@ -264,6 +264,13 @@ def test_a_task_reaches_its_own_agent_whatever_policy_says():
     assert passage(where, tcp("10.0.0.1", HOST, 5052), W1_TO_H1).action == "Deny"
 
 
+def test_a_task_asks_its_own_host_for_names_whatever_policy_says():
+    where = cluster(OPEN, W1, DENY_W1, name_ports=(53,))
+    for packet in (tcp("10.0.0.1", HOST, 53), udp("10.0.0.1", HOST, 53)):
+        assert told(passage(where, packet, W1_TO_H1)) == "Allow workload-to-host name-port"
+    assert passage(where, udp("10.0.0.1", HOST, 54), W1_TO_H1).action == "Deny"
+
+
 @pytest.mark.parametrize(
     "resources",
     [

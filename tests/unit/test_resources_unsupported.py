@@ -127,7 +127,6 @@ def test_only_two_kinds_of_names_are_applied():
     ("kind", "spec", "why"),
     [
         ("BGPPeer", {"peerIP": "10.0.0.1", "asNumber": 64512}, "there is no BGP here"),
-        ("IPReservation", {"reservedCIDRs": ["10.65.0.0/30"]}, "its addresses are given out all the same"),
         ("KubeControllersConfiguration", {"controllers": {}}, "there is no Kubernetes here"),
     ],
 )

@@ -193,6 +193,7 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     dataplane_config = DataplaneConfig(
         host_addresses=config.host_addresses,
         agent_ports=config.agent_ports,
+        name_servers=config.dns.addresses if config.dns else (),
         mtu=config.mtu or mtu,
         interface_prefix=INTERFACE_PREFIX,
     )

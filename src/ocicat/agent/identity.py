@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 
-from ocicat.agent import limits, mesoslabels, profiles
+from ocicat.agent import limits, profiles
 from ocicat.cni.ports import PROTOCOLS, said
 from ocicat.cni.request import NetworkInfo, Request
 from ocicat.cni.wishes import is_wish
 from ocicat.errors import UserError
+from ocicat.mesos.labels import PREFIX
 from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.names import WorkloadEndpointIds, label_key, label_value
@@ -118,10 +119,10 @@ def _check_claim(request: Request, key: str) -> None:
             f"container {request.container_id}: the label {key!r} marks the members of a group",
             hint="name the group among the groups of its NetworkInfo",
         )
-    if key.startswith(mesoslabels.PREFIX):
+    if key.startswith(PREFIX):
         raise UserError(
             f"container {request.container_id}: the label {key!r} is for Mesos alone to give",
-            hint=f"labels that begin with {mesoslabels.PREFIX} come by themselves",
+            hint=f"labels that begin with {PREFIX} come by themselves",
         )
 
 

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ocicat.agent.identity import LENT_PREFIX
 from ocicat.dataplane.ownership import ifb_index
 from ocicat.errors import OcicatError
 from ocicat.model.net import Addr
@@ -89,4 +90,4 @@ def _is_workloads(event: Event | Overrun, prefix: str) -> bool:
 
 
 def _is_ours(name: str, prefix: str) -> bool:
-    return name.startswith(prefix) or ifb_index(name) > 0
+    return name.startswith((prefix, LENT_PREFIX)) or ifb_index(name) > 0

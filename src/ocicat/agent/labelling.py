@@ -21,6 +21,7 @@ from typing import Protocol
 from ocicat.agent.local import Local
 from ocicat.agent.lock import unlocked
 from ocicat.agent.mesoslabels import Labels, is_so, relabelled, wanted
+from ocicat.docker.labels import CONTAINER, OF_MESOS, ORCHESTRATOR
 from ocicat.errors import Conflict, OcicatError, UserError
 from ocicat.mesos.identity import Executor, Identity, executors, executors_of, identities, root
 from ocicat.mesos.operator_wire import ContainerSummary
@@ -76,7 +77,7 @@ class Labelling:
     def noticed(self, key: str) -> None:
         """An endpoint was written or deleted: for who feeds `Local`, afterwards."""
         endpoint = self.local.endpoints.get(key)
-        if endpoint is not None and endpoint.spec.orchestrator == "mesos" and key not in self._seen:
+        if endpoint is not None and _container(endpoint) and key not in self._seen:
             self._misses = 0
             self._new.set()
 
@@ -106,12 +107,12 @@ class Labelling:
 
     async def look(self) -> float | None:
         """Everything once. Seconds until the next time; None: not before there is a new endpoint. Errors: OcicatError."""
-        endpoints = {key: one for key, one in self.local.endpoints.items() if one.spec.orchestrator == "mesos"}
+        endpoints = {key: one for key, one in self.local.endpoints.items() if _container(one)}
         self._seen = frozenset(endpoints)
         if not endpoints:
             self._owners.clear()
             return None
-        containers = {endpoint.spec.container_id for endpoint in endpoints.values()}
+        containers = set(map(_container, endpoints.values()))
         cluster = await self.mesos.state()
         learnt = await self._learn_owners({root(container) for container in containers}, cluster)
         found = identities(containers, self._owners, cluster)
@@ -202,10 +203,18 @@ def _changes(endpoints: Mapping[str, WorkloadEndpoint], found: Mapping[str, Iden
     """By key, the labels of those that do not have them."""
     true = {container: wanted(identity) for container, identity in found.items()}
     return {
-        key: true[endpoint.spec.container_id]
+        key: true[container]
         for key, endpoint in endpoints.items()
-        if endpoint.spec.container_id in true and not is_so(endpoint.metadata, true[endpoint.spec.container_id])
+        if (container := _container(endpoint)) in true and not is_so(endpoint.metadata, true[container])
     }
+
+
+def _container(endpoint: WorkloadEndpoint) -> str:
+    """Mesos's id of it; "" where Mesos has not started it. Its Docker containerizer gives its containers names that say it."""
+    if endpoint.spec.orchestrator != ORCHESTRATOR:
+        return endpoint.spec.container_id if endpoint.spec.orchestrator == "mesos" else ""
+    name = endpoint.metadata.labels.get(CONTAINER, "")
+    return name.removeprefix(OF_MESOS) if name.startswith(OF_MESOS) else ""
 
 
 def _relabelled(key: str, value: bytes, true: Labels) -> bytes | None:

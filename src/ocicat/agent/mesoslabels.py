@@ -16,13 +16,12 @@ from collections.abc import Mapping
 from ocicat.agent import limits, profiles
 from ocicat.errors import UserError
 from ocicat.mesos.identity import Identity
+from ocicat.mesos.labels import EXECUTOR, FRAMEWORK, PREFIX, ROLE, TASK
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, encode_json, with_field
 from ocicat.model.names import label_key, label_value
 from ocicat.model.resources import Metadata, WorkloadEndpoint
 
-PREFIX = "mesos/"
-FRAMEWORK, ROLE, EXECUTOR, TASK = (f"{PREFIX}{each}" for each in ("framework", "role", "executor", "task"))
 ANNOTATION = "ocicat/mesos-labels"
 
 Labels = Mapping[str, str]

@@ -6,8 +6,8 @@
 2. A step that fails leaves nothing. An `allocate` that fails gives back what its uid reserved: the module goes no further with it.
 3. Every step may be asked again, and gives the same answer: the plugin does so when the agent went away in the middle.
 4. What is released, or cleaned up, succeeds whatever stands in the way, and is done later if need be: the module asks once.
-5. The module forgets its containers when the Mesos agent restarts. `collect` gives back what was never isolated, and what has
-   lost its interface.
+5. The module forgets its containers when the Mesos agent restarts, and a CNI runtime whose directories were removed forgets its
+   own. `collect` gives back what was never isolated, and what has lost its interface, whoever asked for it.
 """
 
 from __future__ import annotations
@@ -189,27 +189,15 @@ class NetModules:
         for handle in {one.handle for one in held if self._is_unclaimed(one)}:
             log.info("%s was never isolated: giving back its addresses", handle)
             await self._give_back(handle)
-        mine = self._endpoints(held)
-        present = await asyncio.to_thread(interfaces) if mine else frozenset()
-        lost = {key: one for key, one in mine.items() if one.interface not in present}
+        lost = self.workloads.lost(await asyncio.to_thread(interfaces))
         for key in self._lost & lost.keys():
             log.info("endpoint %s has lost its interface: giving back its addresses", key)
-            await self.workloads.departures.take_back(Leaving(key, lost[key].handle, ""))
+            await self.workloads.departures.take_back(lost[key])
         self._lost = frozenset(lost)
 
     def _is_unclaimed(self, one: Held) -> bool:
         since = one.attributes.get("timestamp", "")
         return one.handle.startswith(_OWNER) and since.isdecimal() and self.clock.now() - int(since) > UNCLAIMED_S
-
-    def _endpoints(self, held: Iterable[Held]) -> dict[str, Leaving]:
-        """Those that were made here, by key."""
-        handles = {one.handle for one in held if one.attributes.get("network") == NAME}
-        found = {}
-        for key, endpoint in self.workloads.local.endpoints.items():
-            handle = identity.handle(endpoint.spec.container_id, endpoint.spec.endpoint)
-            if handle in handles:
-                found[key] = Leaving(key, handle, endpoint.spec.interface_name)
-        return found
 
 
 async def collect_for_ever(net_modules: NetModules, interfaces: Callable[[], frozenset[str]]) -> None:

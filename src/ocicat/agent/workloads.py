@@ -63,6 +63,7 @@ class Workloads:
     failsafe: Callable[[], Iterable[OpenPort]]  # ports that are the host's own
     departures: Departures = field(init=False)
     ports: HostPorts = field(init=False)
+    _warned: bool = False
 
     def __post_init__(self) -> None:
         self.ports = HostPorts(self.local, self.store, self.config.agent_ports, self.failsafe)
@@ -118,15 +119,18 @@ class Workloads:
         A container without its host-side interface has no network, whatever else lives of it; an ADD that was cut off in the
         middle is asked again by its plugin and starts from nothing.
         """
-        lost = [
-            (key, endpoint)
+        lost = self.lost(interfaces)
+        for leaving in lost.values():
+            log.info("endpoint %s has lost its interface: giving back its addresses", leaving.key)
+        await asyncio.gather(*map(self.departures.take_back, lost.values()))
+
+    def lost(self, interfaces: frozenset[str]) -> dict[str, Leaving]:
+        """By key, the endpoints that an agent of ours made and whose interface is not among these."""
+        return {
+            key: Leaving(key, identity.handle(endpoint.spec.container_id, endpoint.spec.endpoint), "")
             for key, endpoint in self.local.endpoints.items()
             if _is_ours(endpoint) and endpoint.spec.interface_name not in interfaces
-        ]
-        for key, endpoint in lost:
-            log.info("endpoint %s has lost its interface: giving back %s", key, ", ".join(endpoint.spec.ip_networks))
-        leaving = (Leaving(key, identity.handle(e.spec.container_id, e.spec.endpoint), "") for key, e in lost)
-        await asyncio.gather(*map(self.departures.take_back, leaving))
+        }
 
     async def close(self) -> None:
         await self.departures.close()
@@ -179,8 +183,17 @@ class Workloads:
             except Conflict:
                 known = True
                 continue
+            self._warn_of_ipv6(made.addresses)
             return Granted(made.addresses, made.revision, fresh=True)
         raise Unavailable(f"endpoint {ids.name} is being changed by somebody else", hint="try again")
+
+    def _warn_of_ipv6(self, addresses: tuple[Addr, ...]) -> None:
+        """Once: other hosts have no way to them."""
+        if not (self._warned or self.config.address6) and any(address.family == 6 for address in addresses):
+            self._warned = True
+            log.warning(
+                "containers of this host have IPv6 addresses that other hosts cannot reach: start this agent with --address6"
+            )
 
     async def _known(self, request: Request, ids: Identity) -> bool:
         """Does the endpoint seem to be there? Refused when the interface is there as another one, in another namespace."""

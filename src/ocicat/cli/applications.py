@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from ocicat.cli.files import contents
+from ocicat.cli.files import STDIN, contents
 from ocicat.cli.opening import with_store
 from ocicat.cli.output import Format, show
 from ocicat.cli.talk import say
@@ -59,7 +59,8 @@ def read_applications(files: Sequence[str], default_network: str) -> list[Applic
                         raise UserError(f"{manifest.where}: {app.id} is defined twice")
                     found[app.id] = app
     if not found:
-        raise UserError(f"{', '.join(files)}: defines no application", hint="see docs/applications.md")
+        names = ", ".join("standard input" if name == STDIN else name for name in files)
+        raise UserError(f"{names}: defines no application", hint="see docs/applications.md")
     return list(found.values())
 
 

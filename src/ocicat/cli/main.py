@@ -34,6 +34,7 @@ COMMANDS = {
     "replace": "replace resources that exist",
     "run": "run a command as a Mesos task with its own address, or applications that files define",
     "store": "the datastore: make it ready, its state, copies of it, its lock",
+    "translate": "what other frameworks send to Mesos for what they are given: the networks they ask for",
     "validate": "check files, without a datastore",
 }
 

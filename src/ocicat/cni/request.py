@@ -82,19 +82,24 @@ def _wanted(
         )
     arguments = _arguments(environment.get("CNI_ARGS", ""))
     found = wishes.wishes(network, info, [*envelope.runtime.ips, *filter(None, arguments.get("IP", "").split(","))])
-    if envelope.args.mesos and 4 not in found.all_families and _holds_an_executor(environment):
+    if 6 in found.all_families:
+        _check_mtu(network)
+    if 4 not in found.all_families and envelope.args.mesos and _holds_an_executor(environment):
         raise CniError(
             Code.REFUSED,
             f"network {network.name!r} gives no IPv4 address, and the task's executor reaches its Mesos agent by IPv4 only",
             hint="name a network with IPv4 first, or give this one to a nested container",
         )
-    if 6 in found.all_families and network.mtu is not None and network.mtu < _IPV6_MTU:
+    return found
+
+
+def _check_mtu(network: NetworkConfig) -> None:
+    if network.mtu is not None and network.mtu < _IPV6_MTU:
         raise CniError(
             Code.INVALID_CONFIGURATION,
             f"network {network.name!r}: mtu: {network.mtu} is too small for IPv6",
             hint=f"it must be at least {_IPV6_MTU} bytes",
         )
-    return found
 
 
 def _holds_an_executor(environment: Mapping[str, str]) -> bool:

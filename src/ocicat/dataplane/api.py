@@ -12,7 +12,8 @@ from ocicat.model.net import Addr
 class DataplaneConfig(Struct, frozen=True):
     """`host_addresses`: this host's own, on which its workloads may reach the Mesos agent; none given means any of the host's.
 
-    `agent_ports`: TCP ports of that agent. `mtu` in bytes, for an Attach that gives none.
+    `agent_ports`: TCP ports of that agent. `name_servers`: where this host serves names, by UDP and TCP; its workloads may ask.
+    `mtu` in bytes, for an Attach that gives none.
     `interface_prefix`: every interface whose name starts so is ours. `mark`: the bit of the packet mark that is ours where a host
     endpoint has untracked or pre-DNAT policy; nowhere else is any used. `flat_from`: so many rules of one tier are looked up where
     that is worth it (`lists.is_worth_it`), fewer are asked one after the other.
@@ -25,6 +26,7 @@ class DataplaneConfig(Struct, frozen=True):
     nft: str = "/usr/sbin/nft"
     mark: int = 0x1000_0000
     flat_from: int = 16
+    name_servers: tuple[tuple[Addr, int], ...] = ()
 
 
 class Attach(Struct, frozen=True):

@@ -84,6 +84,13 @@ class Dataplane:
         """
         return self._put(BeforePass(lambda engine: engine.attach(attach)))
 
+    def complete(self, attach: Attach) -> Future[None]:
+        """Done when a lent interface, in the namespace that is named now, has the routes of a further network.
+
+        NotFound: it is not there yet. Unavailable.
+        """
+        return self._put(BeforePass(lambda engine: engine.complete(attach)))
+
     def detach(self, detach: Detach) -> Future[None]:
         """Done when it is closed, has no route, and its name is free. Unavailable: try again."""
         return self._put(Settled(lambda engine: engine.detach(detach)))

@@ -44,7 +44,7 @@ from ocicat.dataplane.watchman import Hints
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model.wanted import Batch
 from ocicat.netlink.link import Link
-from ocicat.netlink.nftset import IFNAME_BYTES, key_ifname
+from ocicat.netlink.nftset import IFINDEX_BYTES, key_ifindex, key_ifname
 
 _JUDGING_S = 0.005  # at a time: an ADD should not wait longer
 
@@ -160,6 +160,10 @@ class Engine:
         self._expect(self._managers.endpoints.on_interface(request.interface))
         return made
 
+    def complete(self, request: Attach) -> None:
+        """Of an interface that was lent, and taken: as `lent.complete` has it."""
+        lent.complete(self._kernel.route, self._checked(request))
+
     def detach(self, request: Detach) -> None:
         """After the next pass it is closed and without a route, and its name is free."""
         check_interface(request.interface, self._config.interface_prefix)
@@ -167,11 +171,11 @@ class Engine:
         if found is not None and found.alias not in ("", request.key):
             return  # another endpoint's, or detached already
         self._unclaimed.discard(request.interface)
-        sources = self._sources_there(request.interface)
+        sources = self._sources_there(found.index) if found else []
         self._managers.endpoints.link_gone(request.interface)
         if not self._managers.in_sync:
             self._release_found(request.interface, found, sources)
-        addresses = [key[IFNAME_BYTES:] for _, key in sources]
+        addresses = [key[IFINDEX_BYTES:] for _, key in sources]
         if found is not None and links.mark_detached(self._kernel.route, found.index, addresses):
             self._graves.append(Grave(found.index, found.name))
 
@@ -305,13 +309,15 @@ class Engine:
     def _find_dying(self, link: Link) -> None:
         """One that another life of ours left also has flows to be cut, unless its address has a new owner since."""
         if not self._ready:
-            taken = {key[IFNAME_BYTES:] for name in SOURCES.values() for key in self._ledger.elements[name].all_there()}
+            taken = {
+                key[IFINDEX_BYTES:] for name in SOURCES.values() for key in self._ledger.elements[name].all_there()
+            }
             self._managers.endpoints.hold(each for each in detached_addresses(link.alias) if each not in taken)
         self._graves.append(Grave(link.index, link.name))
 
-    def _sources_there(self, interface: str) -> list[tuple[str, bytes]]:
+    def _sources_there(self, index: int) -> list[tuple[str, bytes]]:
         """The addresses that this interface may use in the kernel: elements' keys, with the names of their sets."""
-        key = key_ifname(interface)
+        key = key_ifindex(index)
         return [
             (name, each)
             for name in SOURCES.values()

@@ -151,9 +151,11 @@ class _Packet:
     # --- workloads ---------------------------------------------------------------------------------------------------------
 
     def _has_free_way(self) -> bool:
-        """Neighbour discovery, and the Mesos agent of its own host."""
+        """Neighbour discovery, the Mesos agent of its own host, and its host's names."""
         packet, config = self.packet, self.judge.config
         if packet.destination.family == 6 and packet.is_icmp and packet.icmp_type in _NEIGHBOUR_TYPES:
+            return True
+        if packet.protocol in (_TCP, _UDP) and (packet.destination, packet.destination_port) in config.name_servers:
             return True
         own = not config.host_addresses or packet.destination in config.host_addresses
         return own and packet.protocol == _TCP and packet.destination_port in config.agent_ports

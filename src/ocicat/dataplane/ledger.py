@@ -4,6 +4,7 @@ Managers write the wanted side, the programmer (`program`) and the readback the 
 
 Invariants: 1. Elements belong to a set that is wanted; when a set goes, its elements are forgotten with it.
 2. `dirty` names every set whose elements may differ (and perhaps some whose do not), so that a pass does not visit thousands.
+`idle` names the base chains that have lost their rules, and go when there is time.
 3. An object wanted by two owners is there once, in the version of the first owner by name, and goes with the last. Pure.
 """
 
@@ -78,6 +79,7 @@ class Ledger:
         "counters",
         "dirty",
         "elements",
+        "idle",
         "routes",
         "sets",
         "shapers",
@@ -91,17 +93,24 @@ class Ledger:
         self.routes: Delta[Prefix, Route] = Delta()
         self.shapers: Delta[Shaper, Bucket] = Delta()
         self.dirty: set[str] = set()
+        self.idle: set[str] = set()
         self._chains: dict[str, Chain] = {}
         self._counters: dict[str, Counter] = {}
         self._route_claims: Claims[Prefix, Route] = Claims()
 
     def want_chain(self, chain: Chain) -> None:
+        """One that is idle is not made; if it is there, it is emptied first."""
+        if chain.is_idle and self.chains.there(chain.name) is None:
+            self.unwant_chain(chain.name)
+            return
         self._chains[chain.name] = chain
         self.chains.want(chain.name, chain.shape)
+        (self.idle.add if chain.is_idle else self.idle.discard)(chain.name)
 
     def unwant_chain(self, name: str) -> None:
         self._chains.pop(name, None)
         self.chains.unwant(name)
+        self.idle.discard(name)
 
     def chain(self, name: str) -> Chain:
         """With its text; only for a chain that is wanted."""
@@ -214,12 +223,25 @@ class Ledger:
         for element in added:
             delta.now_there(element_key(element), element)
 
+    def lacks_sets(self) -> bool:
+        """Are there chains that are to look in sets that are not there? These can be filled when everything is known."""
+        missing = any(self.sets.there(name) is None for name in self.sets.updates())
+        return missing and any(self.chains.there(name) for name in self.chains.updates())
+
+    def moved(self) -> list[str]:
+        """Base chains that are wanted at another place, or not as base chains."""
+        updates = self.chains.updates().items()
+        return [name for name, shape in updates if _place(self._there(name)) not in ("", _place(shape))]
+
     def incompatible(self) -> bool:
-        """Is there a set or base chain that nft cannot turn into the wanted one?"""
+        """Is there a set, or a chain that is to be a base chain, that nft cannot turn into the wanted one?"""
         return any(self.sets.there(name) for name in self.sets.updates()) or any(
-            (there := self.chains.there(name)) is not None and _place(there) != _place(shape)
+            self.chains.there(name) and shape.hook and not self._there(name).hook
             for name, shape in self.chains.updates().items()
         )
+
+    def _there(self, name: str) -> Shape:
+        return self.chains.there(name) or Shape("", ())
 
 
 def _place(shape: Shape) -> str:

@@ -21,7 +21,7 @@ from ocicat.model.net import Addr
 from ocicat.model.wanted import Endpoint
 from ocicat.netlink import inet
 from ocicat.netlink.inet import Prefix
-from ocicat.netlink.nftset import Element, concat, goto, key_ifname
+from ocicat.netlink.nftset import Element, concat, goto, key_ifindex, key_ifname
 from ocicat.netlink.route import SCOPE_GLOBAL, SCOPE_LINK, Route
 
 IPV6_PRIORITY = 1024  # what the kernel gives an IPv6 route that names none
@@ -41,7 +41,7 @@ def placed(endpoint: Endpoint, index: int) -> Placed:
     """For an endpoint whose interface has that ifindex."""
     interface = key_ifname(endpoint.interface)
     dispatch = tuple((name, Element(interface, goto(recipe.name))) for name, recipe in recipes(endpoint).items())
-    sources = tuple((SOURCES[a.family], Element(concat(interface, a.pack()))) for a in endpoint.addresses)
+    sources = tuple((SOURCES[a.family], Element(concat(key_ifindex(index), a.pack()))) for a in endpoint.addresses)
     return Placed(
         dispatch + sources + managers_nat.elements(endpoint),
         tuple(host_route(address, index) for address in endpoint.addresses),

@@ -8,15 +8,23 @@ loading eight times slower), and no elements of interval sets. 5. Text from outs
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 
 from ocicat.dataplane.objects import Chain, Counter, SetChange, SetSpec, comment_text
 from ocicat.dataplane.ownership import TABLE
 from ocicat.netlink import inet
-from ocicat.netlink.nftset import GOTO, IFNAME_BYTES, Element, Verdict
+from ocicat.netlink.nftset import GOTO, IFINDEX_BYTES, IFNAME_BYTES, Element, Verdict
 
 _TABLE = f"inet {TABLE}"
-_FIELD_BYTES = {"ifname": IFNAME_BYTES, "ipv4_addr": 4, "ipv6_addr": 16, "inet_proto": 1, "inet_service": 2}
+_FIELD_BYTES = {
+    "ifname": IFNAME_BYTES,
+    "iface_index": IFINDEX_BYTES,
+    "ipv4_addr": 4,
+    "ipv6_addr": 16,
+    "inet_proto": 1,
+    "inet_service": 2,
+}
 _COLLECT_S = 600  # the kernel walks the whole set each time
 _REGISTER_BYTES = 4  # each field of a concatenation fills whole ones
 _PLAIN_NAME = re.compile(rb"[A-Za-z0-9._-]+\0+")
@@ -29,15 +37,16 @@ def transaction(
     *,
     counters: Iterable[Counter] = (),
     declared: Sequence[Chain] = (),
+    moved: Sequence[str] = (),
     rebuild: bool = False,
 ) -> str:
     """Declares `sets`, `counters` and `chains` where they are not there yet, and gives the chains their rules, in place of any they
     have. A counter that is there goes on counting.
 
     `changes`: of elements that are `sayable`, and ranges to add. `declared`: chains that keep the rules they have, if any.
-    `rebuild`: the table is first removed with all that is in it, in the same transaction.
+    First removed, in the same transaction: base chains that are `moved`; for a `rebuild`, the table with all that is in it.
     """
-    parts = [table_removal()] if rebuild else []
+    parts = [table_removal()] if rebuild else [removal(moved, ())]
     declarations = (
         map(_declared_set, sets),
         map(_declared_counter, counters),
@@ -45,7 +54,7 @@ def transaction(
     )
     parts.append(_table([block for blocks in declarations for block in blocks]))
     parts += [line for change in changes for line in _changed(change)]
-    parts += [f"flush chain {_TABLE} {chain.name}\n" for chain in chains]
+    parts.append(emptied(chain.name for chain in chains))
     parts.append(_table([_block(f"chain {chain.name}", map(str, chain.rules)) for chain in chains if chain.rules]))
     return "".join(parts)
 
@@ -63,14 +72,18 @@ def table_removal() -> str:
     return f"table {_TABLE}\ndelete table {_TABLE}\n"
 
 
+def emptied(chains: Iterable[str]) -> str:
+    """Their rules go."""
+    return "".join(f"flush chain {_TABLE} {name}\n" for name in chains)
+
+
 def removal(chains: Sequence[str], sets: Sequence[SetSpec], counters: Sequence[str] = ()) -> str:
     """Rules first, so that no chain is in use by another one that goes too, nor a set or a counter by a chain; chains after the
     maps that lead to them."""
-    lines = [f"flush chain {_TABLE} {name}" for name in chains]
-    lines += [f"delete {spec.kind} {_TABLE} {spec.name}" for spec in sets]
-    lines += [f"delete chain {_TABLE} {name}" for name in chains]
-    lines += [f"delete counter {_TABLE} {name}" for name in counters]
-    return "\n".join(lines) + "\n"
+    lines = [f"delete {spec.kind} {_TABLE} {spec.name}\n" for spec in sets]
+    lines += [f"delete chain {_TABLE} {name}\n" for name in chains]
+    lines += [f"delete counter {_TABLE} {name}\n" for name in counters]
+    return emptied(chains) + "".join(lines)
 
 
 def _changed(change: SetChange) -> list[str]:
@@ -106,6 +119,8 @@ def _fields(kind: str, value: bytes) -> str:
 def _said(field: str, raw: bytes) -> str:
     if field == "ifname":
         return f'"{raw.rstrip(bytes(1)).decode()}"'
+    if field == "iface_index":
+        return str(int.from_bytes(raw, sys.byteorder))
     return inet.text(raw) if field in ("ipv4_addr", "ipv6_addr") else str(int.from_bytes(raw, "big"))
 
 

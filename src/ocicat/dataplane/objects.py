@@ -69,6 +69,11 @@ class Chain(Struct, frozen=True):
     kind: str = "filter"
 
     @property
+    def is_idle(self) -> bool:
+        """A base chain that does nothing, and costs every packet. One that translates does: its being there is what translates."""
+        return bool(self.hook) and self.kind == "filter" and not self.rules
+
+    @property
     def shape(self) -> Shape:
         hook = f"{self.kind} {self.hook} {self.priority} accept" if self.hook else ""
         return Shape(hook, tuple(rule.mark for rule in self.rules))

@@ -3,13 +3,19 @@
     0. bandwidths                   before anything can pass (`shapers`)
     1. new sets, counters, chains   one nft transaction; nothing leads to them yet
     2. what is in the new sets      by netlink, some sets at a time; and ranges of those that never change
-    3. chains that change           one nft transaction, with all the elements that change: members, dispatch, sources
+    3. chains that change, and      one nft transaction, with all the elements that change: members, dispatch, sources
+       base chains that are new
     4. elements, if no chain does   one netlink transaction
     5. routes                       last in for a new endpoint, so the first packet finds its policy
     6. what nothing uses any more   one nft transaction, only when there is time: nft waits 15 ms for the kernel to forget
 
-A set or base chain of ours that nft cannot turn into the wanted one asks for a new table: the old one goes and the new one comes,
-with all that is in it, in one nft transaction, once everything that belongs into it is known. What was counted is taken over.
+What nft cannot turn into the wanted one was left by another version, and stays in force until everything that takes its place is
+known. A base chain at another place goes and comes in step 3. A set of another type asks for a new table: the old one goes and the
+new one comes, with all that is in it, in one nft transaction. What was counted is taken over.
+
+The kernel is not through with a transaction at once: for up to a millisecond a packet may meet a base chain that goes, while maps
+that went with it are empty already; and a set of ranges that came is empty. So new sets are filled before chains look in them, and
+a base chain is emptied before its maps go. Only a new table may lose packets that begin a connection: they are sent again.
 
 A step without anything to do costs nothing. An endpoint whose chains are there needs 4 and 5 only, and these start no process.
 
@@ -35,7 +41,7 @@ from ocicat.dataplane.skeleton import SOURCES
 from ocicat.dataplane.skeleton_nat import PORT_MAPS, mapped_udp
 from ocicat.errors import Unavailable
 from ocicat.netlink.inet import Prefix
-from ocicat.netlink.nftset import IFNAME_BYTES
+from ocicat.netlink.nftset import IFINDEX_BYTES
 from ocicat.netlink.route import Route
 
 _MOST_AT_ONCE = 20_000  # elements
@@ -59,8 +65,13 @@ class Program:
 
     def run(self, *, sweep: bool, tidy: bool) -> None:
         """`sweep`: the complete state is known; `tidy`: unused chains and sets go too. Unavailable."""
+        if not sweep and (self._ledger.moved() or self._ledger.incompatible() or self._ledger.lacks_sets()):
+            raise Unavailable(
+                f"table inet {TABLE} is another version's; it stays in force until the state is complete",
+                hint="nothing: it is replaced when the datastore has been read",
+            )
         if self._ledger.incompatible():
-            self._rebuild(complete=sweep)
+            self._rebuild()
         self.shapers.settle(sweep=sweep)
         self._fill(self._grow())
         self._settle_chains()
@@ -73,7 +84,7 @@ class Program:
     def untidy(self) -> bool:
         """Are there chains, sets or counters that nothing uses?"""
         kinds = (self._ledger.chains, self._ledger.sets, self._ledger.counters)
-        return any(delta.deletes(sweep=True) for delta in kinds)
+        return bool(self._ledger.idle) or any(delta.deletes(sweep=True) for delta in kinds)
 
     def retry(self) -> None:
         """Whatever was refused or failed is tried again by the next pass, as it was asked for."""
@@ -89,12 +100,7 @@ class Program:
     def _due_counters(self) -> list[Counter]:
         return [self._ledger.counter(name) for name in self._ledger.counters.updates()]
 
-    def _rebuild(self, *, complete: bool) -> None:
-        if not complete:
-            raise Unavailable(
-                f"table inet {TABLE} is another version's; it stays in force until the state is complete",
-                hint="nothing: it is replaced when the datastore has been read",
-            )
+    def _rebuild(self) -> None:
         counted = {each.name: each for each in counters.read(self._kernel.netfilter)}
         self._ledger.found_table(Listing(), {})
         sets = list(self._ledger.sets.updates().values())
@@ -102,11 +108,11 @@ class Program:
         self._load(sets, self._due(), self._changes(sweep=False), counters=going_on, rebuild=True)
 
     def _grow(self) -> frozenset[str]:
-        """The new sets that no packet is looked up in yet: with a new base chain there might be one."""
+        """The new sets: no packet is looked up in them yet."""
         sets = list(self._ledger.sets.updates().values())
-        new = [chain for chain in self._due() if self._ledger.chains.there(chain.name) is None]
+        new = [chain for chain in self._due() if self._ledger.chains.there(chain.name) is None and not chain.hook]
         self._load(sets, new, counters=self._due_counters())
-        return frozenset() if any(chain.hook for chain in new) else frozenset(spec.name for spec in sets)
+        return frozenset(spec.name for spec in sets)
 
     def _fill(self, unused: frozenset[str]) -> None:
         """Not as text, which takes nft seconds for 100,000 members; nor all in one transaction, for no hash table grows in one."""
@@ -120,11 +126,12 @@ class Program:
         self._commit(part)
 
     def _settle_chains(self) -> None:
-        """Those that are there and change, with the elements that change."""
+        """Those that are there and change, and base chains that are new, with the elements that change."""
         due = self._due()
         if due:
             self._commit([change for change in self._changes(sweep=False) if change.spec.interval])
-            self._load((), due, [_sayable(change) for change in self._changes(sweep=False)])
+            changes = [_sayable(change) for change in self._changes(sweep=False)]
+            self._load((), due, changes, moved=self._ledger.moved())
 
     def _load(
         self,
@@ -133,14 +140,16 @@ class Program:
         changes: Sequence[SetChange] = (),
         *,
         counters: Sequence[Counter] = (),
+        moved: Sequence[str] = (),
         rebuild: bool = False,
     ) -> None:
         if not sets and not chains and not counters:
             return
         try:
-            self._kernel.nft.run(nftext.transaction(sets, chains, changes, counters=counters, rebuild=rebuild))
+            text = nftext.transaction(sets, chains, changes, counters=counters, moved=moved, rebuild=rebuild)
+            self._kernel.nft.run(text)
         except NftRefused:
-            self._load_apart(sets, chains, changes, counters=counters, rebuild=rebuild)
+            self._load_apart(sets, chains, changes, counters=counters, moved=moved, rebuild=rebuild)
         else:
             self._took(sets, chains, changes, counters)
 
@@ -151,14 +160,18 @@ class Program:
         changes: Sequence[SetChange],
         *,
         counters: Sequence[Counter],
+        moved: Sequence[str],
         rebuild: bool,
     ) -> None:
         """Our own words first, with nothing but the names of the chains at fault; then those, by bisection."""
         sturdy = [chain for chain in chains if not chain.authored]
         authored = [chain for chain in chains if chain.authored]
         try:
-            text = nftext.transaction(sets, sturdy, changes, counters=counters, declared=authored, rebuild=rebuild)
-            self._kernel.nft.run(text)
+            self._kernel.nft.run(
+                nftext.transaction(
+                    sets, sturdy, changes, counters=counters, declared=authored, moved=moved, rebuild=rebuild
+                )
+            )
         except NftRefused as error:
             raise Unavailable(f"the ruleset cannot be loaded: {error.message}") from error
         self._took(sets, sturdy, changes, counters)
@@ -180,7 +193,7 @@ class Program:
         for change in changes:
             self._ledger.changed_elements(change.spec.name, change.delete, change.add)
             if change.spec.name in _SOURCE_SETS:
-                self.lost |= {element.key[IFNAME_BYTES:] for element in change.delete}
+                self.lost |= {element.key[IFINDEX_BYTES:] for element in change.delete}
             if change.spec.name in PORT_MAPS:
                 self.mapped |= mapped_udp(change.add)
 
@@ -257,13 +270,18 @@ class Program:
             self.failed[route.dst] = reason
 
     def _shrink(self) -> None:
+        for name in [*self._ledger.idle]:
+            self._ledger.unwant_chain(name)
         chains = self._ledger.chains.deletes(sweep=True)
         specs = [self._ledger.sets.there(name) for name in self._ledger.sets.deletes(sweep=True)]
         sets = [spec for spec in specs if spec is not None]
         idle = self._ledger.counters.deletes(sweep=True)
         if not chains and not sets and not idle:
             return
+        base = [name for name in chains if (there := self._ledger.chains.there(name)) and there.hook]
         try:
+            if base:
+                self._kernel.nft.run(nftext.emptied(base))
             self._kernel.nft.run(nftext.removal(chains, sets, idle))
         except NftRefused as error:
             raise Unavailable(f"unused chains, sets and counters cannot be removed: {error.message}") from error

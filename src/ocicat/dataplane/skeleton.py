@@ -1,5 +1,5 @@
 """The part of the ruleset that does not depend on policies: every stage of a packet's way is a base chain of its own, so that an
-Allow, which is an accept, ends that stage and no other.
+Allow, which is an accept, ends that stage and no other. A stage without rules is not in the kernel.
 
     prerouting             raw         a workload's packet has a source that the workload may use; host endpoints' untracked policy
     pre-dnat               mangle      host endpoints' pre-DNAT policy
@@ -19,7 +19,10 @@ the source of one that leaves.
 A TCP packet that is new and begins no connection is held against the flows that were ended (`cuts`), before any policy.
 
 Verdict maps lead from an interface's name to the chain of its list. What no host endpoint has by name goes to the chain of the host
-endpoint for all interfaces ("*"), if there is one. The stages of host endpoints are empty on a host that has none.
+endpoint for all interfaces ("*"), if there is one. The stages of host endpoints are not there on a host that has none.
+
+What comes most comes first: a packet of a flow that policy has allowed is looked up once, as one that its workload may send, and
+asked for its state once in each stage. Names of interfaces are what costs most of the rest: they are asked last.
 
 An Allow before routing stands for the host's ingress policy and the forward ingress policy too. One bit of the packet mark says so
 from there to here; it is taken off everything that comes in, and a host without untracked or pre-DNAT policy does not use it.
@@ -40,11 +43,12 @@ from ocicat.dataplane.api import DataplaneConfig
 from ocicat.dataplane.lists import Way
 from ocicat.dataplane.objects import Chain, Rule, SetSpec
 from ocicat.model.base import Struct
+from ocicat.model.net import Addr
 from ocicat.model.wanted import HostSettings, OpenPort
 
 FROM_WORKLOAD = "from-workload"
 TO_WORKLOAD = "to-workload"
-SOURCES = {4: "workload-addrs4", 6: "workload-addrs6"}
+SOURCES = {4: "sources4", 6: "sources6"}
 MORE_SOURCES = "workload-sources"
 HOST_MAPS: Mapping[Way, str] = {
     Way("ingress"): "host-in",
@@ -64,8 +68,8 @@ CUT_FLOWS = {
 DISPATCH = (FROM_WORKLOAD, TO_WORKLOAD, MORE_SOURCES)
 
 SETS = (
-    SetSpec(SOURCES[4], "ifname . ipv4_addr"),
-    SetSpec(SOURCES[6], "ifname . ipv6_addr"),
+    SetSpec(SOURCES[4], "iface_index . ipv4_addr"),
+    SetSpec(SOURCES[6], "iface_index . ipv6_addr"),
     *(SetSpec(name, "ifname", verdicts=True) for name in (*DISPATCH, *HOST_MAPS.values())),
     *skeleton_nat.SETS,
     *limits.SETS,
@@ -83,6 +87,8 @@ class Hosts(Struct, frozen=True):
 
 
 _ESTABLISHED = Rule("ct state established,related accept")
+_UNDECIDED = "ct state & (established | related) == 0"
+"""What is not of a flow that policy has allowed. One rule that does not match costs less than one that accepts."""
 _INVALID = Rule("ct state invalid drop")
 _NEIGHBOURS = (
     # From the workload's own address only (prerouting): the kernel makes a neighbour entry for whoever solicits; its room is small.
@@ -120,12 +126,15 @@ class _Skeleton:
             Chain("prerouting", self._prerouting(), hook="prerouting", priority="raw"),
             Chain("source-check", _source_check()),
             Chain("pre-dnat", self._pre_dnat(), hook="prerouting", priority="mangle"),
-            Chain("input-workload", self._input_workload(), hook="input", priority="filter - 1"),
+            _stage("input-workload", hook="input", priority="filter - 1"),
+            Chain("new-input-workload", self._input_workload()),
             Chain("input", self._input(), hook="input", priority="filter"),
             Chain("workload-to-host", self._workload_to_host(), "that the workload's policy has allowed"),
             Chain("forward-host-in", self._forward_host_in(), hook="forward", priority="filter - 2"),
-            Chain("forward-workload-out", self._forward_workload_out(), hook="forward", priority="filter - 1"),
-            Chain("forward-workload-in", self._forward_workload_in(), hook="forward", priority="filter"),
+            _stage("forward-workload-out", hook="forward", priority="filter - 1"),
+            Chain("new-forward-workload-out", self._forward_workload_out()),
+            _stage("forward-workload-in", hook="forward", priority="filter"),
+            Chain("new-forward-workload-in", self._forward_workload_in()),
             Chain("forward-host-out", self._forward_host_out(), hook="forward", priority="filter + 1"),
             Chain("untracked-out", self._untracked_out(), hook="output", priority="raw"),
             Chain("output", self._output(), hook="output", priority="filter"),
@@ -140,7 +149,6 @@ class _Skeleton:
     def _input_workload(self) -> tuple[Rule, ...]:
         return (
             Rule(f"iifname != {self._ours} accept"),
-            _ESTABLISHED,
             *_NEIGHBOURS,
             *self._agent_access(),
             *self._from_workload(),
@@ -150,20 +158,21 @@ class _Skeleton:
         """The host's firewall decides further where this is not a drop."""
         dropped = self._settings.endpoint_to_host == "Drop"
         last = Rule("drop", "from a workload to its own host") if dropped else Rule("accept")
-        return (_ESTABLISHED, *_NEIGHBOURS, *self._agent_access(), last)
+        return (*_NEIGHBOURS, *self._agent_access(), last)
 
     def _agent_access(self) -> list[Rule]:
         """Without addresses any of the host's: only what is addressed to the host comes through this hook."""
         own, ports = self._config.host_addresses, self._config.agent_ports
         to = [f"{'ip' if host.family == 4 else 'ip6'} daddr {host} " for host in own] or [""]
-        return [Rule(f"{host}tcp dport {port} accept", "own Mesos agent") for host, port in product(to, ports)]
+        agent = [Rule(f"{host}tcp dport {port} accept", "own Mesos agent") for host, port in product(to, ports)]
+        return [*agent, *(rule for server in self._config.name_servers for rule in _names_at(*server))]
 
     def _forward_workload_out(self) -> tuple[Rule, ...]:
-        return (Rule(f"iifname != {self._ours} accept"), _ESTABLISHED, _INVALID, _CUT, *self._from_workload())
+        return (Rule(f"iifname != {self._ours} accept"), _INVALID, _CUT, *self._from_workload())
 
     def _forward_workload_in(self) -> tuple[Rule, ...]:
         dispatch = (Rule(f"oifname vmap @{TO_WORKLOAD}"), _NO_ENDPOINT)
-        return (Rule(f"oifname != {self._ours} accept"), _ESTABLISHED, _INVALID, _CUT, *dispatch)
+        return (Rule(f"oifname != {self._ours} accept"), _INVALID, _CUT, *dispatch)
 
     def _from_workload(self) -> tuple[Rule, ...]:
         """A workload that makes tunnel packets could speak for others' workloads on another host."""
@@ -179,7 +188,7 @@ class _Skeleton:
     # --- host endpoints ------------------------------------------------------------------------------------------------
 
     def _prerouting(self) -> tuple[Rule, ...]:
-        rules = (*self._unmarked(), Rule(f"iifname {self._ours} goto source-check"))
+        rules = (*self._unmarked(), *_known_sources(), Rule(f"iifname {self._ours} goto source-check"))
         if not self._hosts.untracked:
             return rules
         safe = (Rule("jump failsafe-in"), Rule("jump failsafe-in-answers"))
@@ -194,10 +203,10 @@ class _Skeleton:
     def _input(self) -> tuple[Rule, ...]:
         workload = Rule(f"iifname {self._ours} goto workload-to-host")
         if not self._hosts.governed:
-            return (workload,)
+            return (_ESTABLISHED, workload)
         return (
-            workload,
             _ESTABLISHED,
+            workload,
             _CUT,
             *self._allowed(),
             Rule("jump failsafe-in"),
@@ -266,13 +275,28 @@ class _Skeleton:
         )
 
 
+def _stage(name: str, *, hook: str, priority: str) -> Chain:
+    """Of workloads: what is not allowed already goes to the chain that decides."""
+    return Chain(name, (Rule(f"{_UNDECIDED} goto new-{name}"),), hook=hook, priority=priority)
+
+
+def _known_sources() -> tuple[Rule, ...]:
+    return (
+        Rule(f"iif . ip saddr @{SOURCES[4]} accept"),
+        Rule(f"iif . ip6 saddr @{SOURCES[6]} accept"),
+    )
+
+
 def _source_check() -> tuple[Rule, ...]:
     return (
-        Rule(f"iifname . ip saddr @{SOURCES[4]} accept"),
-        Rule(f"iifname . ip6 saddr @{SOURCES[6]} accept"),
         Rule(f"iifname vmap @{MORE_SOURCES}"),
         Rule("drop", "source address is not the workload's own"),
     )
+
+
+def _names_at(address: Addr, port: int) -> tuple[Rule, ...]:
+    to = f"{'ip' if address.family == 4 else 'ip6'} daddr {address}"
+    return tuple(Rule(f"{to} {protocol} dport {port} accept", "own host's names") for protocol in ("udp", "tcp"))
 
 
 def _cut_flows() -> tuple[Rule, ...]:

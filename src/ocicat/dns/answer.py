@@ -6,6 +6,7 @@
 3. While it is not known what the cluster has, or who may see what, the answer is SERVFAIL: resolvers then ask their next server,
    and nobody hears that a name does not exist which does.
 4. Several records of a name come in another order each time.
+5. A name of one label has no address: resolvers try it last, after every domain of theirs, and it is asked of nobody else.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ class Book:
     serial: int = 0
     complete: bool = False
     _turn: int = 0
+    _own: bytes = field(init=False)  # the zone's name
+    _labels: bytes = field(init=False)  # below which the names by labels lie
+
+    def __post_init__(self) -> None:
+        self._own = names.wire(self.naming.zone).lower()
+        self._labels = names.wire(f"{LABEL}.{self.naming.zone}").lower()
 
     def answer(self, query: Query, visible: Visible | None = everything) -> Answer | None:
         """None: it is not ours to know. `visible` None: promise 3."""
@@ -43,16 +50,14 @@ class Book:
         if refused is not None:
             return Answer(refused)
         if not self._is_ours(question.key):
-            return None
+            return Answer(Rcode.NXDOMAIN) if _is_bare(question) else None
         if visible is None or not self.complete:
             return Answer(Rcode.SERVFAIL)
         self._turn += 1
         return self._found(question, visible) or self._nothing(question, visible)
 
     def _is_ours(self, key: bytes) -> bool:
-        own = names.wire(self.naming.zone).lower()
-        above = set(suffixes(key))
-        return own in above or (not above.isdisjoint(_REVERSE) and self.zone.has_own(key))
+        return _lies_in(key, self._own) or (self.zone.has_own(key) and any(_lies_in(key, end) for end in _REVERSE))
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -67,7 +72,7 @@ class Book:
         return Answer(Rcode.NOERROR, answers, (), tuple(self._targets(entries, visible)), authoritative=True)
 
     def _entries(self, key: bytes, type_: int, visible: Visible) -> list[Entry]:
-        if type_ == Type.SOA and key == names.wire(self.naming.zone).lower():
+        if type_ == Type.SOA and key == self._own:
             return [Entry(key, Type.SOA, self._start())]
         if found := self.zone.find(key, type_, visible):
             return found
@@ -88,10 +93,10 @@ class Book:
 
     def _pairs(self, key: bytes) -> list[bytes]:
         """For `_http._tcp.web.app.prod.env.label.Z` the names `_http._tcp.web.app.label.Z` and `_http._tcp.prod.env.label.Z`."""
-        end = names.wire(f"{LABEL}.{self.naming.zone}").lower()
-        parts = [name[: name[0] + 1] for name in suffixes(key) if len(name) > len(end)]
-        if not key.endswith(end) or b"".join(parts) + end != key:
+        end = self._labels
+        if not _lies_in(key, end):
             return []
+        parts = [name[: name[0] + 1] for name in suffixes(key) if len(name) > len(end)]
         service = b"".join(part for part in parts[:2] if part[1:2] == b"_")
         pairs = key[len(service) : -len(end)]
         values = [name[: name[0] + 1] for name in suffixes(pairs + b"\0")]
@@ -103,16 +108,15 @@ class Book:
 
     def _nothing(self, question: Question, visible: Visible) -> Answer:
         rcode = Rcode.NOERROR if self._exists(question.key, visible) else Rcode.NXDOMAIN
-        own = names.wire(self.naming.zone).lower()
-        if own not in set(suffixes(question.key)):
+        if not _lies_in(question.key, self._own):
             return Answer(rcode, authoritative=True)
-        start = Record(own, Type.SOA, self._start(), self.ttl)
+        start = Record(self._own, Type.SOA, self._start(), self.ttl)
         return Answer(rcode, (), (start,), authoritative=True)
 
     def _exists(self, key: bytes, visible: Visible) -> bool:
         if self.zone.has_own(key):
             return bool(self.zone.types(key, visible))
-        if self.zone.exists(key) or key == names.wire(self.naming.zone).lower():
+        if self.zone.exists(key) or key == self._own:
             return True
         pairs = self._pairs(key)
         types = (*_ADDRESSES, Type.SRV)
@@ -120,6 +124,16 @@ class Book:
 
     def _start(self) -> bytes:
         return start_of_authority(self.naming, self.serial, self.ttl)
+
+
+def _lies_in(name: bytes, domain: bytes) -> bool:
+    """A name may end as the domain does in the middle of a label."""
+    return name.endswith(domain) and any(len(each) == len(domain) for each in suffixes(name))
+
+
+def _is_bare(question: Question) -> bool:
+    """Promise 5."""
+    return question.type in _ADDRESSES and len(list(suffixes(question.key))) == 1
 
 
 def _refused(query: Query) -> Rcode | None:

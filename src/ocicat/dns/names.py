@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
-from itertools import chain
 
 from ocicat.dns.wire import ROOT
 from ocicat.errors import UserError
@@ -66,26 +64,28 @@ def wire(text: str) -> bytes:
     """UserError for what is no name. A dot at the end changes nothing; `\\046` and `\\.` are bytes of a label."""
     if text in ("", "."):
         return ROOT
-    name = b"".join(bytes([len(one)]) + one for one in _bytes_of_labels(text)) + ROOT
+    parts = _unescaped(text) if "\\" in text else text.removesuffix(".").encode().split(b".")
+    if not all(0 < len(part) <= _LONGEST for part in parts):
+        raise UserError(f"{text!r} is no name: its labels must have 1 to 63 bytes")
+    name = b"".join([bytes((len(part),)) + part for part in parts]) + ROOT
     if len(name) > 255:
         raise UserError(f"{text!r} is no name: longer than 255 bytes")
     return name
 
 
-def _bytes_of_labels(text: str) -> Iterator[bytes]:
-    """Each, checked."""
-    one = bytearray()
-    tokens = _TOKEN.findall(text.removesuffix(".") if not text.endswith(r"\.") else text)
-    for number, escaped, dot, plain in chain(tokens, [("", "", ".", "")]):
+def _unescaped(text: str) -> list[bytes]:
+    """The labels, escapes taken for what they stand for."""
+    parts = [bytearray()]
+    for number, escaped, dot, plain in _TOKEN.findall(text):
         if dot:
-            if not 0 < len(one) <= _LONGEST:
-                raise UserError(f"{text!r} is no name: its labels must have 1 to 63 bytes")
-            yield bytes(one)
-            one.clear()
+            parts.append(bytearray())
         elif number and int(number) < 256:
-            one.append(int(number))
+            parts[-1].append(int(number))
         else:
-            one += (escaped or plain or number).encode()
+            parts[-1] += (escaped or plain or number).encode()
+    if text.endswith(".") and not parts[-1] and not text.endswith(r"\."):
+        parts.pop()
+    return [bytes(part) for part in parts]
 
 
 def text(name: bytes) -> str:

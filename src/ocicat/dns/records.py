@@ -62,6 +62,9 @@ class Naming(Struct, frozen=True):
         for one in addresses:
             yield self.entry(name, _ADDRESS[one.family], one.pack(), None if everybodys else Goal((one,)))
 
+    def services(self, titles: Iterable[str], host: str, goal: Goal | None, port: int) -> Iterator[Entry]:
+        return (self.service(title, host, goal, port) for title in titles)
+
     def service(self, name: str, host: str, goal: Goal | None, port: int) -> Entry:
         """`host` below the zone. UserError for a port that cannot be, too."""
         if not 0 < port < 65536:
@@ -147,7 +150,7 @@ class _TaskNames:
         yield self._reverse()
 
     def _services(self, titles: Iterable[str], port: _Port) -> Iterator[Entry]:
-        return (self._naming.service(title, port.host, port.goal, port.number) for title in titles)
+        yield from self._naming.services(titles, port.host, port.goal, port.number)
 
     def _host_ports(self) -> Iterator[_Port]:
         host = f"{self._canonical}.slave"
@@ -164,8 +167,8 @@ class _TaskNames:
             return
         for port in discovery.ports[:_MOST_PORTS]:
             for protocol in (port.protocol.lower(),) if port.protocol else _PROTOCOLS:
-                made = self._naming.label(protocol)
-                yield _Port(self._naming.label(port.name), made, port.number, self._canonical, self._own)
+                if made := self._naming.label(protocol):
+                    yield _Port(self._naming.label(port.name), made, port.number, self._canonical, self._own)
 
     def _by_labels(self, ports: Sequence[_Port]) -> Iterator[Iterator[Entry]]:
         naming = self._naming
@@ -225,8 +228,10 @@ def of_framework(framework: FrameworkSummary, hosts: Mapping[str, str], naming: 
     if not name or not addresses:
         return ()
     port = _port_of(framework.webui_url)
-    services = (naming.service(f"_framework._tcp.{name}", name, None, port),) if port else ()
-    return tuple(_possible((naming.addresses(name, addresses, everybodys=True), iter(services))))
+    parts = [naming.addresses(name, addresses, everybodys=True)]
+    if port:
+        parts.append(naming.services((f"_framework._tcp.{name}",), name, None, port))
+    return tuple(_possible(parts))
 
 
 def _port_of(url: str) -> int:
@@ -240,8 +245,8 @@ def of_agent(agent: AgentSummary, naming: Naming) -> tuple[Entry, ...]:
     addresses = tuple(_addresses((agent.address,)))
     if not addresses or not agent.active:
         return ()
-    service = naming.service("_slave._tcp", "slave", None, agent.port)
-    return (*naming.addresses("slave", addresses, everybodys=True), service)
+    services = naming.services(("_slave._tcp",), "slave", None, agent.port)
+    return tuple(_possible((naming.addresses("slave", addresses, everybodys=True), services)))
 
 
 def of_masters(leader: Endpoint | None, listed: Sequence[Endpoint], naming: Naming) -> tuple[Entry, ...]:

@@ -26,7 +26,7 @@ ROOT = b"\0"
 _HEADER = struct.Struct("!6H")
 _FIXED = struct.Struct("!HHIH")  # type, class, TTL, length of the data
 _QR, _AA, _TC, _RD, _RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
-_POINTER = 0xC0
+_POINTER, _POINTER_SIZE = 0xC0, 2
 _MAX_NAME = 255
 _MAX_OFFSET = 0x4000  # what a pointer can say
 
@@ -279,13 +279,16 @@ class _Writer:
 
     def add(self, records: Iterable[Record]) -> int:
         """How many of them found room; none after the first that did not."""
-        count = 0
+        count, body, last, name = 0, self.body, b"", b""
         for record in records:
-            name = self._compressed(record.name)
-            if len(self.body) + len(name) + _FIXED.size + len(record.data) > self._limit:
+            if record.name != last:  # most answers are of one name
+                last, name = record.name, self._compressed(record.name)
+            if len(body) + len(name) + _FIXED.size + len(record.data) > self._limit:
                 break
-            self._remember(record.name, len(self.body) + _HEADER.size)
-            self.body += name + _FIXED.pack(record.type, IN, record.ttl, len(record.data)) + record.data
+            if len(name) > _POINTER_SIZE:
+                self._remember(last, len(body) + _HEADER.size)
+                last = b""
+            body += name + _FIXED.pack(record.type, IN, record.ttl, len(record.data)) + record.data
             count += 1
         return count
 

@@ -159,7 +159,7 @@ class Allocator:
         """An update of the datastore, as the watch brings it. Any key; never raises."""
         was_locked = self._ledger.locked
         self._ledger.observe(key, value, revision)
-        pools_changed = key.startswith(keys.POOLS)
+        pools_changed = key.startswith((keys.POOLS, keys.RESERVATIONS))
         if pools_changed:
             self._no_claim_before = dict.fromkeys(_FAMILIES, float("-inf"))
         if pools_changed or (was_locked and not self._ledger.locked):

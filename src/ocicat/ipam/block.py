@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 
 from ocicat.errors import Conflict, Refused, UserError
 from ocicat.model.net import Addr, Cidr
@@ -71,12 +72,15 @@ def written(block: Block) -> Block:
     return block.__replace__(sequence_number=block.sequence_number + 1)
 
 
-def take(block: Block, handle: str, attributes: Mapping[str, str], count: int = 1) -> tuple[Block, tuple[int, ...]]:
-    """The next `count` ordinals of the queue for `handle`; fewer when the block has no more."""
-    ordinals = block.unallocated[:count]
+def take(
+    block: Block, handle: str, attributes: Mapping[str, str], count: int = 1, reserved: Container[int] = ()
+) -> tuple[Block, tuple[int, ...]]:
+    """The next `count` ordinals of the queue for `handle`, none of the reserved; fewer when the block has no more."""
+    ordinals = tuple(islice((each for each in block.unallocated if each not in reserved), count))
     if not ordinals:
         return block, ()
-    return _allot(block, ordinals, block.unallocated[count:], handle, attributes), ordinals
+    rest = tuple(each for each in block.unallocated if each not in ordinals)
+    return _allot(block, ordinals, rest, handle, attributes), ordinals
 
 
 def take_at(block: Block, ordinal: int, handle: str, attributes: Mapping[str, str]) -> Block:

@@ -113,10 +113,13 @@ class Draft:
         for blocks, pool in product((self.ledger.own, self.ledger.lending), serving):
             for cidr, _ in blocks(family):
                 block = changed.get(cidr) or self._block(cidr)
-                if block is None or not block.unallocated or not pool.cidr.covers(cidr):
+                if block is None or not pool.cidr.covers(cidr):
                     continue
-                changed[cidr], (ordinal,) = arithmetic.take(block, request.handle, self._said(request, block))
-                return cidr.nth(ordinal)
+                reserved = self.ledger.reservations.within(cidr)
+                after, taken = arithmetic.take(block, request.handle, self._said(request, block), reserved=reserved)
+                if taken:
+                    changed[cidr] = after
+                    return cidr.nth(taken[0])
         raise NeedsBlock(serving)
 
     def _add_writes(self, request: Request, addresses: tuple[Addr, ...]) -> None:

@@ -14,13 +14,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 from ocicat.clock import Clock
 from ocicat.errors import Conflict, Refused, Unavailable, UserError
 from ocicat.ipam import block as arithmetic
 from ocicat.ipam.ledger import Ledger
-from ocicat.ipam.plan import walk
+from ocicat.ipam.plan import edges, fnv1a, walk
 from ocicat.ipam.pools import Pool
 from ocicat.ipam.repair import CONFIRMED, Mend, mend
 from ocicat.model import keys
@@ -32,6 +32,7 @@ from ocicat.store.base import Compare, Datastore, Delete, KeyValue, Operation, P
 _LOG = logging.getLogger(__name__)
 _FAMILIES = (4, 6)
 _BLIND_TRIES = 8  # candidates tried without looking; then one look at all blocks is cheaper than more guesses
+_STEPS = 4096  # of a walk, after which a free block is looked for beside what is taken
 _ATTEMPTS = 5  # at one block that keeps changing
 UNLOCK = "unlock it: `ocicat store unlock`"
 _MORE = "add a pool: `ocicat pool add NAME CIDR`, or release addresses"
@@ -52,7 +53,8 @@ class Holdings:
         """Everything the ledger has to know, from the store. Unavailable."""
         singles = (keys.CLUSTER_INFORMATION, keys.IPAM_CONFIG, keys.node(self._ledger.host))
         found = [item for key in singles if (item := await self._store.get(key)) is not None]
-        found += (await self._store.range(keys.POOLS)).items
+        for prefix in (keys.POOLS, keys.RESERVATIONS):
+            found += (await self._store.range(prefix)).items
         blocks = await self._store.range(keys.BLOCKS)
         for item in (*found, *blocks.items):
             self._ledger.observe(item.key, item.value, item.modified)
@@ -153,15 +155,16 @@ class Holdings:
                 raise
 
     async def _found_lender(self, serving: tuple[Pool, ...]) -> bool:
-        """One more block with a free address is known as a lender: the first, each pool's in the order of its walk."""
+        """One more block with a free address is known as a lender: the first, each pool's in an order of this host's own."""
         taken = await self._blocks_in_store(serving[0].cidr.family)
         tried = self._ledger.lenders
         for pool in serving:
-            for cidr in walk(pool.cidr, pool.block_length, self._ledger.host):
-                block = taken.get(cidr)
+            known = sorted(filter(pool.cidr.covers, taken), key=lambda cidr: fnv1a(f"{self._ledger.host}/{cidr}"))
+            for cidr in known:
+                block = taken[cidr]
                 if block is None or cidr in tried or block.deleted or self._ledger.is_ours(block):
                     continue
-                if block.unallocated:
+                if self._ledger.free_in(cidr, block):
                     await self._learn(cidr)
                     tried.add(cidr)
                     return True
@@ -229,7 +232,7 @@ class Holdings:
         """The first few of each pool's walk that are not ours; of pools where no other size can be in the way."""
         for pool in filter(self._is_uniform, serving):
             for cidr in islice(walk(pool.cidr, pool.block_length, self._ledger.host), _BLIND_TRIES):
-                if not self._holds(cidr):
+                if not self._holds(cidr) and not self._ledger.reservations.cover(cidr):
                     yield cidr, pool
 
     def _holds(self, cidr: Cidr) -> bool:
@@ -242,18 +245,25 @@ class Holdings:
             taken = await self._blocks_in_store(serving[0].cidr.family)
             free = next(self._gaps(serving, taken), None)
             if free is None:
-                raise Refused("; ".join(_fullness(pool, taken) for pool in serving), hint=_MORE)
+                raise Refused("; ".join(self._fullness(pool, taken) for pool in serving), hint=_MORE)
             if await self._create(*free) or self._outdated(serving):
                 return
         raise Unavailable(f"other hosts keep taking the blocks of {_list(serving)} first", hint="try again")
 
     def _gaps(self, serving: tuple[Pool, ...], taken: Collection[Cidr]) -> Iterator[tuple[Cidr, Pool]]:
-        """The blocks that can be made, each pool's in the order of its walk."""
+        """Blocks that can be made, each pool's in the order of its walk, or the lowest where the walk is long; one, if any can."""
         for pool in serving:
+            reserved = self._ledger.reservations.within_pool(pool.cidr)
+            occupied = [*(cidr for cidr in taken if pool.cidr.overlaps(cidr)), *reserved]
             odd = _odd_ones(pool, taken)
-            for cidr in walk(pool.cidr, pool.block_length, self._ledger.host):
-                if cidr not in taken and not any(cidr.overlaps(other) for other in odd):
+            steps = islice(walk(pool.cidr, pool.block_length, self._ledger.host), _STEPS)
+            for cidr in chain(steps, edges(pool.cidr, pool.block_length, occupied)):
+                free = cidr not in taken and not self._ledger.reservations.cover(cidr)
+                if free and not any(cidr.overlaps(other) for other in odd):
                     yield cidr, pool
+
+    def _fullness(self, pool: Pool, taken: dict[Cidr, Block | None]) -> str:
+        return _fullness(pool, taken, reserved=bool(self._ledger.reservations.within_pool(pool.cidr)))
 
     async def _create(self, cidr: Cidr, pool: Pool) -> bool:
         """False: somebody has it, or the pool went away. Refused when the store is locked.
@@ -335,8 +345,8 @@ def _list(pools: tuple[Pool, ...]) -> str:
     return ", ".join(str(pool) for pool in pools)
 
 
-def _fullness(pool: Pool, taken: dict[Cidr, Block | None]) -> str:
-    """Why a pool without a free block gives no address: all in use, or the free ones belong to others."""
+def _fullness(pool: Pool, taken: dict[Cidr, Block | None], *, reserved: bool) -> str:
+    """Why a pool without a free block gives no address: all in use, or the free ones belong to others, or are reserved."""
     inside = [block for cidr, block in taken.items() if block is not None and pool.cidr.covers(cidr)]
     used = sum(arithmetic.used(block) for block in inside)
     counted = f"{used} of {pool.cidr.size} addresses are in use"
@@ -344,6 +354,8 @@ def _fullness(pool: Pool, taken: dict[Cidr, Block | None]) -> str:
         return f"pool {pool} is full: {counted}"
     if odd := _odd_ones(pool, taken):
         counted += f", blocks of another size than /{pool.block_length} are in the way ({', '.join(map(str, odd[:3]))})"
+    if reserved:
+        counted += ", some of the others are reserved (`ocicat get ipreservations`)"
     owners = Counter(arithmetic.host_of(block) or "no host" for block in inside if block.unallocated)
     others = ", ".join(owner for owner, _ in owners.most_common(3)) + (" and more" if len(owners) > 3 else "")
     return f"pool {pool} has no free block: {counted}, the free ones lie in blocks of {others or 'nobody'}"

@@ -22,11 +22,13 @@ from ocicat.ipam import pools as pool_rules
 from ocicat.ipam.block import NODE, borrows, cidr_of, host_of, parse_cidr, unusable
 from ocicat.ipam.pools import Pool
 from ocicat.ipam.request import Held
+from ocicat.ipam.reservations import Reservations
 from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.resources import Block, ClusterInformation, Handle, IPPool, Node
+from ocicat.model.v3.addressing import IPReservation
 from ocicat.store.base import Compare, KeyValue
 
 T = TypeVar("T")
@@ -74,12 +76,13 @@ class Ledger:
     labels: dict[str, str] = field(default_factory=dict)  # of this host's node
     limits: Limits = DEFAULT_LIMITS
     lenders: set[Cidr] = field(default_factory=set)  # foreign blocks, just looked at, that may serve where ours cannot
+    reservations: Reservations = field(default_factory=Reservations)
     locked: bool = False
     lock_revision: int = 0  # of ClusterInformation; 0: there is none
     _singles: frozenset[str] = frozenset()
     _heard: dict[str, int] = field(
         default_factory=dict
-    )  # newest revision of the single keys: pools, node, limits, lock
+    )  # newest revision of the single keys: pools, reservations, node, limits, lock
 
     def __post_init__(self) -> None:
         self._singles = frozenset((keys.CLUSTER_INFORMATION, keys.IPAM_CONFIG, keys.node(self.host)))
@@ -126,10 +129,15 @@ class Ledger:
     def free(self, family: int, serving: tuple[Pool, ...]) -> int:
         """Free addresses in our blocks of these pools."""
         return sum(
-            len(block.unallocated)
+            self.free_in(cidr, block)
             for cidr, block in self.own(family)
             if any(pool.cidr.covers(cidr) for pool in serving)
         )
+
+    def free_in(self, cidr: Cidr, block: Block) -> int:
+        """Of that block, for whoever names no address."""
+        reserved = self.reservations.within(cidr)
+        return len(block.unallocated) - (sum(each in reserved for each in block.unallocated) if reserved else 0)
 
     def serving(self, family: int, wanted: tuple[str, ...] = ()) -> tuple[Pool, ...]:
         """As `pools.select`, errors included."""
@@ -160,7 +168,7 @@ class Ledger:
             self._observe_single(key, value, revision)
 
     def _is_single(self, key: str) -> bool:
-        return key in self._singles or key.startswith(keys.POOLS)
+        return key in self._singles or key.startswith((keys.POOLS, keys.RESERVATIONS))
 
     def _observe_single(self, key: str, value: bytes | None, revision: int) -> None:
         if key == keys.CLUSTER_INFORMATION:
@@ -169,6 +177,8 @@ class Ledger:
             self.limits = self._decode(Limits, value, key) or DEFAULT_LIMITS
         elif key.startswith(keys.POOLS):
             self._observe_pool(key, value, revision)
+        elif key.startswith(keys.RESERVATIONS):
+            self._observe_reservation(key, value)
         else:
             node = self._decode(Node, value, key)
             self.labels = node.metadata.labels if node else {}
@@ -259,6 +269,14 @@ class Ledger:
         except UserError as error:
             _LOG.error("ignored: %s", error)
             return None
+
+    def _observe_reservation(self, key: str, value: bytes | None) -> None:
+        """One that cannot be read reserves what it did before."""
+        try:
+            resource = None if value is None else decode_json(IPReservation, value, what=key)
+            self.reservations.set(keys.name_of(key), resource)
+        except UserError as error:
+            _LOG.error("reservation %s is not read: %s", keys.name_of(key), error)
 
     # --- what we did ----------------------------------------------------------------------------------------------
 

@@ -130,17 +130,8 @@ async def _launch(framework: Framework, lab: Lab) -> list[Running]:
         task = await framework.launch(
             TaskSpec(name=wanted.name, command=SERVER, network=network, hostname=wanted.host, mem_mb=32, cpus=0.1)
         )
-        status = await task.wait(TaskState.RUNNING, timeout_s=RUNNING_TIMEOUT_S)
-        return Running(
-            name=wanted.name,
-            host=wanted.host,
-            groups=wanted.groups,
-            networked=wanted.network,
-            container_id=status.container_id,
-            addresses=status.ip_addresses,
-            state=status.state.short,
-            started_s=time.monotonic() - started,
-        )
+        await task.wait(TaskState.RUNNING, timeout_s=RUNNING_TIMEOUT_S)
+        return checks.as_running(task, time.monotonic() - started)
 
     return await asyncio.gather(*map(one, TASKS))
 

@@ -15,6 +15,8 @@ from ocicat.dataplane import skeleton, skeleton_nat
 from ocicat.errors import Refused
 from ocicat.lab.lab import Lab
 from ocicat.lab.spec import Host
+from ocicat.mesos.handle import TaskHandle
+from ocicat.mesos.types import TaskState
 from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json
@@ -49,6 +51,23 @@ class Running(Struct, frozen=True, kw_only=True):
     addresses: tuple[str, ...]
     state: str
     started_s: float
+
+
+def as_running(task: TaskHandle, started_s: float = 0.0) -> Running:
+    """Refused when Mesos has not reported it as running yet."""
+    status, network = task.status_of(TaskState.RUNNING), task.spec.network
+    if status is None:
+        raise Refused(f"task {task.spec.name} does not run")
+    return Running(
+        name=task.spec.name,
+        host=task.hostname,
+        groups=network.groups if network else (),
+        networked=network is not None,
+        container_id=status.container_id,
+        addresses=status.ip_addresses,
+        state=status.state.short,
+        started_s=started_s,
+    )
 
 
 class Reach(Struct, frozen=True):

@@ -147,9 +147,8 @@ class Lab:
 
     def _build(self, report: Report) -> None:
         hosts.build(self.spec.fabric, (*self.spec.master_hosts, *self.hosts))
-        report(
-            f"network: a bridge, {_counted(self.spec.masters, 'namespace')} for masters and {_counted(len(self.hosts), 'host')}"
-        )
+        of_masters = "the master's namespace" if self.spec.masters == 1 else f"{self.spec.masters} masters' namespaces"
+        report(f"network: a bridge, {of_masters} and {_counted(len(self.hosts), 'host')}")
         prepare.directories(self.spec)
         prepare.store(self.spec)
         report(f"datastore: {self.store}, pool {self.spec.pool} in blocks of /{self.spec.block_size}")

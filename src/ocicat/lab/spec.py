@@ -118,9 +118,9 @@ class LabSpec(Struct, frozen=True, kw_only=True):
         return self
 
     def _check_pool(self) -> None:
-        pool = _pool(self.pool, 4, _FABRIC_SUBNET, "10.77.0.0/16")
+        pool = _pool(self.pool, 4, _FABRIC_SUBNET, "--pool 10.77.0.0/16")
         if self.pool6:
-            _pool(self.pool6, 6, _FABRIC_SUBNET6, "fd77::/64")
+            _pool(self.pool6, 6, _FABRIC_SUBNET6, "--pool6 fd77::/64")
         if not 20 <= self.block_size <= 32:
             raise UserError(f"block size {self.block_size} is not in 20 to 32")
         if self.block_size < pool.length:
@@ -188,7 +188,7 @@ def _pool(text: str, family: int, fabric: str, example: str) -> Cidr:
     try:
         pool = Cidr.parse(text)
     except UserError as error:
-        raise UserError(f"pool: {error.message}", hint=error.hint or f"for example --pool {example}") from error
+        raise UserError(f"pool: {error.message}", hint=error.hint or f"for example {example}") from error
     if pool.family != family:
         raise UserError(f"pool {text}: not IPv{family}")
     if pool.overlaps(Cidr.parse(fabric)):

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from ocicat.errors import NotFound, OcicatError, Refused, Unavailable, UserError
 from ocicat.mesos.credential import Credential
@@ -71,7 +71,11 @@ class _Follower:
                 self._lose(error)
             delay_s = min(self._timing.backoff_first_s * 2 ** min(self._failures, 10), self._timing.backoff_max_s)
             self._failures += 1
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # hosts that lost the same master spread out
+            with suppress(TimeoutError):
+                async with asyncio.timeout(
+                    delay_s * random.uniform(0.5, 1.0)
+                ):  # hosts that lost the same master spread out
+                    await self._masters.moved()
 
     async def _until_moved(self, endpoint: Endpoint) -> None:
         jobs = [asyncio.create_task(self._listen(endpoint)), asyncio.create_task(self._masters.moved())]

@@ -212,14 +212,17 @@ class Framework:
             self._fail(bug)
 
     async def _back_off(self, error: OcicatError) -> None:
+        """What is wrong is told once, and again after a subscription."""
         self._scheduler.disconnected()
+        if self._attempts == 0 or error.message != self._last_error:
+            self._report(f"not connected to a master: {error.message}; trying again")
         self._last_error = error.message
         delay_s = min(self._timing.backoff_first_s * 2**self._attempts, self._timing.backoff_max_s)
         self._attempts += 1
-        self._report(f"not connected to a master: {error.message}; next try in {delay_s:g} s")
         with suppress(TimeoutError):  # frameworks that lost the same master spread out
             async with asyncio.timeout(delay_s * random.uniform(0.5, 1.0)):
                 await self._masters.moved()
+                self._attempts = 1  # a leader that is new may not be ready yet, but will be soon
 
     async def _session(self, endpoint: Endpoint) -> None:
         timing = self._timing

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ocicat.mesos.placing import Place, granted, misfit, place_of, without
+from ocicat.mesos.placing import BREAKS, Place, granted, misfit, place_of, without
 from ocicat.mesos.types import Offer, PortRange, TaskSpec
 
 _HOSTS_SHOWN = 5
@@ -96,7 +96,8 @@ def why_not_placed(spec: TaskSpec, missed: Mapping[str, str]) -> str:
         return "no agent offered anything: none is registered, or others hold all resources"
     if spec.hostname and spec.hostname not in missed:
         return f"no offer came from host {spec.hostname!r}, only from {_some(missed)}"
-    short = [f"{host} had {what}" for host, what in missed.items() if what != "another host"]
+    had = {host: what if what.startswith(BREAKS) else f"had {what}" for host, what in missed.items()}
+    short = [f"{host} {had[host]}" for host, what in missed.items() if what != "another host"]
     disk = f" and {spec.disk_mb:g} MB of disk" if spec.disk_mb else ""
     return f"needs {spec.cpus:g} cpus and {spec.mem_mb:g} MB of memory{disk}, but {_some(short)}"
 

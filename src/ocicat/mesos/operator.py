@@ -8,16 +8,22 @@
 
 from __future__ import annotations
 
-from ocicat.errors import Refused, Unavailable, UserError
+from typing import TypeVar
+
+from ocicat.errors import NotFound, Refused, Unavailable, UserError
 from ocicat.mesos.credential import Credential
 from ocicat.mesos.discovery import discovered
 from ocicat.mesos.http import Request, fetch
 from ocicat.mesos.masters import Endpoint
 from ocicat.mesos.operator_wire import ContainerSummary, GetContainers, Question, Response
+from ocicat.mesos.state_json import OldState
 from ocicat.mesos.tasks import AgentSummary, Cluster, FrameworkSummary, Task
 from ocicat.model.codec import decode_json, encode_json
 
 PATH = "/api/v1"
+OLD_PATH = "/state.json"
+
+T = TypeVar("T")
 
 
 class MasterClient:
@@ -59,7 +65,7 @@ class MasterClient:
 
 
 class AgentClient:
-    """One agent, as it sees itself."""
+    """One agent, as it sees itself. Before 1.0 it has no operator API, and says the same in other words."""
 
     def __init__(
         self, host: str, port: int = 5051, *, credential: Credential | None = None, timeout_s: float = 5.0
@@ -70,23 +76,41 @@ class AgentClient:
 
     async def containers(self) -> tuple[ContainerSummary, ...]:
         """All of them: of executors, nested and standalone."""
-        answer = await self._ask(Question("GET_CONTAINERS", GetContainers()))
+        try:
+            answer = await self._ask(Question("GET_CONTAINERS", GetContainers()))
+        except NotFound:
+            return (await self._old_state()).containers()
         return tuple(container.summary() for container in answer.get_containers.containers)
 
     async def state(self) -> Cluster:
         """What runs there, and what is going to."""
+        try:
+            snapshot = (await self._ask(Question("GET_STATE"))).get_state.snapshot()
+        except NotFound:
+            snapshot = (await self._old_state()).snapshot()
         cluster = Cluster()
-        cluster.apply([(await self._ask(Question("GET_STATE"))).get_state.snapshot()])
+        cluster.apply([snapshot])
         return cluster
 
     async def _ask(self, question: Question) -> Response:
         return await _ask(self._endpoint, question, self._credential, self._timeout_s)
 
+    async def _old_state(self) -> OldState:
+        request = Request(self._endpoint, OLD_PATH, headers=_headers(self._credential))
+        return _decoded(OldState, await fetch(request, self._timeout_s), f"{self._endpoint}{OLD_PATH}")
+
 
 async def _ask(endpoint: Endpoint, question: Question, credential: Credential | None, timeout_s: float) -> Response:
-    headers = credential.headers() if credential else {}
-    body = await fetch(Request(endpoint, PATH, "POST", encode_json(question), headers), timeout_s)
+    body = await fetch(Request(endpoint, PATH, "POST", encode_json(question), _headers(credential)), timeout_s)
+    return _decoded(Response, body, f"{question.type} of {endpoint}")
+
+
+def _headers(credential: Credential | None) -> dict[str, str]:
+    return credential.headers() if credential else {}
+
+
+def _decoded(wanted: type[T], body: bytes, what: str) -> T:
     try:
-        return decode_json(Response, body, what=f"{question.type} of {endpoint}")
+        return decode_json(wanted, body, what=what)
     except UserError as error:
         raise Refused(error.message) from error

@@ -16,6 +16,7 @@ from ocicat.model.base import replace
 Place = Mapping[str, str]
 
 HOSTNAME = "hostname"
+BREAKS = "breaks"  # as a constraint's refusal begins
 OPERATORS = ("UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER")
 
 
@@ -51,7 +52,7 @@ def _misfit(constraint: Constraint, place: Place, kin: Sequence[Place]) -> str:
     name, operator, wanted = constraint.field, constraint.operator, constraint.value
     value = place.get(name)
     if value is None:
-        return "" if operator == "UNLIKE" else f"no attribute {name}"
+        return "" if operator == "UNLIKE" else f"{BREAKS} {name} {operator}: it has no such attribute"
     others = Counter(other[name] for other in kin if name in other)
     match operator:
         case "CLUSTER":
@@ -66,7 +67,7 @@ def _misfit(constraint: Constraint, place: Place, kin: Sequence[Place]) -> str:
             fits = others[value] <= _fewest(others, int(wanted or 0))
         case _:  # UNIQUE
             fits = not others[value]
-    return "" if fits else f"{name} {value}, against {' '.join(filter(None, (name, operator, wanted)))}"
+    return "" if fits else " ".join(filter(None, (BREAKS, name, operator, wanted)))
 
 
 def _fewest(others: Counter[str], groups: int) -> int:

@@ -4,8 +4,8 @@ PURE.
 1. A task is here from the moment the master knows of it until its end. Its framework's name and its host's are filled in as soon as
    they are known, and stay true.
 2. What a later report does not say is as it was: a task whose agent is away keeps its addresses.
-3. A master that has just been elected knows nothing of the tasks on agents that have not come back to it. They stay as they were
-   until their agent comes back, and then go if it did not bring them, or until the master gives it up.
+3. A master that has just been elected knows nothing of the tasks on agents that have not come back to it. They and their agents
+   (not active) stay as they were until the agent comes back, and then go if it did not bring them, or until the master gives it up.
 4. The order of events may be any: a task may come before its framework, or its agent.
 """
 
@@ -195,7 +195,9 @@ class Cluster:
     def _begin(self, snapshot: Snapshot) -> None:
         kept = {task.key: task for task in self.tasks.values() if task.agent_id in snapshot.recovered}
         theirs = {framework_id for framework_id, _ in kept} & self.frameworks.keys()
-        self.agents = {agent.id: agent for agent in snapshot.agents}
+        away = snapshot.recovered & self.agents.keys()
+        self.agents = {each: replace(self.agents[each], active=False) for each in away}
+        self.agents |= {agent.id: agent for agent in snapshot.agents}
         self.frameworks = {each: self.frameworks[each] for each in theirs} | {
             one.id: one for one in snapshot.frameworks
         }

@@ -178,6 +178,7 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True):
     cpus: float = 0.1
     mem_mb: float = 32.0
     disk_mb: float = 32.0  # the default executor must have some
+    image: Image | None = None
 
 
 class TaskSpec(Struct, frozen=True):

@@ -5,6 +5,7 @@ What is encoded holds no empty field: absent and empty differ in protobuf (`netw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 from ocicat.mesos.types import Discovery, ExecutorSpec, NetworkRequest, Offer, TaskSpec
@@ -56,7 +57,7 @@ def task_info(spec: TaskSpec, task_id: str, offer: Offer) -> TaskInfo:
         agent_id=Value(offer.agent_id),
         resources=_resources(spec, Allocation(offer.role)),
         command=_command_info(spec),
-        container=_container_info(spec),
+        container=container_info(spec),
         labels=labels_of(spec.labels),
         health_check=health_check_info(spec.health_check) if spec.health_check else None,
         kill_policy=kill_policy(spec.kill_grace_s),
@@ -85,21 +86,22 @@ def executor_info(spec: ExecutorSpec, executor_id: str, framework_id: str, offer
         environment=spec.environment,
         container_hostname=spec.container_hostname,
         disk_mb=spec.disk_mb,
+        image=spec.image,
     )
     return ExecutorInfo(
         type="CUSTOM" if spec.command else "DEFAULT",
         executor_id=Value(executor_id),
         framework_id=Value(framework_id),
         command=_command_info(own) if spec.command else None,
-        container=_container_info(own),
+        container=container_info(own),
         resources=_resources(own, Allocation(offer.role)),
     )
 
 
-def _container_info(spec: TaskSpec) -> ContainerInfo | None:
+def container_info(spec: TaskSpec) -> ContainerInfo | None:
     """None where nothing is said of it: the Mesos agent's default container is taken then."""
     docker = spec.image is not None and spec.image.engine == "DOCKER"
-    named = [network for network in spec.networks if not (docker and network.name == DOCKER_BRIDGE)]
+    named = spec.networks if not docker else _of_docker(spec.networks)
     info = ContainerInfo(
         type="DOCKER" if docker else "MESOS",
         mesos=None if docker else mesos_info(spec.image),
@@ -108,6 +110,11 @@ def _container_info(spec: TaskSpec) -> ContainerInfo | None:
         network_infos=tuple(map(network_info, named)),
     )
     return None if info == ContainerInfo(type="MESOS") else info
+
+
+def _of_docker(networks: Sequence[NetworkRequest]) -> tuple[NetworkRequest, ...]:
+    """Its ports are in DockerInfo, and its bridge has no name there."""
+    return tuple(replace(network, port_mappings=()) for network in networks if network.name != DOCKER_BRIDGE)
 
 
 def _command_info(spec: TaskSpec) -> CommandInfo:

@@ -90,6 +90,7 @@ class Elected:
         self._news = asyncio.Event()  # set, and replaced, at every change of what is known
         self._silence: asyncio.TimerHandle | None = None
         self._silent = False  # and said so
+        self._leaving = False
 
     def __str__(self) -> str:
         return str(self._ensemble)
@@ -128,6 +129,7 @@ class Elected:
 
     async def leave(self) -> None:
         """Say goodbye, but wait for no answer that does not come."""
+        self._leaving = True  # its end is no silence
         if self._silence is not None:
             self._silence.cancel()
         left = asyncio.Event()
@@ -204,7 +206,7 @@ class Elected:
         self._look.set()
 
     def _disconnected(self) -> None:
-        if self._silence is None and not self._silent:
+        if self._silence is None and not self._silent and not self._leaving:
             self._silence = self._loop.call_later(self._patience.grace_s, self._say_silence)
 
     def _say_silence(self) -> None:

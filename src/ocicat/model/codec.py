@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import cache
+from threading import Lock
 from typing import TypeVar, cast
 
 import msgspec
@@ -17,12 +18,15 @@ from ocicat.errors import UserError
 T = TypeVar("T")
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
+_BUILDING = Lock()
 
 
 @cache
 def _decoder(wanted: Hashable) -> msgspec.json.Decoder[object]:
-    """Building a decoder costs more than using it."""
-    return msgspec.json.Decoder(wanted)
+    """Building a decoder costs more than using it. One at a time, and before any other use of its types: msgspec keeps what it
+    knows of a type with the type, and a second thread that finds this half made ends the process."""
+    with _BUILDING:
+        return msgspec.json.Decoder(wanted)
 
 
 def decode_json(wanted: type[T], data: bytes | str, *, what: str = "") -> T:
@@ -86,6 +90,7 @@ def with_field(data: bytes, path: Sequence[str], value: object, *, what: str = "
 def convert(wanted: type[T], value: object, *, what: str = "") -> T:
     """Plain dictionaries and lists (from YAML, say) as a `wanted`."""
     try:
+        _decoder(cast("Hashable", wanted))
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
         raise UserError(f"{what or wanted.__name__}: {_plain(error)}") from error

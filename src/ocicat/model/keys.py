@@ -16,6 +16,7 @@ HANDLES = IPAM + "handle/"
 IPAM_CONFIG = IPAM + "config"
 
 POOLS = RESOURCES + "ippools/"
+RESERVATIONS = RESOURCES + "ipreservations/"
 PROFILES = RESOURCES + "profiles/"
 WORKLOADS = RESOURCES + "workloadendpoints/"
 NODES = RESOURCES + "nodes/"

@@ -43,6 +43,7 @@ DROP, ACCEPT = 0, 1
 CONTINUE, BREAK, JUMP, GOTO, RETURN = -1, -2, -3, -4, -5
 
 IFNAME_BYTES = 16  # of an interface name as (the first part of) a key
+IFINDEX_BYTES = 4  # of an interface's index
 
 NFGENMSG = struct.Struct(">BBH")  # family, version, resource (of a batch: the subsystem)
 _LIST_TABLE, _LIST_SET, _LIST_ELEMENTS = 1, 2, 3
@@ -112,6 +113,11 @@ def key_ifname(name: str) -> bytes:
     if not 0 < len(raw) < IFNAME_BYTES:
         raise UserError(f"interface name {name!r} is not 1 to {IFNAME_BYTES - 1} bytes")
     return raw.ljust(IFNAME_BYTES, b"\0")
+
+
+def key_ifindex(index: int) -> bytes:
+    """`iif`, `oif`: a register in host order."""
+    return struct.pack("=I", index)
 
 
 def key_protocol(number: int) -> bytes:

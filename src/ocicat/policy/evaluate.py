@@ -3,7 +3,7 @@
 The order of hooks on one host is Felix's (felix/rules/static.go and dispatch.go), read for the first packet of a new flow:
 
     comes in   source-check (workload interfaces) | untracked-ingress (others), pre-dnat, then DNAT
-    for host   workload: neighbour discovery, agent-port, workload-egress, then defaultEndpointToHostAction; others: host-ingress
+    for host   workload: neighbour discovery, agent-port, name-port, workload-egress, then endpointToHost; others: host-ingress
     forwarded  forward-ingress, workload-egress, workload-ingress, forward-egress
     from host  untracked-egress, host-egress; its own workloads are reached without policy
 
@@ -127,6 +127,9 @@ class _Passage:
             return
         if packet.protocol == TCP and packet.destination_port in settings.agent_ports:
             yield self._stage("workload-to-host", endpoint, _said("Allow", "agent-port"))
+            return
+        if packet.protocol in (TCP, UDP) and packet.destination_port in settings.name_ports:
+            yield self._stage("workload-to-host", endpoint, _said("Allow", "name-port"))
             return
         yield from self._workload_egress()
         action: Outcome = "Deny" if settings.endpoint_to_host == "Drop" else "Allow"

@@ -59,15 +59,17 @@ def resolve(
     *,
     interfaces: Iterable[HostInterface] = (),
     agent_ports: tuple[int, ...] = (),
+    name_ports: tuple[int, ...] = (),
 ) -> Cluster:
     """Documents tell what a resource alone cannot: which of its fields this version has no word for.
 
-    `interfaces`: of hosts whose Node does not list them. `agent_ports`: TCP ports on which the hosts' Mesos agents listen.
+    `interfaces`: of hosts whose Node does not list them. `agent_ports`: TCP ports on which the hosts' Mesos agents listen;
+    `name_ports`: ports of both protocols at which the hosts serve names.
     """
     given = tuple(resources)
     unknown = {id(one.resource): one.unknown for one in given if isinstance(one, Document) and one.unknown}
     known = tuple(one.resource if isinstance(one, Document) else one for one in given)
-    return _Resolver(known, unknown, agent_ports).cluster(interfaces)
+    return _Resolver(known, unknown, agent_ports, name_ports).cluster(interfaces)
 
 
 @dataclass(slots=True)
@@ -77,6 +79,7 @@ class _Resolver:
     resources: tuple[Resource, ...]
     unknown: Mapping[int, tuple[str, ...]]
     agent_ports: tuple[int, ...]
+    name_ports: tuple[int, ...]
     problems: list[Problem] = field(default_factory=list)
 
     def cluster(self, interfaces: Iterable[HostInterface]) -> Cluster:
@@ -138,7 +141,7 @@ class _Resolver:
     def _overlaid(self, *objects: FelixConfiguration) -> Settings:
         for text in setting_problems(objects[0].spec) if objects else ():
             self._tell(objects[0], text)
-        return settings((one.spec for one in objects), agent_ports=self.agent_ports)
+        return settings((one.spec for one in objects), agent_ports=self.agent_ports, name_ports=self.name_ports)
 
     # --- endpoints -----------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ _OUTBOUND = (*_open(TCP, 179, 2379, 2380, 5473, 6443, 6666, 6667), *_open(UDP, 5
 
 class Settings(Struct, frozen=True, kw_only=True):
     """`agent_ports` (TCP) are the local Mesos agent's. Its tasks reach them whatever policy says, or no executor could register.
+    `name_ports` (UDP and TCP): where the host serves names to its own tasks, likewise.
 
     `mark`: the bit of the packet mark that may be used; None: nobody said.
     """
@@ -60,9 +61,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_prefix: str = "calico-packet"
     mark: int | None = None
     agent_ports: tuple[int, ...] = ()
+    name_ports: tuple[int, ...] = ()
 
 
-def settings(specs: Iterable[FelixConfigurationSpec], *, agent_ports: tuple[int, ...] = ()) -> Settings:
+def settings(
+    specs: Iterable[FelixConfigurationSpec], *, agent_ports: tuple[int, ...] = (), name_ports: tuple[int, ...] = ()
+) -> Settings:
     """`specs` from the most special to the most general."""
     one = _Overlay(tuple(specs))
     usual = Settings()
@@ -81,6 +85,7 @@ def settings(specs: Iterable[FelixConfigurationSpec], *, agent_ports: tuple[int,
         log_prefix=one.first(_log_prefix, usual.log_prefix),
         mark=one.first(_nftables_mark, None) or one.first(_iptables_mark, None),
         agent_ports=agent_ports,
+        name_ports=name_ports,
     )
 
 

@@ -33,6 +33,7 @@ Cause = Literal[
     "encapsulated",  # VXLAN or IPIP made by a workload
     "neighbour-discovery",
     "agent-port",  # a task reaches its own Mesos agent
+    "name-port",  # a task asks its own host for names
     "endpoint-to-host",  # defaultEndpointToHostAction
     "host-to-workload",  # a host reaches its own workloads
     "failsafe",

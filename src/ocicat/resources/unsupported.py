@@ -32,7 +32,6 @@ UNREAD_KINDS: Mapping[str, str] = {
     "BGPFilter": _NO_BGP,
     "BGPPeer": _NO_BGP,
     "CalicoNodeStatus": "nothing tells the state of Calico's own agent here",
-    "IPReservation": "its addresses are given out all the same: leave them out of the pools",
     "KubeControllersConfiguration": "there is no Kubernetes here",
 }
 """Nothing reads them, and why."""

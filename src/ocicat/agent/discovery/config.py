@@ -17,6 +17,7 @@ DNS_PORT = 53
 REACHABLE, VISIBLE = "reachable", "visible"
 _FILE = "file://"
 _LONGEST_TTL_S = 7 * 86400
+_LONGEST_ZONE = 128
 
 
 class DnsConfig(Struct, frozen=True, kw_only=True):
@@ -41,8 +42,9 @@ class DnsConfig(Struct, frozen=True, kw_only=True):
         return named if isinstance(named, tuple) else ()
 
     @property
-    def ports(self) -> tuple[int, ...]:
-        return tuple(sorted({one.port for one in self.listen}))
+    def addresses(self) -> tuple[tuple[Addr, int], ...]:
+        """Where it listens: address and port."""
+        return tuple((Addr.parse(one.host), one.port) for one in self.listen)
 
 
 def parse(
@@ -113,5 +115,8 @@ def naming(zone: str, *, rfc952: bool = False) -> Naming:
     plain = zone.strip(".").lower()
     if not plain or names.labels(plain) != plain:
         raise UserError(f"DNS: zone {zone!r} is no domain", hint="--dns-zone mesos, or cluster.example.com")
-    names.wire(plain)
+    if len(plain) > _LONGEST_ZONE:
+        raise UserError(
+            f"DNS: zone {zone!r} is longer than {_LONGEST_ZONE} characters: tasks' names must fit before it"
+        )
     return Naming(plain, rfc952)

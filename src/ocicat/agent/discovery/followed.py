@@ -5,6 +5,7 @@ reach, all that policy says. One event loop's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +16,13 @@ from ocicat.model import keys
 from ocicat.model.codec import decode_json
 from ocicat.model.net import Cidr, parse_interface
 from ocicat.model.resources import IPPool
+from ocicat.model.v3.document import Document
+from ocicat.model.v3.metadata import Resource
 from ocicat.store.syncer import Updates
+
+Documents = tuple[Document | Resource, ...]
+
+log = logging.getLogger(__name__)
 
 _REST_S = 0.1  # between two views of policy, at least
 _REST_SHARE = 4  # and so many times as long as the last one took, so that changes do not take all of a processor
@@ -42,8 +49,15 @@ class Policies:
             await self._changed.wait()
             self._changed.clear()
             began = time.monotonic()
-            self.view = await asyncio.to_thread(view, self._known.documents(), self._agent_ports)
+            self.view = await asyncio.to_thread(self._made, self._known.documents())
             await asyncio.sleep(max(_REST_S, _REST_SHARE * (time.monotonic() - began)))
+
+    def _made(self, documents: Documents) -> View | None:
+        try:
+            return view(documents, self._agent_ports)
+        except Exception:  # nobody is told anything then, and containers keep their agent
+            log.exception("whom policy lets reach whom cannot be said")
+            return None
 
 
 class Pools:

@@ -2,10 +2,12 @@
 
 1. What is served follows the last thing told; while no master tells, it stays as it was.
 2. A task that did not change costs nothing, also when all is told anew.
+3. One task that cannot be named takes nobody else's name: that is told, and it has none.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -17,6 +19,8 @@ from ocicat.dns.zone import Entry
 from ocicat.mesos.masters import Endpoint
 from ocicat.mesos.tasks import Change, Cluster, Task, TaskKey
 from ocicat.model.net import Addr
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -52,7 +56,14 @@ class Names:
             self._tasks[key] = task
             for address in _of_its_own(task):
                 self.holders.setdefault(address, set()).add(key)
-        return self.book.zone.set(_owner(key), records.of_task(task, self.book.naming) if task else ())
+        return self.book.zone.set(_owner(key), self._entries(task) if task else ())
+
+    def _entries(self, task: Task) -> tuple[Entry, ...]:
+        try:
+            return records.of_task(task, self.book.naming)
+        except Exception:  # promise 3, whatever it is: containers need the agent more than a name
+            log.exception("task %s of framework %s gets no name", task.id, task.framework)
+            return ()
 
     def _forget_addresses(self, task: Task) -> None:
         for address in _of_its_own(task):

@@ -18,13 +18,14 @@ from ocicat.agent import identity
 from ocicat.agent.docker.addresses import UNCLAIMED_S, Addresses
 from ocicat.agent.docker.change import changed
 from ocicat.agent.docker.networks import Network, Networks
-from ocicat.agent.docker.sandboxes import ORCHESTRATOR, Place, Sandboxes, read, written
+from ocicat.agent.docker.sandboxes import Place, Sandboxes, read, written
 from ocicat.agent.workloads import GATEWAYS, Granted, Workloads
 from ocicat.cni.config import Label, Labels, NetworkConfig, NetworkInfo
 from ocicat.cni.request import Request
 from ocicat.cni.spec import Command
 from ocicat.cni.wishes import Wishes
 from ocicat.docker import messages, options
+from ocicat.docker.labels import NETWORK, ORCHESTRATOR
 from ocicat.docker.options import Settings
 from ocicat.errors import NotFound, UserError
 from ocicat.model.base import replace
@@ -36,7 +37,6 @@ from ocicat.model.wanted import PortMapping
 
 log = logging.getLogger(__name__)
 
-NETWORK_LABEL = "docker/network"
 CONNECTED = 1  # libnetwork's number of a route without a next hop
 INTERFACES = "eth"  # in the container; the engine counts
 _UNKNOWN, _NOTHING = Network(), Settings()
@@ -135,7 +135,7 @@ class Endpoints:
 
 def _request(command: Command, endpoint_id: str, network: Network = _UNKNOWN, settings: Settings = _NOTHING) -> Request:
     """The same, as a CNI runtime would ask for it. The names are those by which Calico's driver stored endpoints of libnetwork."""
-    labels = settings.labels | ({NETWORK_LABEL: label_value(network.name)} if network.name else {})
+    labels = settings.labels | ({NETWORK: label_value(network.name)} if network.name else {})
     return Request(
         command=command,
         container_id=ORCHESTRATOR,

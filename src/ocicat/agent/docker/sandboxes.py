@@ -2,8 +2,8 @@
 
 libnetwork says the path of a container's network namespace ("sandbox") with each endpoint that joins it.
 
-Invariants: 1. Of the endpoints in one sandbox exactly one is the first, as long as there is any that was. 2. The sandbox is
-written into the endpoint when it joins, so that the agents after this one know it.
+Invariants: 1. Of the endpoints in one sandbox one at most is the first. 2. The sandbox is written into the endpoint when it joins,
+so that the agents after this one know it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ocicat.docker.labels import ORCHESTRATOR
 from ocicat.model.base import Struct
 from ocicat.model.codec import with_field
 from ocicat.model.resources import WorkloadEndpoint
 
-ORCHESTRATOR = "libnetwork"
 SANDBOX = "ocicat/docker-sandbox"
 NETWORK = "ocicat/docker-network"
 

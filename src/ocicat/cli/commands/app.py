@@ -15,6 +15,7 @@ from ocicat.mesos.apps.leader import TTL_S
 from ocicat.mesos.apps.records import Keys, StatusRecord, TaskRecord
 from ocicat.mesos.apps.serve import Options
 from ocicat.mesos.frameworks.application import absolute
+from ocicat.model.base import replace
 
 
 @click.group()
@@ -49,21 +50,24 @@ def list_applications(framework: str, store: str, style: Format) -> None:
       ocicat app list -o json
     """
     found = _contents(store, framework)
-    nothing = {
-        app.id: StatusRecord(app=app.id, version=app.version, wanted=app.instances) for app in found.wanted.values()
-    }
-    records = [
-        found.statuses.get(app_id, nothing.get(app_id)) for app_id in sorted(nothing.keys() | found.statuses.keys())
-    ]
+    known = found.statuses.keys() | found.wanted.keys()
     show(
         style,
-        [one for one in records if one],
+        [_status(found, app_id) for app_id in sorted(known)],
         head=("app", "version", "ready", "wanted", "old", "waits"),
         row=lambda one: (one.app, one.version, str(one.ready), str(one.wanted), str(one.old), one.waits or "-"),
         name=lambda one: one.app,
     )
     if not found.leader:
         say("nobody keeps them running now", hint="start `ocicat app run`")
+
+
+def _status(found: Contents, app_id: str) -> StatusRecord:
+    """As its framework has written, but for the number that people have asked for since."""
+    app = found.wanted.get(app_id)
+    version, wanted = (app.version, app.instances) if app else ("", 0)
+    status = found.statuses.get(app_id) or StatusRecord(app=app_id, version=version, wanted=wanted)
+    return replace(status, wanted=wanted)
 
 
 @command.command("show")

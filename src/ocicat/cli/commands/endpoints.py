@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import click
@@ -11,6 +12,8 @@ from ocicat.cli.opening import store_option, with_store
 from ocicat.cli.output import Format, format_option
 from ocicat.cli.printing import Group, print_groups
 from ocicat.cli.talk import say
+from ocicat.docker.labels import CONTAINER, ORCHESTRATOR
+from ocicat.mesos.labels import FRAMEWORK, TASK
 from ocicat.model.v3.endpoints import WorkloadEndpoint
 from ocicat.model.v3.kinds import KINDS
 from ocicat.model.v3.metadata import Resource
@@ -23,12 +26,29 @@ def _addresses(resource: Resource) -> tuple[str, ...]:
     return tuple(network.partition("/")[0] for network in cast("WorkloadEndpoint", resource).spec.ip_networks)
 
 
+def _label(key: str) -> Callable[[Resource], str]:
+    return lambda resource: resource.metadata.labels.get(key, "")
+
+
+def _container(resource: Resource) -> str:
+    """One of Docker's by its name."""
+    return _label(CONTAINER)(resource) or cast("WorkloadEndpoint", resource).spec.container_id
+
+
+def _interface(resource: Resource) -> str:
+    """Docker's endpoints are known by an id, which the engine itself shortens."""
+    spec = cast("WorkloadEndpoint", resource).spec
+    return spec.endpoint[:12] if spec.orchestrator == ORCHESTRATOR else spec.endpoint
+
+
 _COLUMNS: Columns = (
     ("HOST", "spec.node"),
-    ("CONTAINER", "spec.container_id"),
-    ("INTERFACE", "spec.endpoint"),
+    ("CONTAINER", _container),
+    ("INTERFACE", _interface),
     ("ADDRESS", _addresses),
     ("PROFILES", "spec.profiles"),
+    ("FRAMEWORK", _label(FRAMEWORK)),
+    ("TASK", _label(TASK)),
 )
 
 
@@ -37,7 +57,7 @@ _COLUMNS: Columns = (
 @store_option
 @format_option
 def command(host: str, store: str, style: Format) -> None:
-    """List the containers' interfaces in all namespaces: host, container, address, profiles.
+    """List the containers' interfaces in all namespaces: host, container, address, profiles, and the Mesos task.
 
     \b
     Example:

@@ -52,6 +52,7 @@ def command() -> None:
 @command.command()
 @click.option("--hosts", default=_DEFAULTS.hosts, show_default=True, help="How many hosts.")
 @click.option("--pool", default=_DEFAULTS.pool, show_default=True, help="Addresses for containers.")
+@click.option("--pool6", default="", help="The same of IPv6, as fd77::/64. [default: a lab without IPv6]")
 @click.option("--block-size", default=_DEFAULTS.block_size, show_default=True, help="Prefix length of a host's blocks.")
 @click.option(
     "--masters", default=_DEFAULTS.masters, show_default=True, help="How many Mesos masters; the leader is elected."
@@ -60,7 +61,9 @@ def command() -> None:
     "--zookeepers", default=0, help="How many ZooKeeper servers. [default: 1 with several masters, else none]"
 )
 @which
-def up(hosts: int, pool: str, block_size: int, masters: int, zookeepers: int, name: str, directory: str) -> None:
+def up(
+    hosts: int, pool: str, pool6: str, block_size: int, masters: int, zookeepers: int, name: str, directory: str
+) -> None:
     """Start a lab; return when everything in it is ready.
 
     \b
@@ -73,6 +76,7 @@ def up(hosts: int, pool: str, block_size: int, masters: int, zookeepers: int, na
     spec = LabSpec(
         hosts=hosts,
         pool=pool,
+        pool6=pool6,
         block_size=block_size,
         masters=masters,
         zookeepers=zookeepers,

@@ -7,7 +7,6 @@ import asyncio
 import click
 
 from ocicat.agent.config import DEFAULT_STORE
-from ocicat.cli.applications import Chosen, run_applications
 from ocicat.cli.output import Format, format_option
 from ocicat.errors import OcicatError, UserError
 from ocicat.mesos.framework import Framework
@@ -17,10 +16,10 @@ from ocicat.mesos.types import NetworkRequest, PortMapping, TaskSpec, TaskState,
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _FOR_COMMANDS = {
     "name": "--name",
-    "network": "--network",
+    "networks": "--network",
     "groups": "--group",
     "labels": "--label",
-    "address": "--ip",
+    "addresses": "--ip",
     "ports": "--publish",
     "host": "--host",
     "cpus": "--cpus",
@@ -39,10 +38,15 @@ _FOR_FILES = {
 @click.command(context_settings={"allow_interspersed_args": False})  # what follows the first word of COMMAND is its own
 @click.option("--master", envvar="OCICAT_MASTER", default="127.0.0.1:5050", show_default=True, help="The Mesos master.")
 @click.option("--name", default="ocicat-run", show_default=True, help="Name of the task.")
-@click.option("--network", help="Network to attach the task to. [default: the host's own network]")
+@click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    help="Network to attach the task to; may be repeated, the options below are for the first. [default: the host's own]",
+)
 @click.option("--group", "groups", multiple=True, help="Group the task belongs to; may be repeated.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Label of its endpoint; may be repeated.")
-@click.option("--ip", "address", help="A particular address of the network's pools.")
+@click.option("--ip", "addresses", multiple=True, help="A particular address of the network's pools; may be repeated.")
 @click.option(
     "--publish",
     "ports",
@@ -84,10 +88,10 @@ def command(
     context: click.Context,
     master: str,
     name: str,
-    network: str | None,
+    networks: tuple[str, ...],
     groups: tuple[str, ...],
     labels: tuple[str, ...],
-    address: str | None,
+    addresses: tuple[str, ...],
     ports: tuple[str, ...],
     host: str,
     cpus: float,
@@ -118,6 +122,8 @@ def command(
       ocicat run -f web.json
     """
     if files or not command_line:
+        from ocicat.cli.applications import Chosen, run_applications  # much that a single task does not need
+
         _applications(context, files, command_line)
         chosen = Chosen(files, dry_run, detach, style, default_network)
         run_applications(master, framework, store, chosen)
@@ -128,7 +134,8 @@ def command(
         command=command_line[0] if len(command_line) == 1 else command_line,
         cpus=cpus,
         mem_mb=mem,
-        network=_network(network, groups, labels, address, ports),
+        network=_network(networks, groups, labels, addresses, ports),
+        further_networks=tuple(map(NetworkRequest, networks[1:])),
         hostname=host,
     )
     if problem := problem_of(spec):
@@ -157,23 +164,23 @@ def _given(context: click.Context, names: dict[str, str]) -> list[str]:
 
 
 def _network(
-    network: str | None,
+    networks: tuple[str, ...],
     groups: tuple[str, ...],
     labels: tuple[str, ...],
-    address: str | None,
+    addresses: tuple[str, ...],
     ports: tuple[str, ...],
 ) -> NetworkRequest | None:
-    if network is None:
-        if groups or labels or address or ports:
+    if not networks:
+        if groups or labels or addresses or ports:
             raise UserError(
                 "--group, --label, --ip and --publish say how to attach to a network", hint="name it: --network NAME"
             )
         return None
     return NetworkRequest(
-        name=network,
+        name=networks[0],
         groups=groups,
         labels=dict(map(_label, labels)),
-        ip_addresses=(address,) if address else (),
+        ip_addresses=addresses,
         port_mappings=tuple(map(_port, ports)),
     )
 
@@ -221,7 +228,8 @@ async def _watch(task: TaskHandle) -> None:
 def _explained(error: OcicatError, spec: TaskSpec) -> OcicatError:
     """Mesos's words, and what to do where we know it."""
     if spec.network is not None and "unknown CNI network" in str(error).replace("Unknown", "unknown"):
-        hint = f"the agent has no configuration named {spec.network.name!r}: see --network_cni_config_dir of its Mesos agent"
+        missing = next((one.name for one in spec.networks if f"'{one.name}'" in str(error)), spec.network.name)
+        hint = f"the agent has no configuration named {missing!r}: see --network_cni_config_dir of its Mesos agent"
         return OcicatError(error.message, hint=hint)
     return error
 

@@ -37,7 +37,7 @@ from ocicat.netlink.wire import Request
 _AWAIT_MS = 1000
 _TABLES = 0x6F630000  # the routing table of a further network: "oc" and the interface's index
 _RULE_PRIORITY = 1000
-_FIRST = "eth0"  # what Mesos, and every other runtime, calls a container's first interface
+FIRST = "eth0"  # what Mesos, and every other runtime, calls a container's first interface
 _INET = {4: inet.INET, 6: inet.INET6}
 _GATEWAYS = {4: GATEWAY_V4, 6: GATEWAY_V6}
 
@@ -54,7 +54,7 @@ class Inside(Struct, frozen=True):
 def wanted_inside(request: Attach, index: int) -> Inside:
     """Pure."""
     families = sorted({each.family for each in request.addresses})
-    further = request.container_interface != _FIRST
+    further = request.container_interface != FIRST
     addresses = [
         Address(index, each.pack(), 8 * len(each.pack()), nodad=each.family == 6) for each in request.addresses
     ]
@@ -133,7 +133,7 @@ def _check_ours(host: RouteSocket, container: RouteSocket, request: Attach) -> N
     if far is None or far.peer_index != near.index:
         raise Conflict(f"interface {request.interface} leads to another container")
     wanted = {each.pack() for each in request.addresses}
-    others = [each for each in _addresses(container, far.index) if each not in wanted]
+    others = [each for each in held_addresses(container, far.index) if each not in wanted]
     if others:
         raise Refused(
             f"{request.container_interface} in the container has the address {inet.text(others[0])} already",
@@ -141,7 +141,7 @@ def _check_ours(host: RouteSocket, container: RouteSocket, request: Attach) -> N
         )
 
 
-def _addresses(container: RouteSocket, index: int) -> list[bytes]:
+def held_addresses(container: RouteSocket, index: int) -> list[bytes]:
     """Global ones."""
     return [each.address for each in container.dump(address.dump(index=index)) if each.scope == 0]
 
@@ -153,7 +153,7 @@ def _set_up(host: RouteSocket, container: RouteSocket, ns: int, request: Attach)
             with inside(ns):
                 sysctl.enable_ipv6(request.container_interface)
         far = container.get(link.get(request.container_interface))
-        _fill(container, request, far.index)
+        fill(container, request, far.index)
         _await_local(container, [each for each in request.addresses if each.family == 6])
         mark(host, request, far)
     except NetlinkError as error:
@@ -176,7 +176,7 @@ def mark(host: RouteSocket, request: Attach, far: Link) -> None:
     host.get(link.get(far.peer_index))
 
 
-def _fill(container: RouteSocket, request: Attach, index: int) -> None:
+def fill(container: RouteSocket, request: Attach, index: int) -> None:
     """Routes and rules that are there stay: they are ours from before."""
     wanted = wanted_inside(request, index)
     must = [
@@ -214,7 +214,7 @@ def _link_faults(found: Link, request: Attach, host_index: int) -> list[str]:
 
 def _missing_inside(container: RouteSocket, request: Attach, index: int) -> list[str]:
     wanted = wanted_inside(request, index)
-    addresses = set(_addresses(container, index))
+    addresses = set(held_addresses(container, index))
     neighbours = {n for family in _INET.values() for n in container.dump(neighbour.dump(family, index))}
     routes = {r for family in _INET.values() for r in container.dump(route.dump(family, oif=index))}
     rules = {r for family in _INET.values() for r in container.dump(rule.dump(family))} if wanted.rules else set()

@@ -2,7 +2,8 @@
 it its addresses and routes, and brings it back before it is removed. (Docker's libnetwork does.)
 
 Nothing of ours is inside the container, so the host side answers for the gateways: 169.254.1.1 is its address for nobody but those
-that ask by ARP, and its link-local address of IPv6 is there at once.
+that ask by ARP, and its link-local address of IPv6 is there at once. Only what such an engine has no word for is added when it is
+done (`complete`): the routes of a further network.
 
 Invariants: 1. `plug` makes all of it or nothing. 2. Plugging again what is right already changes nothing and succeeds, wherever
 the container side is by then.
@@ -12,13 +13,15 @@ from __future__ import annotations
 
 from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.drivers import links, sysctl
-from ocicat.dataplane.drivers.container import mark, pair
+from ocicat.dataplane.drivers.container import FIRST, fill, held_addresses, mark, pair
 from ocicat.dataplane.ownership import GATEWAY_V4, GATEWAY_V6, is_detached
-from ocicat.errors import Bug, Conflict, Refused, Unavailable
+from ocicat.errors import Bug, Conflict, NotFound, Refused, Unavailable
+from ocicat.model.base import replace
 from ocicat.netlink import address, link
 from ocicat.netlink.address import Address
 from ocicat.netlink.errors import NetlinkError
 from ocicat.netlink.link import Link
+from ocicat.netlink.namespace import opened
 from ocicat.netlink.route import SCOPE_HOST, SCOPE_LINK
 from ocicat.netlink.socket import RouteSocket
 
@@ -40,6 +43,35 @@ def plug(host: RouteSocket, request: Attach) -> Attached:
     except BaseException:
         links.remove(host, request.interface)
         raise
+
+
+def complete(host: RouteSocket, request: Attach) -> None:
+    """What comes from the address of a further network leaves by its own interface, as in every container of ours.
+
+    `netns_path` is the container's by now.
+
+    NotFound: no such namespace, or the engine is not done with the interface yet; try again. Unavailable.
+    """
+    near = links.find(host, request.interface)
+    with opened(request.netns_path) as ns, RouteSocket(ns) as inside:
+        far = next((each for each in inside.dump(link.dump()) if near and _is_taken(inside, each, near)), None)
+        if far is None:
+            raise NotFound(f"{request.netns_path} has no interface yet that leads to {request.interface}")
+        if far.name != FIRST:
+            try:
+                fill(inside, replace(request, container_interface=far.name), far.index)
+            except NetlinkError as error:
+                raise Unavailable(error.message, hint=error.hint) from error
+
+
+def _is_taken(inside: RouteSocket, far: Link, near: Link) -> bool:
+    """Set up by the engine, which does that last."""
+    return (
+        far.peer_index == near.index
+        and far.peer_nsid is not None
+        and far.up
+        and bool(held_addresses(inside, far.index))
+    )
 
 
 def _ours(host: RouteSocket, request: Attach) -> Link:

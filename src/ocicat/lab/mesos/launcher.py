@@ -20,7 +20,7 @@ import ocicat
 from ocicat.errors import Refused
 
 _SOURCE = Path(ocicat.__file__).parent
-_EXECUTOR = ("__init__", "core", "group", "group_loop", "http", "loop", "messages", "shell", "task")
+_EXECUTOR = ("__init__", "core", "group", "group_loop", "health", "http", "loop", "messages", "shell", "task")
 
 # Relative to the package `ocicat`; each imports only the standard library and others of this list.
 MODULES = (

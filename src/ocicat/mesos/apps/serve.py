@@ -27,7 +27,7 @@ from ocicat.store.base import Datastore
 
 FAILOVER_S = 7 * 24 * 3600.0
 _PAUSE_S = 1.0  # before another life after a failure that may pass
-_REMOVED = ("framework has been removed", "completed framework", "is not allowed to re-register", "removed framework")
+_REMOVED = "Framework has been removed"  # Mesos 1.11's words to a framework that was torn down, or away for too long
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ async def _live(
                 hearing = _hear(store, keys, contents.revision, resident, report)
                 await _until_one_ends(resident.run(), hearing, _given_up(framework))
         except Refused as error:
-            if not any(words in error.message.lower() for words in _REMOVED):
+            if _REMOVED not in error.message:
                 raise
             report(f"{error.message}: its instances are gone, a new framework begins")
             await book.forget_all(list(contents.tasks))

@@ -12,6 +12,7 @@ from ocicat.mesos.frameworks.marathon_checks import read_checks
 from ocicat.mesos.frameworks.marathon_networks import read_networking
 from ocicat.mesos.placing import HOSTNAME, constraint_problem
 from ocicat.mesos.types import Constraint, Fetch, TaskSpec, problem_of
+from ocicat.model.base import replace
 
 REFUSED = {
     "gpus": "there are no words for GPUs here",
@@ -67,7 +68,7 @@ def _group(
     notes.what = f"{source}: group {own_id}"
     dependencies = (*inherited, *_dependencies(fields, base))
     apps, groups = fields.items("apps"), fields.items("groups")
-    fields.refused({"pods": "only applications run here"})
+    fields.refused({"pods": "only applications run here; `ocicat translate pod` shows what Marathon sends for one"})
     fields.without_effect(
         {"version": "it is what Marathon reports", "enforceRole": "there are no roles of groups here"}
     )
@@ -84,8 +85,15 @@ def _group(
     return found
 
 
-def read(fields: Fields, base: str, default_network: str, dependencies: tuple[str, ...] = ()) -> Application:
-    """One application; complaints go to the notes. It has no network name where none is given, and no default."""
+def read(
+    fields: Fields,
+    base: str,
+    default_network: str,
+    dependencies: tuple[str, ...] = (),
+    *,
+    needs_names: bool = True,
+) -> Application:
+    """One application; complaints go to the notes. `needs_names`: a network without a name is one of them."""
     app_id = _id(fields, base)
     networking = read_networking(fields, app_id, default_network)
     checks, own_check = read_checks(fields, networking)
@@ -124,9 +132,14 @@ def read(fields: Fields, base: str, default_network: str, dependencies: tuple[st
         dependencies=(*dependencies, *_dependencies(fields, base)),
     )
     _leftovers(fields)
-    if app_id and not fields.notes.problems and (problem := problem_of(spec)):
+    if app_id and not fields.notes.problems and (problem := problem_of(spec if needs_names else _named(spec))):
         fields.wrong("", problem)
     return application
+
+
+def _named(spec: TaskSpec) -> TaskSpec:
+    """As if its network had a name: before Mesos 1.0 none has."""
+    return replace(spec, network=replace(spec.network, name="-")) if spec.network else spec
 
 
 def _id(fields: Fields, base: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
+from ocicat.lab.mesos.executor.health import Check, Health, read_check
 from ocicat.lab.mesos.executor.messages import (
     Acknowledged,
     Command,
@@ -30,6 +31,7 @@ from ocicat.lab.mesos.executor.messages import (
 
 _INVALID = "REASON_TASK_INVALID"
 _FAILED = "REASON_COMMAND_EXECUTOR_FAILED"
+_CHECKED = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
 _LEAVE_S = 0.5  # an agent that shuts its framework or itself down no longer acknowledges
 
 
@@ -55,13 +57,19 @@ class Destroy(NamedTuple):
     """End the task (SIGKILL)."""
 
 
+class Watch(NamedTuple):
+    """Ask this check from now on, as often as it says; answer with `checked`."""
+
+    check: Check
+
+
 class Leave(NamedTuple):
     """Nothing is left to run: end after `patience_s` seconds, acknowledged or not."""
 
     patience_s: float
 
 
-Effect: TypeAlias = Send | Start | Terminate | Destroy | Leave
+Effect: TypeAlias = Send | Start | Watch | Terminate | Destroy | Leave
 
 
 class Executor:
@@ -82,6 +90,8 @@ class Executor:
         self._ended = False
         self._says_killing = False
         self._leaving = False
+        self._check: Check | None = None
+        self._health: Health | None = None
 
     @property
     def done(self) -> bool:
@@ -115,7 +125,17 @@ class Executor:
     def started(self) -> list[Effect]:
         """The task's process exists."""
         self._running = True
-        return [self._update("TASK_RUNNING")]
+        self._health = Health(self._check, self._now()) if self._check else None
+        watching: list[Effect] = [Watch(self._check)] if self._check else []
+        return [self._update("TASK_RUNNING"), *watching]
+
+    def checked(self, success: bool) -> list[Effect]:
+        """The check has answered."""
+        if not self._running or self._killed or self._health is None or self._task is None:
+            return []
+        news = self._health.heard(success, self._now())
+        told: list[Effect] = [self._update("TASK_RUNNING", "", _CHECKED)] if news else []
+        return [*told, *(self._terminate(self._task.grace_s) if self._health.hopeless else [])]
 
     def not_started(self, cause: str) -> list[Effect]:
         """There is no process, because of `cause`."""
@@ -141,9 +161,14 @@ class Executor:
         if self._task is not None:
             return self._refuse((task.task_id,), f"this executor already runs {self._task.task_id}")
         self._task, self._task_unacknowledged = task, True
-        if task.problem:
+        info = task.raw.get("health_check")
+        self._check = read_check(info) if isinstance(info, dict) else None
+        problem = task.problem or (
+            "this executor does not support such a health check" if info and not self._check else ""
+        )
+        if problem:
             self._ended = True
-            return [self._update("TASK_FAILED", task.problem, _INVALID)]
+            return [self._update("TASK_FAILED", problem, _INVALID)]
         return [self._update("TASK_STARTING"), Start(task.command)]
 
     def _refuse(self, task_ids: tuple[str, ...], cause: str) -> list[Effect]:
@@ -174,6 +199,7 @@ class Executor:
 
     def _update(self, state: str, message: str = "", reason: str = "", task_id: str = "") -> Send:
         owner = task_id or (self._task.task_id if self._task else "")
-        update = Update(owner, state, message, reason, self._make_uuid(), self._now())
+        healthy = self._health.healthy if self._health else None
+        update = Update(owner, state, message, reason, self._make_uuid(), self._now(), healthy=healthy)
         self._unacknowledged[update.uuid] = update
         return Send(update)

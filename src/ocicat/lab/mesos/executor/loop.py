@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 
 from ocicat.errors import Refused
 from ocicat.lab.mesos.executor import shell, task
-from ocicat.lab.mesos.executor.core import Destroy, Executor, Start, Terminate
+from ocicat.lab.mesos.executor.core import Destroy, Executor, Start, Terminate, Watch
+from ocicat.lab.mesos.executor.health import Check
 from ocicat.lab.mesos.executor.messages import Command
 from ocicat.lab.mesos.executor.shell import Setting, Shell, Sources, passed, setting_of, update_uuid
 
 
 class Loop(Shell):
-    """The shell around `Executor`, with the task's process and the end of its grace."""
+    """The shell around `Executor`, with the task's process, the end of its grace, and the checks of its health."""
 
     def __init__(self, executor: Executor, setting: Setting, environment: Mapping[str, str]) -> None:
         super().__init__(executor, setting)
@@ -25,25 +26,66 @@ class Loop(Shell):
         self._environment = environment
         self._process: task.Process | None = None
         self._kill_at: float | None = None
+        self._check: Check | None = None
+        self._asking: task.Process | None = None  # a check that runs
+        self._check_at: float | None = None  # when the next check begins, or the one that runs has taken too long
 
     def _end(self) -> None:
-        if self._process is not None:
-            self._process.reap()
+        for process in filter(None, (self._process, self._asking)):
+            process.reap()
 
     def _sources(self) -> Sources:
-        process = self._process
-        return () if process is None else ((process, lambda: self._reap(process)),)
+        if (process := self._process) is not None:
+            yield process, lambda: self._reap(process)
+        if (asking := self._asking) is not None:
+            yield asking, lambda: self._answered(asking)
 
     def _deadlines(self) -> Iterable[float]:
-        return () if self._kill_at is None else (self._kill_at,)
+        return (at for at in (self._kill_at, self._check_at) if at is not None)
 
     def _tick(self) -> None:
         if passed(self._kill_at):
             self._kill_at = None
             self._do(self._executor.grace_over())
+        if passed(self._check_at):
+            self._ask()
+
+    # --- checks ---
+
+    def _ask(self) -> None:
+        """Begin a check; or end the one that takes too long, which is an answer too."""
+        if self._check is None:
+            return
+        if self._asking is not None:
+            self._asking.signal(signal.SIGKILL)
+            self._check_at = None
+            return
+        self._check_at = time.monotonic() + self._check.timeout_s
+        try:
+            self._asking = task.start(self._check.command, self._environment)
+        except Refused:
+            self._next_check(success=False)
+
+    def _answered(self, asking: task.Process) -> None:
+        success, _ = asking.reap()
+        self._asking = None
+        self._next_check(success=success)
+
+    def _next_check(self, *, success: bool) -> None:
+        if self._check is not None and self._process is not None:
+            self._check_at = time.monotonic() + self._check.interval_s
+            self._do(self._executor.checked(success))
+
+    def _unwatch(self) -> None:
+        self._check, self._check_at = None, None
+        if self._asking is not None:
+            self._asking.signal(signal.SIGKILL)
+
+    # --- the task ---
 
     def _reap(self, process: task.Process) -> None:
         self._process, self._kill_at = None, None
+        self._unwatch()
         success, how = process.reap()
         self._do(self._executor.exited(success, how))
 
@@ -51,6 +93,8 @@ class Loop(Shell):
         match effect:
             case Start(command):
                 self._start(command)
+            case Watch(check):
+                self._check, self._check_at = check, time.monotonic() + check.delay_s
             case Terminate(grace_s):
                 self._terminate(grace_s)
             case Destroy():

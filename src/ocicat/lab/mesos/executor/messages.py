@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeAlias
 Json: TypeAlias = dict[str, object]
 
 DEFAULT_GRACE_S = 3.0  # what Mesos promises a task without a kill policy
-_UNSUPPORTED = ("check", "health_check", "max_completion_time")
+_UNSUPPORTED = ("check", "max_completion_time")
+_UNCHECKED = "this executor does not support health_check of tasks in groups"
 _UNITS_S = {
     "ns": 1e-9,
     "us": 1e-6,
@@ -92,7 +93,7 @@ class Identity(NamedTuple):
 
 class Update(NamedTuple):
     """A status update; `uuid` is base64 of 16 bytes, `timestamp` seconds since the epoch, `reason` may be "". `container`: the id
-    of the task's own container, where it is not the executor's."""
+    of the task's own container, where it is not the executor's. `healthy` is None where nobody has asked."""
 
     task_id: str
     state: str
@@ -101,6 +102,7 @@ class Update(NamedTuple):
     uuid: str
     timestamp: float
     container: Json | None = None
+    healthy: bool | None = None
 
 
 def decode_event(record: bytes) -> Event | None:
@@ -114,28 +116,30 @@ def decode_event(record: bytes) -> Event | None:
 def _event(event: Json) -> Event | None:
     match event.get("type"):
         case "SUBSCRIBED":
-            subscribed = _object(event, "subscribed")
-            return Subscribed(_says_killing(_object(subscribed, "framework_info")), _object(subscribed, "container_id"))
+            subscribed = object_in(event, "subscribed")
+            return Subscribed(
+                _says_killing(object_in(subscribed, "framework_info")), object_in(subscribed, "container_id")
+            )
         case "LAUNCH":
-            return Launch(read_task(_object(_object(event, "launch"), "task")))
+            return Launch(read_task(object_in(object_in(event, "launch"), "task")))
         case "LAUNCH_GROUP":
-            tasks = _objects(_object(_object(event, "launch_group"), "task_group"), "tasks")
-            return LaunchGroup(tuple(map(read_task, tasks)))
+            tasks = _objects(object_in(object_in(event, "launch_group"), "task_group"), "tasks")
+            return LaunchGroup(tuple(map(_grouped, tasks)))
         case "KILL":
-            kill = _object(event, "kill")
+            kill = object_in(event, "kill")
             return Kill(_id(kill, "task_id"), _grace(kill))
         case "ACKNOWLEDGED":
-            return Acknowledged(_text(_object(event, "acknowledged"), "uuid"))
+            return Acknowledged(text_in(object_in(event, "acknowledged"), "uuid"))
         case "SHUTDOWN":
             return Shutdown()
         case "ERROR":
-            return Error(_text(_object(event, "error"), "message"))
+            return Error(text_in(object_in(event, "error"), "message"))
     return None
 
 
 def read_task(info: Json) -> Task:
     """A TaskInfo as a task we can run, or with the problem that keeps us from it."""
-    command = _object(info, "command")
+    command = object_in(info, "command")
     grace = _grace(info)
     return Task(
         _id(info, "task_id"),
@@ -146,10 +150,16 @@ def read_task(info: Json) -> Task:
     )
 
 
+def _grouped(info: Json) -> Task:
+    """Of a group. Its executor asks no checks."""
+    task = read_task(info)
+    return task._replace(problem=_UNCHECKED) if "health_check" in info and not task.problem else task
+
+
 def _command(info: Json) -> Command:
-    variables = _objects(_object(info, "environment"), "variables")
-    environment = {_text(variable, "name"): _text(variable, "value") for variable in variables}
-    value = _text(info, "value")
+    variables = _objects(object_in(info, "environment"), "variables")
+    environment = {text_in(variable, "name"): text_in(variable, "value") for variable in variables}
+    value = text_in(info, "value")
     if info.get("shell", True):
         return Command("/bin/sh", ("sh", "-c", value), environment)
     arguments = info.get("arguments")
@@ -161,10 +171,10 @@ def _problem(info: Json, command: Json) -> str:
     wanted = [name for name in _UNSUPPORTED if name in info]
     if wanted:
         return f"this executor does not support {', '.join(wanted)}"
-    if not _text(command, "value"):
+    if not text_in(command, "value"):
         return "the task's command has no value"
-    variables = _objects(_object(command, "environment"), "variables")
-    secret = [_text(variable, "name") for variable in variables if variable.get("type") == "SECRET"]
+    variables = _objects(object_in(command, "environment"), "variables")
+    secret = [text_in(variable, "name") for variable in variables if variable.get("type") == "SECRET"]
     return f"the environment variable {secret[0]} is a secret, which this executor does not support" if secret else ""
 
 
@@ -173,7 +183,7 @@ def _says_killing(framework: Json) -> bool:
 
 
 def _grace(holder: Json) -> float | None:
-    period = _object(_object(holder, "kill_policy"), "grace_period")
+    period = object_in(object_in(holder, "kill_policy"), "grace_period")
     nanoseconds = period.get("nanoseconds")
     return nanoseconds / 1e9 if isinstance(nanoseconds, int) else None
 
@@ -207,6 +217,8 @@ def _status(identity: Identity, update: Update) -> Json:
     }
     if update.reason:
         status["reason"] = update.reason
+    if update.healthy is not None:
+        status["healthy"] = update.healthy
     if update.container is not None:
         status["container_status"] = {"container_id": update.container}
     return status
@@ -233,7 +245,7 @@ def decode_exit(body: bytes) -> int | None:
     answer = json.loads(body)
     if not isinstance(answer, dict):
         raise ValueError(f"an answer that is no object: {body[:80]!r}")
-    status = _object(answer, "wait_container").get("exit_status")
+    status = object_in(answer, "wait_container").get("exit_status")
     return status if isinstance(status, int) else None
 
 
@@ -250,7 +262,7 @@ def seconds(duration: str) -> float:
     return float(number) * _UNITS_S[unit]
 
 
-def _object(holder: Json, name: str) -> Json:
+def object_in(holder: Json, name: str) -> Json:
     value = holder.get(name)
     return value if isinstance(value, dict) else {}
 
@@ -260,10 +272,10 @@ def _objects(holder: Json, name: str) -> list[Json]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
-def _text(holder: Json, name: str) -> str:
+def text_in(holder: Json, name: str) -> str:
     value = holder.get(name)
     return value if isinstance(value, str) else ""
 
 
 def _id(holder: Json, name: str) -> str:
-    return _text(_object(holder, name), "value")
+    return text_in(object_in(holder, name), "value")

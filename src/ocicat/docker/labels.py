@@ -1,0 +1,8 @@
+"""What endpoints of Docker's containers are known by. Pure."""
+
+from __future__ import annotations
+
+ORCHESTRATOR = "libnetwork"
+NETWORK = "docker/network"  # the network's name, as the engine's user gave it
+CONTAINER = "docker/container"  # the container's name, which we hear of only when it runs
+OF_MESOS = "mesos-"  # how it begins where Mesos's Docker containerizer made it; its own id follows
