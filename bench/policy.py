@@ -87,7 +87,7 @@ def linear_rules(count: int) -> str:
     first = "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
     peers = (f"10.66.{number >> 8}.{number & 255}" for number in range(count - 1))
     rules = [f"-A FORWARD -s {peer}/32 -d {SERVER}/32 -p tcp --dport 5001 -j ACCEPT" for peer in peers]
-    return "\n".join([*head, first, *rules, f"-A FORWARD -s {CLIENT}/32 -d {SERVER}/32 -p tcp -j ACCEPT", "COMMIT", ""])
+    return "\n".join([*head, first, *rules, f"-A FORWARD -s {CLIENT}/32 -d {SERVER}/32 -j ACCEPT", "COMMIT", ""])
 
 
 def variants(stack: ExitStack, shapes: list[str], sizes: list[int]) -> list[Variant]:

@@ -20,7 +20,7 @@ from etcd_server import free_port
 
 from ocicat.lab import zookeeper
 
-STARTS_IN_S = 30.0
+STARTS_IN_S = 60.0
 MISSING = (
     "" if Path(zookeeper.JARS[0]).exists() and shutil.which("java") else "no ZooKeeper: Debian's libzookeeper-java"
 )

@@ -20,7 +20,7 @@ from ocicat.netlink.route import Route
 from ocicat.netlink.socket import NetfilterSocket, RouteSocket
 from ocicat.netlink.wire import Query, Request, attributes, be
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 BLOCKED_S = 0.25
 HOST, OUTSIDE = "10.0.0.1", "10.0.0.2"
 HOST6, OUTSIDE6 = "fd00::1", "fd00::2"
@@ -205,7 +205,7 @@ def pings(fd, target):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -229,8 +229,9 @@ def flood(fd, target, count=2000):
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ping:
         yield result
-        output, _ = ping.communicate(timeout=6 * WAIT_S)
-    sent, received = (int(word) for word in output.split(" ping statistics ---\n")[1].split() if word.isdigit())
+        output, _ = ping.communicate(timeout=2 * WAIT_S)
+    counted = output.split(" ping statistics ---\n")[1].splitlines()[0]  # below, times and "pipe 3"
+    sent, received = (int(word) for word in counted.split() if word.isdigit())
     assert sent == count
     result.lost = sent - received
 

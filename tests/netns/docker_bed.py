@@ -33,6 +33,7 @@ PREFIX = "oct-docker-"
 POOL, POOL6 = "10.66.0.0/24", "fd66::/112"
 ENGINE = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false"]
 INIT = "mount -t tmpfs none /run && mkdir -p /run/docker/plugins && echo && exec tini -s -- cat"
+IDLE = ("box", "sleep", "600")
 COMMANDS = ("sh", "sleep", "ping", "wget", "httpd", "ip", "nc", "cat")
 
 
@@ -154,7 +155,7 @@ class Host:
     def run_container(self, name, *options, net="net", said=""):
         """Its address. `said`: an option of its endpoint."""
         network = f"name={net},driver-opt={said}" if said else net
-        self.do("run", "--detach", f"--name={name}", f"--network={network}", *options, "box", "sleep", "600")
+        self.do("run", "--detach", "--stop-signal=KILL", f"--name={name}", f"--network={network}", *options, *IDLE)
         return self.inspect(name, net)["IPAddress"]
 
     def inspect(self, name, net="net"):

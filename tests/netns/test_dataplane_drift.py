@@ -1,7 +1,9 @@
 """Another hand in our part of the kernel: noticed within seconds, mended, and named; our own hand is never taken for another's."""
 
+import time
+
 import pytest
-from dataplane_bed import ALLOW, BLOCK, Bed, batch, endpoint, profile, reaches, wait_until
+from dataplane_bed import ALLOW, BLOCK, WAIT_S, Bed, batch, endpoint, profile, reaches, wait_until
 
 from ocicat.dataplane.api import Drift
 from ocicat.model.wanted import EndpointGone, Revision
@@ -70,7 +72,7 @@ def test_what_another_hand_breaks_is_mended_within_seconds_and_the_hand_is_named
     assert any(by in text for text in told.by), told
     assert any(what in text for text in told.what), told
     assert state(bed) == before
-    assert reaches(bed.containers["a"], B)
+    assert reaches(bed.containers["a"], B, within_s=WAIT_S)
 
 
 def test_an_interface_that_is_renamed_is_noticed_and_its_name_is_closed(bed, plane):
@@ -108,9 +110,11 @@ def test_other_tables_and_routes_concern_nobody(bed, plane):
 
 def test_whoever_fights_for_our_table_is_answered_once_a_second(bed, plane):
     fight = "for i in $(seq 60); do nft insert rule inet ocicat forward-workload-out drop; sleep 0.05; done"
+    began = time.monotonic()
     bed.run(bed.host, "bash", "-c", fight)
     wait_until(lambda: quiet(bed))
-    assert 2 <= len([report for report in bed.reports if isinstance(report, Drift)]) <= 6
+    answers = [report for report in bed.reports if isinstance(report, Drift)]
+    assert 2 <= len(answers) <= time.monotonic() - began + 2  # the first, and one that is under way at the end
 
 
 def quiet(bed):

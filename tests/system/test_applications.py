@@ -26,6 +26,9 @@ from ocicat.mesos.apps import wishes
 from ocicat.mesos.apps.book import read_all
 from ocicat.mesos.apps.records import DEFAULT_NAME, Keys
 from ocicat.mesos.types import TaskState
+from ocicat.model.base import replace
+from ocicat.model.codec import encode_json
+from ocicat.store.base import Put
 
 pytestmark = MARKS
 
@@ -97,6 +100,9 @@ class User:
 
     def scale(self, instances):
         self.in_store(lambda store: wishes.scale(store, KEYS, APP, instances))
+
+    def put(self, key, record):
+        self.in_store(lambda store: store.commit([], [Put(key, encode_json(record))]))
 
     def in_store(self, action):
         async def acted():
@@ -252,6 +258,8 @@ def test_a_leader_that_is_killed_is_followed_and_no_instance_restarts(user, runn
     processes = {task_id: executor_pids(lab)[task_id] for task_id in before}
     running.kill()
     running.wait()
+    lost = replace(next(iter(before.values())), task_id="web.shop.lost", agent_id="", place={}, addresses=())
+    user.put(KEYS.task(lost.task_id), lost)  # as if the leader had died just before it could tell Mesos
     with user.resident() as process:
         leader = json.dumps(process.pid).encode()
         user.until(lambda found: b'"pid":' + leader in found.leader)

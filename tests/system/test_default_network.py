@@ -27,7 +27,7 @@ from lab_bed import (
 )
 
 from ocicat.lab.demo import PORT
-from ocicat.mesos import wire
+from ocicat.mesos import launching, wire
 from ocicat.mesos.masters import Endpoint
 from ocicat.mesos.setup import facts
 from ocicat.mesos.types import TaskSpec, TaskState
@@ -57,10 +57,10 @@ def lab(tmp_path_factory):
 def on_the_hosts_network(monkeypatch):
     """Tasks have a container of their own that names no network, as a framework writes that wants the host's."""
 
-    def task_info(*arguments, real=wire.task_info):
+    def task_info(*arguments, real=launching.task_info):
         return replace(real(*arguments), container=wire.ContainerInfo(type="MESOS"))
 
-    monkeypatch.setattr(wire, "task_info", task_info)
+    monkeypatch.setattr(launching, "task_info", task_info)
 
 
 def answers(lab, address):

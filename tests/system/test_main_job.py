@@ -304,8 +304,9 @@ def test_endpoints_lists_what_mesos_reports(lab, cast):
     listed = ocicat(lab, "endpoints", "--store", lab.store).stdout
     for task in cast.tasks.values():
         rows = [line.split() for line in listed.splitlines() if task.container_id in line]
-        wanted = ",".join(task.groups) or lab.network
-        assert rows == ([[task.host, task.container_id, "eth0", task.addresses[0], wanted]] if task.networked else [])
+        profiles = ",".join(task.groups) or lab.network
+        row = [task.host, task.container_id, "eth0", task.addresses[0], profiles, lab.spec.name, task.name]
+        assert rows == ([row] if task.networked else [])
 
 
 # --- a host of somebody ------------------------------------------------------------------------------------------

@@ -39,6 +39,14 @@ def test_too_many_end_those_that_are_not_ready_first_then_the_youngest_or_the_ol
     assert planned(app(0), running) == Plan(end=(c, d, b, a))
 
 
+def test_one_that_was_not_heard_of_yet_counts_but_nothing_is_ended_for_it():
+    unheard = View("x", NEW, None, 9.0, heard=False)
+    assert planned(app(3), [*views(NEW, True, True, True), unheard]) == Plan()
+    assert planned(app(3), [*views(NEW, True, True), unheard]) == Plan()
+    assert planned(app(2), [*views(NEW, True, True, None), unheard]).end == (views(NEW, True, True, None)[2].task_id,)
+    assert planned(app(0), [unheard]) == Plan(end=("x",))
+
+
 def test_what_is_ending_or_out_of_reach_is_replaced():
     assert planned(app(2), [*views(NEW, True), View("x", NEW, True, 5.0, ending=True)]) == Plan(1)
     assert planned(app(2), [*views(NEW, True), View("x", NEW, False, 5.0, away=True)]) == Plan(1)

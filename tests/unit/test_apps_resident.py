@@ -24,7 +24,7 @@ from ocicat.store.base import Delete, Put
 from ocicat.store.memory import MemoryStore
 
 KEYS = Keys("test")
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 SPEC = TaskSpec("web", "sleep 1", cpus=0.1, mem_mb=10.0, kin="/web")
 WEB = Application(id="/web", spec=SPEC, instances=2, upgrade=Upgrade(1, 0), backoff=Backoff(0.05, 2, 1))
 
@@ -32,7 +32,7 @@ WEB = Application(id="/web", spec=SPEC, instances=2, upgrade=Upgrade(1, 0), back
 def scenario(test):
     @wraps(test)
     def run(*args, **named):
-        asyncio.run(asyncio.wait_for(test(*args, **named), 20))
+        asyncio.run(asyncio.wait_for(test(*args, **named), 60))
 
     return run
 

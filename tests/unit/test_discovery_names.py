@@ -90,6 +90,7 @@ def test_while_no_master_tells_all_stays_as_it_was_and_another_leader_is_known()
     kept.hear(known, ALL, 1.0)
     known.leader = None
     kept.hear(known, Change(), 2.0)
+    kept.hear(known, Change(agents=True), 2.0)
     assert at(kept, "leader.mesos") == ["10.0.0.1"]
     assert at(kept, "web.marathon.mesos") == [A]
     known.leader = OTHER_MASTER

@@ -8,7 +8,7 @@ import pytest
 from agent_bed import POOL6, scenario, until
 
 from ocicat.agent import identity
-from ocicat.agent.docker import wiring
+from ocicat.agent.docker import followers, wiring
 from ocicat.agent.docker.addresses import OWNER, UNCLAIMED_S
 from ocicat.agent.docker.config import DEFAULT_PLUGIN, DockerConfig, parse
 from ocicat.agent.docker.networks import NETWORKS
@@ -505,7 +505,23 @@ async def test_the_next_agent_asks_for_the_labels_that_are_missing(one):
 
 
 @scenario()
-async def test_an_engine_that_does_not_answer_is_told_and_ends_nothing(one, caplog):
+async def test_an_engine_that_is_away_for_a_moment_is_asked_again(one):
+    engine = Engine()
+    docker = driver(one, engine)
+    await network(docker)
+    await endpoint(docker)
+    engine.problem = Unavailable("nobody there")
+    await docker.perform(messages.Join(N, "e1", SANDBOX))
+    await until(lambda: len(engine.asked) > 2)
+    engine.containers["e1"] = container(tier="back")
+    engine.problem = None
+    assert (await labels_when(one, lambda labels: "docker/container" in labels))["tier"] == "back"
+    await removed(docker)
+
+
+@scenario()
+async def test_an_engine_that_does_not_answer_is_told_and_ends_nothing(one, caplog, monkeypatch):
+    monkeypatch.setattr(followers, "PATIENCE_S", 0.05)
     engine = Engine()
     docker = driver(one, engine)
     await network(docker)

@@ -144,7 +144,7 @@ async def test_what_is_wrong_is_told_once_for_each_reason_and_once_when_it_is_ov
     async with following(f"127.0.0.1:1,{master.address}") as heard:
         await heard.until(lambda cluster: cluster.tasks)
         told = [record.getMessage() for record in caplog.records]
-        wanted = ("refused", "401: who are you", "503", "again")
+        wanted = ("refused", "401: who are you", "Service Unavailable", "again")
         assert [sum(text in line for line in told) for text in wanted] == [1] * 4
         assert len(told) == 4
         master.instead.extend([refusal, refusal])

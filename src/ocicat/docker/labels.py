@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ORCHESTRATOR = "libnetwork"
-NETWORK = "docker/network"  # the network's name, as the engine's user gave it
-CONTAINER = "docker/container"  # the container's name, which we hear of only when it runs
-OF_MESOS = "mesos-"  # how it begins where Mesos's Docker containerizer made it; its own id follows
+PREFIX = "docker/"  # of labels that nobody else can give
+NETWORK = PREFIX + "network"  # the network's name, as the engine's user gave it
+CONTAINER = PREFIX + "container"  # the container's name, which we hear of only when it runs
+OF_MESOS = "mesos-"  # how that begins where Mesos's Docker containerizer made it; its own id follows

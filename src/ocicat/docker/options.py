@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ocicat.docker import labels
 from ocicat.errors import UserError
 from ocicat.model.base import Struct, field, replace
 from ocicat.model.codec import convert
@@ -76,12 +77,12 @@ def of_endpoint(options: Mapping[str, object]) -> Settings:
     return settings
 
 
-def of_container(labels: Mapping[str, str]) -> dict[str, str]:
+def of_container(said: Mapping[str, str]) -> dict[str, str]:
     """The endpoint's labels that a container's own labels say."""
     found: dict[str, str] = {}
     for prefix in (CALICO_LABEL, LABEL):
-        found |= {name.removeprefix(prefix): value for name, value in labels.items() if name.startswith(prefix)}
-    return {name: value for name, value in found.items() if name}
+        found |= {name.removeprefix(prefix): value for name, value in said.items() if name.startswith(prefix)}
+    return {name: value for name, value in found.items() if name and not name.startswith(labels.PREFIX)}
 
 
 def joined(network: Settings, endpoint: Settings) -> Settings:
@@ -104,6 +105,8 @@ def _port(one: _Published) -> PortMapping:
 
 
 def _with(settings: Settings, name: str, value: str, *, network: bool) -> Settings:
+    if name.startswith(LABEL + labels.PREFIX):
+        raise UserError(f"option {name}: labels {labels.PREFIX}... are told by the agent itself", hint="leave it out")
     if name.startswith(LABEL) and name != LABEL:
         return replace(settings, labels={**settings.labels, name.removeprefix(LABEL): value})
     if name == GROUPS:

@@ -60,7 +60,14 @@ def write(directory: Path, member: Member, ensemble: Sequence[Member]) -> Path:
     data.mkdir(parents=True, exist_ok=True)
     (data / "myid").write_text(f"{member.number}\n")
     lines = [f"dataDir={data}", f"clientPort={member.port}", f"clientPortAddress={member.ip}", f"tickTime={TICK_MS}"]
-    lines += ["initLimit=50", "syncLimit=25", "admin.enableServer=false", "maxClientCnxns=0", "forceSync=no"]
+    lines += [
+        "initLimit=50",
+        "syncLimit=25",
+        "admin.enableServer=false",
+        "maxSessionTimeout=40000",
+        "maxClientCnxns=0",
+        "forceSync=no",
+    ]
     lines += [other.line for other in ensemble] if len(ensemble) > 1 else []
     file = directory / CONFIGURATION
     file.write_text("\n".join([*lines, ""]))

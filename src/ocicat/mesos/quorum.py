@@ -11,7 +11,7 @@ from ocicat.errors import Unavailable
 from ocicat.mesos.http import reason_of
 from ocicat.mesos.masters import Endpoint, Ensemble
 
-_PATIENCE_S = 2.0
+_PATIENCE_S = 5.0
 _NO_QUORUM = b"not currently serving requests"
 
 

@@ -113,14 +113,19 @@ class Followers:
         await changed(self.workloads.store, key, edit)
 
     async def _container(self, endpoint_id: str) -> Container:
-        """As soon as the engine knows."""
+        """As soon as the engine knows. It may be away meanwhile."""
         pause_s, end = FIRST_LOOK_S, asyncio.get_running_loop().time() + PATIENCE_S
-        while (container := await self._look(endpoint_id)) is None:
+        while True:
+            problem = Unavailable(f"Docker's engine named no container in {PATIENCE_S:g} s")
+            try:
+                if (container := await self._look(endpoint_id)) is not None:
+                    return container
+            except Unavailable as error:
+                problem = error
             if asyncio.get_running_loop().time() > end:
-                raise Unavailable(f"Docker's engine named no container in {PATIENCE_S:g} s")
+                raise problem
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_LOOK_S)
-        return container
 
     async def _look(self, endpoint_id: str) -> Container | None:
         members = (await self.engine.network(self._place(endpoint_id).network_id)).containers

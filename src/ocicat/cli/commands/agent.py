@@ -145,6 +145,7 @@ def command(
     """
     from ocicat.agent.daemon import run  # asyncio and the kernel only when really wanted
 
+    docker = parse_docker(docker_plugin, docker_engine)
     logs.set_up(log_level, "json" if log_style == "json" else "text")
     config = AgentConfig(
         host=host,
@@ -155,7 +156,7 @@ def command(
         agent_ports=agent_port,
         mesos_agent=mesos_agent,
         mesos_credential=mesos_credential,
-        docker=parse_docker(docker_plugin, docker_engine),
+        docker=docker,
         dns=parse_dns(
             dns, mesos_master, zone=dns_zone, ttl_s=dns_ttl, upstream=dns_upstream, only=dns_only, rfc952=dns_rfc952
         ),

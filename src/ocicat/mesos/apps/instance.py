@@ -64,6 +64,7 @@ class Instance:
             self.record.version,
             self.ready,
             self.record.started,
+            heard=not self._adopted or self.handle.status is not None,
             ending=self.ending,
             away=self.away_at is not None and now >= self.away_at,
         )

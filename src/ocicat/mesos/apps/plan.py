@@ -2,7 +2,7 @@
 
 1. Nothing that is ended here takes the number of ready instances below the part that must stay healthy.
 2. There are never more instances than `instances` and the part that may be over, but for those that are ending or out of reach.
-3. An instance of which nobody knows yet how it is is neither counted as ready nor ended for the sake of another version.
+3. An instance of which nobody knows yet how it is is neither counted as ready nor ended for the sake of another one.
 4. A failure delays the next start, each in a row by more; an instance that lived for `VIABLE_S` ends the row.
 
 Source of the meaning of upgradeStrategy: Marathon's documentation (deployments.md and the REST API's UpgradeStrategy).
@@ -22,12 +22,14 @@ _ROUNDING = 1e-9  # 0.7 of 10 are 7
 
 
 class View(Struct, frozen=True):
-    """An instance, as far as a plan needs it. `ready` is None where that is not known yet."""
+    """An instance, as far as a plan needs it. `ready` is None where that is not known yet; one that was never `heard` of since it
+    was taken over may not be there at all."""
 
     task_id: str
     version: str
     ready: bool | None
     started: float
+    heard: bool = True
     ending: bool = False
     away: bool = False  # out of reach for so long that another takes its place
 
@@ -64,7 +66,8 @@ def most(app: Application, *, updating: bool = True) -> int:
 
 
 def _surplus(app: Application, fresh: Sequence[View]) -> list[View]:
-    return _in_order(app, fresh)[: max(0, len(fresh) - app.instances)]
+    sure = [one for one in fresh if one.heard or not app.instances]
+    return _in_order(app, sure)[: max(0, len(sure) - app.instances)]
 
 
 def _replaced(app: Application, here: Sequence[View], old: Sequence[View]) -> list[View]:
