@@ -23,7 +23,7 @@ from time import perf_counter
 
 from _wiring import Host, Update
 from calc import HOST, member, policy, rules_edited
-from ocicat.agent.daemon import Feed
+from ocicat.agent.feed import Feed
 from ocicat.agent.local import Local
 from ocicat.calc.graph import Graph
 from ocicat.clock import SystemClock

@@ -20,7 +20,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from etcd import peak_mib
-from ocicat.agent.daemon import Feed
+from ocicat.agent.feed import Feed
 from ocicat.agent.local import Local
 from ocicat.agent.profiles import MEMBER_PREFIX, group_profile
 from ocicat.calc.graph import Graph

@@ -383,3 +383,90 @@ def test_a_host_endpoint_that_changes_loses_no_packet_of_a_flow_that_stays_allow
         assert world.into_host(80) == [80]
         world.update(one, HostEndpointGone("*"))
         assert world.into_host(80) == [80]
+
+
+def in_force(world):
+    """All of the table, word by word: the kernel lists elements in an order of its own."""
+    return sorted(world.bed.nft("-s", "list", "table", "inet", "ocicat").split())
+
+
+def started_again(world):
+    """Another life of the dataplane, which nobody has told anything yet: it has read the kernel twice, and passed twice."""
+    world.plane.stop()
+    world.bed.reports.clear()
+    world.plane = world.bed.plane()
+    for _ in range(2):
+        world.plane.resync().result(10)
+
+
+def test_a_restart_leaves_host_endpoints_and_settings_in_force_until_the_state_is_complete(world):
+    governed = (
+        HostSettings(endpoint_to_host="Accept", failsafe_inbound=(OpenPort(6, 22),), vxlan_from_workloads=True),
+        PolicyRules("x", (ports("Allow", 80),), (ports("Allow", 80),)),
+        PolicyRules("u", (ports("Deny", 82),), (ports("Deny", 82),)),
+        HostEndpoint(
+            "/hep",
+            "up0",
+            ingress=tiers("x"),
+            egress=tiers("x"),
+            forward_ingress=tiers("x"),
+            forward_egress=tiers("x"),
+            untracked_ingress=tiers("u", ends="Pass"),
+            pre_dnat=tiers("u", ends="Pass"),
+        ),
+    )
+    world.update(*governed)
+    world.plane.resync().result(10)
+    before, generation = in_force(world), world.bed.generation()
+
+    def passed():
+        return (
+            world.into_host(22, 80, 81),
+            world.out_of_host(80, 81),
+            world.into_a(80, 81),
+            world.out_of_a(80, target=HOST),
+        )
+
+    closed = ([22, 80], [80], [80], [80])
+    assert passed() == closed
+    started_again(world)
+    assert (in_force(world), world.bed.generation()) == (before, generation)
+    assert passed() == closed
+    workloads = (profile("p", [ALLOW]), endpoint("a", A), endpoint("b", B))
+    world.plane.submit(batch(100, *workloads, *governed))
+    world.bed.wait_in_force(100, "a", "b")
+    world.plane.resync().result(10)
+    assert (in_force(world), world.bed.generation()) == (before, generation)
+    assert passed() == closed
+    started_again(world)
+    world.plane.submit(batch(101, *workloads))
+    world.bed.wait_in_force(101, "a", "b")
+    assert passed() == ([22, 80, 81], [80, 81], [80, 81], [])
+
+
+def test_before_the_state_is_complete_what_is_missing_is_made_and_all_else_is_mended_then(world):
+    world.policies(x=[ports("Allow", 80)])
+    world.governs(ingress=tiers("x"), profiles=("p",))
+    before = in_force(world)
+    world.plane.stop()
+    for stage in ("prerouting", "new-input-workload"):
+        world.bed.nft("flush", "chain", "inet", "ocicat", stage)
+    world.bed.nft("insert", "rule", "inet", "ocicat", "input", "tcp", "dport", "81", "accept")
+    world.plane = world.bed.plane()
+    world.plane.resync().result(10)
+    assert in_force(world) == sorted([*before, "tcp", "dport", "81", "accept"])
+    assert world.into_host(80, 82) == [80]
+    world.plane.submit(
+        batch(
+            100,
+            profile("p", [ALLOW]),
+            endpoint("a", A),
+            endpoint("b", B),
+            PolicyRules("x", (ports("Allow", 80),), (ports("Allow", 80),)),
+            HostEndpoint("/hep", "up0", ingress=tiers("x"), profiles=("p",)),
+        )
+    )
+    world.bed.wait_in_force(100, "a", "b")
+    world.plane.resync().result(10)
+    assert in_force(world) == before
+    assert world.into_host(80, 81) == [80]

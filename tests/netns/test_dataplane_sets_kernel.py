@@ -5,7 +5,7 @@ import json
 import random
 
 import pytest
-from dataplane_bed import Bed, batch, endpoint, from_set, profile
+from dataplane_bed import ALLOW, DENY, Bed, batch, endpoint, from_set, profile, reaches
 
 from ocicat.dataplane.api import Applied, Problem
 from ocicat.dataplane.drivers.nft import Nft
@@ -128,3 +128,22 @@ def test_what_is_in_a_new_set_never_goes_as_text(monkeypatch):
 def held_by(bed, name):
     listed = json.loads(bed.nft("-j", "list", "set", "inet", "ocicat", f"s4-{name}"))
     return listed["nftables"][1]["set"]["elem"]
+
+
+def test_an_interface_whose_name_is_a_number_is_not_taken_for_the_one_of_that_index():
+    """Chains change in the same transaction, which is text then: nft looks for such a name before it takes a number for one."""
+    bed = Bed()
+    try:
+        plane = bed.plane()
+        plane.submit(batch(1, profile("p", [DENY]), endpoint("a", "10.65.0.2"), endpoint("b", "10.65.0.3")))
+        number = bed.attach(plane, "a", "10.65.0.2", "10.65.0.4").index
+        bed.attach(plane, "b", "10.65.0.3")
+        bed.wait_in_force(1, "a", "b")
+        bed.ip("link", "add", str(number), "type", "veth", "peer", "name", "other")
+        plane.submit((profile("p", [ALLOW]), endpoint("a", "10.65.0.2", "10.65.0.4"), Revision(2)))
+        bed.wait_in_force(2, "a")
+        assert reaches(bed.containers["a"], "10.65.0.3", source="10.65.0.4")
+        assert_nothing_differs(bed, plane)
+        assert not [report for report in bed.reports if isinstance(report, Problem)]
+    finally:
+        bed.close()

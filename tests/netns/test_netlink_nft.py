@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import pytest
+from dataplane_bed import wait_until
 
 from ocicat.errors import Refused, Unavailable
 from ocicat.netlink import address, conntrack, flows, link, namespace, nftset, wire
@@ -234,8 +235,8 @@ def test_a_transaction_longer_than_the_buffer_can_be_is_refused(nft, monkeypatch
 
 
 @pytest.fixture
-def udp(ns):
-    """Sends datagrams inside the namespace, from address and port to port; each is a flow."""
+def udp(ns, nft):
+    """Sends datagrams inside the namespace, from address and port to port; each is a flow, when it has arrived."""
     opened = []
 
     def send(source, target, port):
@@ -244,6 +245,7 @@ def udp(ns):
         opened.append(sock)
         sock.bind((source, 0))
         sock.sendto(b"x", (target, port))
+        wait_until(lambda: port in ports(nft))
         return sock.getsockname()[1]
 
     yield send

@@ -371,18 +371,21 @@ class _Naive:
             for address in nodes[host].addresses if host != HOST and host in nodes else ():
                 if address.family == outside.family:
                     yield outside.cidr(), wanted.RemoteBlock(outside.cidr(), address)
+        borrowed = {lent for block in self._blocks() for lent, _ in block.borrowed}
         for block in self._blocks():
-            for lent, host in block.borrowed:
-                for address in nodes[host].addresses if host != HOST and host in nodes else ():
-                    if address.family == lent.family:
-                        yield lent, wanted.RemoteBlock(lent, address)
-        for block in self._blocks():
+            if block.cidr in borrowed:
+                continue
             if block.host == HOST:
                 yield block.cidr, wanted.LocalBlock(block.cidr)
             elif block.host in nodes:
                 for address in nodes[block.host].addresses:
                     if address.family == block.cidr.family:
                         yield block.cidr, wanted.RemoteBlock(block.cidr, address)
+        for block in self._blocks():
+            for lent, host in block.borrowed:
+                for address in nodes[host].addresses if host != HOST and host in nodes else ():
+                    if address.family == lent.family:
+                        yield lent, wanted.RemoteBlock(lent, address)
 
     def _blocks(self):
         for key, value in self.content.items():

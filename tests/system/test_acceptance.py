@@ -42,15 +42,18 @@ from netmodules_bed import Task as ModuleTask  # noqa: E402
 pytestmark = MARKS
 LAB, LAB_HOSTS = "t-accept", 2
 EXECUTOR = Path(__file__).with_name("custom_executor.py")
-PING = "ping -n -q -c 1 -W"
+PING = "ping -n -q -c 1 -W 1"
 statics = (f"10.77.200.{number}" for number in itertools.count(1))
 
 
 def pinging(can, cannot):
-    """A command that ends well when it reaches all of the first, and none of the others."""
-    asked = [f"{PING} 5 {address} >/dev/null" for address in can]
-    asked += [f"! {PING} 1 {address} >/dev/null" for address in cannot]
-    return " && ".join(asked)
+    """A command that ends well when it reaches all of the first, and none of the others. (A host hears of a new address, and a
+    group of a new member, a moment after that address's own host.)"""
+    asked = [
+        f"n=0; until {PING} {address}; do n=$((n+1)); test $n -lt 50 || exit 1; sleep 0.1; done" for address in can
+    ]
+    asked += [f"! {PING} {address} || exit 1" for address in cannot]
+    return "; ".join(asked)
 
 
 # --- through CNI, on the real Mesos ---------------------------------------------------------------------------------

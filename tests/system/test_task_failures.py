@@ -25,6 +25,7 @@ from lab_bed import (
     run_all,
     scenario,
     server,
+    sh,
     until,
     untouched,
 )
@@ -304,6 +305,7 @@ async def test_a_task_that_ended_while_the_agent_was_away_for_too_long_is_tidied
             try:
                 await end_all([goes])
                 await until(lambda: not handles(lab, "h2"))
+                await until(lambda: ": oci" not in sh(lab, "h2", "ip -o link show type veth"))
             finally:
                 await asyncio.to_thread(lab.start, "agent-h2")
     assert await untouched(lab) == []

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 from ocicat.agent import identity
 from ocicat.agent.config import AgentConfig
-from ocicat.agent.daemon import Feed
+from ocicat.agent.feed import Feed
 from ocicat.agent.local import Local
 from ocicat.agent.workloads import Workloads
 from ocicat.calc.graph import Graph

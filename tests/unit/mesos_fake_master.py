@@ -116,12 +116,15 @@ class FakeMaster:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         await writer.drain()
 
-    async def offer(self, *hosts, cpus=4.0, mem=1024.0):
+    async def offer(self, *hosts, cpus=4.0, mem=1024.0, port=0):
         def raw(host):
             resources = [
                 {"name": name, "type": "SCALAR", "scalar": {"value": value}}
                 for name, value in (("cpus", cpus), ("mem", mem))
             ]
+            if port:
+                ranges = {"range": [{"begin": port, "end": port}]}
+                resources.append({"name": "ports", "type": "RANGES", "ranges": ranges})
             ids = {"id": {"value": f"o-{host}"}, "agent_id": {"value": f"s-{host}"}}
             return {**ids, "hostname": host, "resources": resources}
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from ocicat.agent.daemon import Feed
+from ocicat.agent.feed import Feed
 from ocicat.dataplane.api import FlowsCut
 
 

@@ -95,10 +95,12 @@ def test_frameworks_that_cannot_say_groups_say_them_in_a_label():
     assert "mesos-groups" not in made.metadata.labels
 
 
-@pytest.mark.parametrize("key", ["mesos/role", "mesos/anything", "mesos-group/web"])
+@pytest.mark.parametrize(
+    "key", ["mesos/role", "mesos/anything", "mesos-group/web", "docker/container", "docker/network", "!docker/network"]
+)
 def test_labels_that_are_not_for_a_framework_to_give_are_refused(key):
     asked = request(info={"labels": {"labels": [{"key": key, "value": "x"}]}})
-    with pytest.raises(UserError, match=f"container c1: the label '{key}'"):
+    with pytest.raises(UserError, match=f"container c1: the label '{key.removeprefix('!')}'"):
         identity.endpoint("h1", asked, identity.identify("h1", asked), (Addr.parse("10.0.0.1"),))
 
 

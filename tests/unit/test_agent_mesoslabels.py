@@ -7,10 +7,11 @@ import json
 import pytest
 
 from ocicat.agent import mesoslabels
-from ocicat.agent.mesoslabels import ANNOTATION, is_so, merged, noted, relabelled, wanted
+from ocicat.agent.mesoslabels import ANNOTATION, MOST, is_so, left_out, merged, noted, relabelled, wanted
 from ocicat.mesos.identity import Executor, Identity
 from ocicat.mesos.tasks import Task
 from ocicat.model.codec import decode_json, encode_json
+from ocicat.model.names import own_label_value
 from ocicat.model.resources import Metadata, WorkloadEndpoint, WorkloadEndpointSpec
 
 
@@ -19,13 +20,18 @@ def identity(*labels, framework="Marathon prod", role="eng/web", executor="e"):
     return Identity(framework, role, Executor("F", executor), tasks)
 
 
-TOLD = {"mesos/framework": "Marathon-prod", "mesos/role": "eng.web", "mesos/executor": "e"}
+TOLD = {
+    "mesos/framework": own_label_value("Marathon prod"),
+    "mesos/role": own_label_value("eng/web"),
+    "mesos/executor": "e",
+}
+TASK_0 = own_label_value("task 0")
 
 
 def test_what_mesos_says_becomes_labels_in_the_form_of_labels():
     assert wanted(identity({"app": "my shop", "a/b/c": "x", "?": "y"})) == {
         **TOLD,
-        "mesos/task": "task-0",
+        "mesos/task": TASK_0,
         "app": "my-shop",
         "a.b.c": "x",
     }
@@ -44,11 +50,29 @@ def test_the_default_role_is_none():
     assert "mesos/role" not in wanted(identity(role=""))
 
 
+@pytest.mark.parametrize("kind", ["framework", "role", "executor"])
+def test_no_two_originals_share_a_label_of_mesos_own(kind):
+    told = [
+        wanted(identity(**{kind: text}))[f"mesos/{kind}"] for text in ("eng.prod", "eng/prod", "_eng.prod", "eng.prod!")
+    ]
+    assert told[0] == "eng.prod"
+    assert len(set(told)) == 4
+
+
+def test_a_task_has_so_many_labels_and_no_more():
+    many = {f"l{number:03}": "x" for number in range(MOST + 2)}
+    assert wanted(identity(many)) == {**TOLD, "mesos/task": TASK_0, **dict([*many.items()][:MOST])}
+    assert [left_out(identity(each)) for each in (many, {"a": "1"})] == [2, 0]
+    assert left_out(identity()) == 0
+
+
 @pytest.mark.parametrize(
     "key",
     [
         "mesos/role",
         "mesos-group/web",
+        "docker/container",
+        "!docker/network",
         "projectcalico.org/namespace",
         "pcns.projectcalico.org/x",
         "qos.projectcalico.org/dscp",
@@ -57,7 +81,7 @@ def test_the_default_role_is_none():
     ],
 )
 def test_a_task_cannot_say_what_means_more_than_its_words(key):
-    assert wanted(identity({key: "x", "mesos": "y"})) == {**TOLD, "mesos/task": "task-0", "mesos": "y"}
+    assert wanted(identity({key: "x", "mesos": "y"})) == {**TOLD, "mesos/task": TASK_0, "mesos": "y"}
 
 
 def test_two_keys_that_become_one_are_one_whatever_their_order():

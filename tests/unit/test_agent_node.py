@@ -12,6 +12,7 @@ from concurrent.futures import Future
 import pytest
 
 from ocicat.agent import daemon, node
+from ocicat.agent.beside import cancelled
 from ocicat.agent.config import SOCKET_MAX_BYTES, AgentConfig, check
 from ocicat.dataplane.ownership import DETACHED
 from ocicat.errors import Conflict, Refused, Unavailable, UserError
@@ -224,12 +225,12 @@ def test_an_agent_that_cannot_get_ready_can_still_be_stopped(tmp_path, monkeypat
     assert undone == ["store closed"]
 
 
-def test_an_agent_whose_part_fails_ends_with_its_error(tmp_path, monkeypatch):
+def test_an_agent_that_cannot_follow_its_datastore_ends_with_that_error(tmp_path, monkeypatch):
     async def fail():
         raise Refused("the store is damaged")
 
     async def start(config, stack):
-        return [asyncio.create_task(fail())]
+        return asyncio.create_task(fail())
 
     monkeypatch.setattr(daemon, "_start", start)
     with pytest.raises(Refused, match="the store is damaged"):
@@ -259,7 +260,7 @@ def test_a_kernel_that_says_no_for_a_while_does_not_end_the_agent(caplog):
         while dataplane.asked < 5:  # noqa: ASYNC110 - bounded by wait_for
             await asyncio.sleep(0.001)
         assert not mending.done()
-        await daemon._cancel(mending)
+        await cancelled(mending)
 
     asyncio.run(asyncio.wait_for(scenario(), 5))
     assert caplog.text.count("device or resource busy") == 2

@@ -7,8 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocicat.mesos.apps.plan import VIABLE_S, Delay, Plan, View, least, most, planned
-from ocicat.mesos.frameworks.application import Application, Backoff, Upgrade
-from ocicat.mesos.types import TaskSpec
+from ocicat.mesos.frameworks.application import Application, Backoff, Check, Upgrade, essence
+from ocicat.mesos.types import (
+    Constraint,
+    Discovery,
+    DiscoveryPort,
+    ExecutorSpec,
+    Fetch,
+    HealthCheck,
+    HostPort,
+    Image,
+    NetworkRequest,
+    PortMapping,
+    TaskSpec,
+)
+from ocicat.model.codec import decode_json
 
 
 def app(instances, healthy=1.0, over=1.0, *, command="new", oldest_first=False):
@@ -152,3 +165,35 @@ def test_only_what_an_instance_is_makes_another_version():
     base = app(1)
     assert app(5, 0.1, 0.2).version == base.version
     assert app(1, command="other").version != base.version
+
+
+def test_a_version_is_the_same_in_all_releases():
+    """Another value here means that an upgrade of ocicat restarts every instance of everybody."""
+    spec = TaskSpec(
+        "web",
+        ("sleep", "9"),
+        cpus=1,
+        network=NetworkRequest("n", groups=("g",), labels={"a": "b"}, port_mappings=(PortMapping(0, 80),)),
+        host_ports=(HostPort(0, "http"),),
+        discovery=Discovery(ports=(DiscoveryPort(80),)),
+        health_check=HealthCheck(kind="HTTP"),
+        fetch=(Fetch("http://x/y"),),
+        image=Image("alpine"),
+        constraints=(Constraint("hostname", "UNIQUE"),),
+        executor=ExecutorSpec(),
+    )
+    whole = Application(id="/web", spec=spec, checks=(Check(port=80),), restarts=1)
+    assert (app(1).version, whole.version) == ("75a61609d6", "f67108ac3d")
+
+
+def test_what_is_said_as_it_would_be_anyway_makes_no_other_version():
+    class Later(TaskSpec, frozen=True):
+        added: dict[str, str] = {}
+
+    plain = TaskSpec("web", "true")
+    assert essence(Later("web", "true")) == essence(plain)
+    assert essence(Later("web", "true", added={"a": "b"})) != essence(plain)
+    said = decode_json(Check, b'{"interval_s": 60.0, "timeout_s": 20, "path": "/"}')
+    one, other = (Application(id="/web", spec=plain, checks=(check,)) for check in (said, Check()))
+    assert one == other
+    assert one.version == other.version

@@ -14,10 +14,10 @@ from ocicat.errors import NotFound, Refused
 from ocicat.mesos.apps import wishes
 from ocicat.mesos.apps.book import read_all
 from ocicat.mesos.apps.leader import leading
-from ocicat.mesos.apps.records import Keys, Leader
+from ocicat.mesos.apps.records import Keys, Leader, TaskRecord
 from ocicat.mesos.apps.serve import Options, serve
 from ocicat.mesos.frameworks.application import Application, Backoff, Check, Upgrade
-from ocicat.mesos.types import HealthCheck, TaskSpec, TaskState
+from ocicat.mesos.types import HealthCheck, HostPort, TaskSpec, TaskState
 from ocicat.model.base import replace
 from ocicat.model.codec import encode_json
 from ocicat.store.base import Delete, Put
@@ -390,6 +390,126 @@ async def test_a_record_that_cannot_be_read_is_told_and_hides_nothing():
         await here.define(replace(WEB, instances=1))
         await here.run(1)
         assert any(said.startswith("left out: /ocicat/v1/apps/test/wanted/bad") for said in here.said)
+
+
+@scenario
+async def test_an_application_that_cannot_be_read_is_left_as_it_is_until_it_can_again():
+    async with bed() as here:
+        first = here.start()
+        await here.define(WEB)
+        tasks = await here.run(2)
+        await here.stop(first)
+        await here.store.commit([], [Put(KEYS.app("/web"), b'{"id": "/web", "spec": 1}')])
+        here.start()
+        await here.master.call("RECONCILE", 3)
+        for task_id in tasks:
+            await here.master.update(task_id, "RUNNING")
+        await here.define(replace(WEB, id="/other", spec=replace(SPEC, name="other", kin="/other"), instances=1))
+        await here.tasks(3)
+        await here.master.call("REVIVE", 2)
+        await here.offered()  # calls reach the master in their order: a KILL would be there by now
+        assert here.killed() == set()
+        found = await here.contents()
+        assert set(tasks) < set(found.tasks)
+        assert "/web" in found.statuses
+        assert any(said.startswith("/web: cannot be read; its instances are left as they are") for said in here.said)
+        await here.define(replace(WEB, instances=1))
+        assert len(await here.kills(1)) == 1
+
+
+@scenario
+async def test_a_version_is_known_by_the_name_that_its_instances_have_for_it():
+    store = MemoryStore()
+    await store.commit([], [Put(KEYS.version("/web", "ofold"), encode_json(WEB))])
+    found = await read_all(store, KEYS, pytest.fail)
+    assert found.versions == {("/web", "ofold"): WEB}
+
+
+@pytest.mark.parametrize("key", [KEYS.framework, KEYS.task("web.1")])
+@scenario
+async def test_who_cannot_read_the_framework_or_an_instance_does_not_lead(key):
+    async with bed() as here:
+        await here.store.commit([], [Put(key, b'{"id": 1, "task_id": 1}')])
+        with pytest.raises(Refused, match=f"does not lead test: {key}: .*expected `str`"):
+            await asyncio.wait_for(here.start(), PATIENCE_S)
+        assert here.master.calls == []
+
+
+@scenario
+async def test_the_place_of_an_instance_and_its_ports_are_written_before_mesos_hears_of_it():
+    async with bed() as here:
+        seen = []
+
+        async def look():
+            seen.extend((await here.contents()).tasks.values())
+
+        here.master.before["ACCEPT"] = look
+        first = here.start()
+        check = Check(protocol="TCP", port_index=0, interval_s=0.01, timeout_s=1)
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        spec = replace(SPEC, host_ports=(HostPort(),))
+        await here.define(replace(WEB, instances=1, spec=spec, checks=(check,)))
+        (task,) = await here.tasks(1)
+        await here.master.call("REVIVE")
+        await here.master.offer("h1", port=port)
+        await here.master.call("ACCEPT")
+        assert [(one.agent_id, one.place, one.ports) for one in seen] == [("s-h1", {"hostname": "h1"}, (port,))]
+        await here.stop(first)  # before anything was heard of it
+        here.start()
+        await here.master.call("SUBSCRIBE", 2)
+        addresses = {"network_infos": [{"name": "n", "ip_addresses": [{"ip_address": "127.0.0.1"}]}]}
+        await here.master.update(task, "RUNNING", container_status=addresses)
+        await here.until(lambda found: found.statuses["/web"].ready == 1)
+        server.close()
+        await server.wait_closed()
+
+
+@scenario
+async def test_a_check_whose_port_nobody_knows_says_so():
+    async with bed() as here:
+        check = Check(protocol="TCP", port_index=0, grace_s=0, interval_s=0.01, failures=2)
+        app = replace(WEB, instances=1, checks=(check,))
+        record = TaskRecord(task_id="web.1", app="/web", version=app.version, started=0.0, agent_id="s-h1")
+        await here.store.commit([], [Put(KEYS.task("web.1"), encode_json(record))])
+        await here.define(app)
+        here.start()
+        await here.master.call("RECONCILE", 2)
+        addresses = {"network_infos": [{"name": "n", "ip_addresses": [{"ip_address": "127.0.0.1"}]}]}
+        await here.master.update("web.1", "RUNNING", container_status=addresses)
+        await here.kills(1)
+        await here.until(
+            lambda found: found.statuses["/web"].last_failure == "TCP: port 0 of the instance is not known"
+        )
+
+
+@scenario
+async def test_who_lost_the_lead_launches_nothing_more(monkeypatch):
+    monkeypatch.setattr("ocicat.mesos.apps.serve._PAUSE_S", 0.01)
+    async with bed() as here:
+        here.start()
+        await here.define(replace(WEB, instances=1))
+        await here.tasks(1)
+        await here.master.call("REVIVE")
+        await here.store.commit([], [Put(KEYS.leader, b"another")])
+        await here.master.offer("h1")
+        await here.until(lambda _: any("waiting to take over" in said for said in here.said))
+        assert here.launched() == []
+
+
+@scenario
+async def test_a_framework_taken_for_a_moment_goes_on_and_one_taken_again_and_again_ends(monkeypatch):
+    monkeypatch.setattr("ocicat.mesos.apps.serve._PAUSE_S", 0.01)
+    async with bed() as here:
+        resident = here.start()
+        for number in (1, 2, 3):
+            subscribe = await here.master.call("SUBSCRIBE", number)
+            assert (subscribe.framework_id.value if subscribe.framework_id else "") == ("" if number == 1 else "F-1")
+            await here.until(lambda found: found.framework_id and found.leader)
+            await here.master.say("ERROR", error={"message": "Framework failed over"})
+        with pytest.raises(Refused, match="Framework failed over"):
+            await asyncio.wait_for(resident, PATIENCE_S)
+        assert [said.startswith("begins again") for said in here.said].count(True) == 2
 
 
 @scenario

@@ -489,6 +489,19 @@ def test_block_that_changes_hands_is_said_once():
     assert sequencer.flush(2) == (RemoteBlock(HERE, ONE), Revision(2))
 
 
+def test_a_block_of_one_address_yields_to_its_borrower():
+    one = Cidr.parse("10.0.0.7/32")
+    record = BlockRecord(one, "h2", ((one, "h3"),))
+    routed = {"h1": RemoteBlock(one, TWO), "h2": RemoteBlock(one, TWO), "h3": None}
+    for host, wanted in routed.items():
+        sequencer = synced()
+        routes = Routes(host, sequencer)
+        routes.set_node("h2", NodeRecord((ONE,)))
+        routes.set_node("h3", NodeRecord((TWO,)))
+        routes.set_block("b", record)
+        assert sequencer.flush(1) == (*filter(None, (wanted,)), Revision(1))
+
+
 # --- dispatcher -------------------------------------------------------------------------------------------------
 
 

@@ -245,7 +245,7 @@ def test_elements_go_and_come_before_the_rules():
     assert text.partition("}\n}\n")[2].splitlines()[:5] == [
         "delete element inet ocicat s4-x { 10.65.0.2 }",
         "add element inet ocicat s4-x { 10.65.0.3, 10.65.0.2 }",
-        "add element inet ocicat w { 7 . 10.65.0.2 }",
+        'add element inet ocicat w { "0000000000000007" . 10.65.0.2 }',
         'delete element inet ocicat m { "ocia" : goto in-x }',
         "flush chain inet ocicat c",
     ]

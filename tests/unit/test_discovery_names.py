@@ -6,6 +6,7 @@ import pytest
 from dns_bed import HOST, HOST2, agent, discovery, shown, task
 from policy_bed import DENY, OPEN, policy, resource, workload
 
+from ocicat.agent.discovery import askers as discovery_askers
 from ocicat.agent.discovery.askers import Askers
 from ocicat.agent.discovery.config import REACHABLE, VISIBLE
 from ocicat.agent.discovery.names import Names
@@ -15,7 +16,7 @@ from ocicat.dns.names import wire
 from ocicat.dns.reach import view
 from ocicat.dns.records import Naming
 from ocicat.dns.wire import Type
-from ocicat.dns.zone import everything
+from ocicat.dns.zone import TooLong, everything
 from ocicat.mesos.masters import Endpoint
 from ocicat.mesos.tasks import Change, Cluster, FrameworkSummary
 from ocicat.mesos.types import TaskState
@@ -120,6 +121,29 @@ def test_a_task_that_cannot_be_named_takes_nobody_elses_name(monkeypatch, caplog
     assert [record.message for record in caplog.records] == ["task odd.1 of framework marathon gets no name"]
 
 
+def test_one_framework_or_agent_takes_no_other_ones_name(monkeypatch, caplog):
+    known = cluster(WEB)
+    for id_, name, url in (("F1", "long", f"http://h:{'9' * 5000}"), ("F2", "odd", ""), ("F3", "leader", "")):
+        known.frameworks[id_] = FrameworkSummary(id_, name, True, True, ("*",), "10.9.9.9", url)
+    known.agents["odd"] = agent("odd", "10.9.9.8")
+    framework_, agent_ = records.of_framework, records.of_agent
+    monkeypatch.setattr(
+        records, "of_framework", lambda one, *rest: framework_(one, *rest) if one.name != "odd" else 1 // 0
+    )
+    monkeypatch.setattr(records, "of_agent", lambda one, *rest: agent_(one, *rest) if one.id != "odd" else 1 // 0)
+    kept = names()
+    for _ in range(2):
+        kept.hear(known, ALL, 1.0)
+    assert [at(kept, f"{name}.mesos") for name in ("marathon", "long", "odd")] == [[HOST2], ["10.9.9.9"], []]
+    assert at(kept, "leader.mesos") == ["10.0.0.1"]
+    assert at(kept, "slave.mesos") == [HOST, HOST2]
+    assert sorted(record.message for record in caplog.records) == [
+        "agent odd gets no name",
+        "framework F2 ('odd') gets no name",
+        "framework F3 ('leader') and its tasks get no names: names of that end are the zone's own",
+    ]
+
+
 # --- askers -------------------------------------------------------------------------------------------------------
 
 MEANT = [
@@ -180,6 +204,29 @@ def test_only_whom_policy_lets_the_asker_reach():
     assert told(made, "127.0.0.1") == list(TITLES)
     assert at(made.names, "leader.mesos", visible=made.visible(Addr.parse(A))) == ["10.0.0.1"]
     assert at(made.names, "_own._tcp.f1.mesos", Type.SRV, visible=made.visible(Addr.parse(C)))
+
+
+def test_what_policy_cannot_say_in_time_is_not_said(monkeypatch):
+    monkeypatch.setattr(discovery_askers, "_BUDGET_S", -1.0)
+    with pytest.raises(TooLong):
+        told(askers(REACHABLE, seen=view(POLICY)), A)
+
+
+def test_who_may_not_ask_a_server_himself_has_it_asked_by_nobody():
+    mute = policy("mute", selector="app == 'b'", types=["Egress"], egress=[{"action": "Allow", "protocol": "TCP"}])
+    servers = (Endpoint("198.51.100.1", 53), Endpoint("198.51.100.1", 54))
+    some = policy(
+        "some",
+        selector="app == 'c'",
+        types=["Egress"],
+        egress=[{"action": "Allow", "protocol": "UDP", "destination": {"ports": [53]}}],
+    )
+    made = askers(REACHABLE, seen=view((*POLICY, mute, some)))
+    for asker, wanted in ((A, [True, True]), (B, [False, False]), (C, [True, False]), (HOST, [True, True])):
+        assert [made.may_ask(Addr.parse(asker), server) for server in servers] == wanted
+    assert made.may_ask(Addr.parse("127.0.0.1"), servers[0])
+    assert not askers(REACHABLE).may_ask(Addr.parse(A), servers[0])  # not known yet
+    assert askers(VISIBLE).may_ask(Addr.parse(B), servers[0])
 
 
 def test_both_at_once():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager, suppress
 from functools import wraps
 
@@ -11,8 +12,13 @@ from dns_bed import shown
 from mesos_fake_operator import FakeOperator, raw_agent, raw_framework, raw_status, raw_task
 from policy_bed import ALLOW, DENY, profile, resource, workload
 
+from ocicat.agent import beside
+from ocicat.agent.discovery import service
 from ocicat.agent.discovery.config import REACHABLE, DnsConfig
+from ocicat.agent.discovery.followed import Policies
+from ocicat.agent.discovery.names import Names
 from ocicat.agent.discovery.service import Service
+from ocicat.dns import reach
 from ocicat.dns.client import ask
 from ocicat.dns.names import wire
 from ocicat.dns.server import bound
@@ -70,8 +76,8 @@ async def until(holds):
 
 def bounded(test):
     @wraps(test)
-    def within():
-        asyncio.run(asyncio.wait_for(test(), 2 * BOUND_S))
+    def within(**fixtures):
+        asyncio.run(asyncio.wait_for(test(**fixtures), 2 * BOUND_S))
 
     return within
 
@@ -99,7 +105,7 @@ async def test_before_the_master_has_told_nothing_is_said():
     async with serving("127.0.0.1:1") as (served, endpoint):
         assert (await said(endpoint, "web.demo.mesos")).rcode == Rcode.SERVFAIL
         assert (await said(endpoint, "example.com")).rcode == Rcode.REFUSED
-    assert await asyncio.wait_for(served.ended(), BOUND_S) is None
+    assert not served._thread.is_alive()
 
 
 KEYS = {
@@ -149,12 +155,16 @@ async def test_who_is_told_of_whom_follows_the_datastore():
         await until(unserved)
 
 
+def test_a_master_that_cannot_be_is_said_before_anything_is_begun():
+    with pytest.raises(UserError, match="master file:///nonexistent/zk: No such file"):
+        Service(DnsConfig(listen=(Endpoint("127.0.0.3", free_port()),), master="file:///nonexistent/zk"), [NET], ())
+
+
 @bounded
-async def test_what_ends_the_thread_is_the_agents_error():
-    async with serving("file:///nonexistent/zk") as (served, _):
-        with pytest.raises(UserError, match="master file:///nonexistent/zk: No such file"):
-            await asyncio.wait_for(served.ended(), BOUND_S)
-        served.observe(updates())
+async def test_what_the_datastore_tells_after_the_end_is_nobodys():
+    async with serving("127.0.0.1:1") as (served, _):
+        pass
+    served.observe(updates())
 
 
 def test_what_was_bound_is_let_go_when_one_address_cannot_be_had():
@@ -164,3 +174,75 @@ def test_what_was_bound_is_let_go_when_one_address_cannot_be_had():
         Service(DnsConfig(listen=(first, second), master="m"), [NET], ())
     for sock in bound(first):
         sock.close()
+
+
+@bounded
+async def test_what_goes_wrong_later_is_told_and_begun_again(monkeypatch, caplog):
+    monkeypatch.setattr(beside, "FIRST_PAUSE_S", 0.01)
+    failures, hear = [ZeroDivisionError, UserError], Names.hear
+
+    def failing(names, cluster, change, now):
+        hear(names, cluster, change, now)
+        if failures and not change.complete:
+            raise failures.pop(0)("of ours")
+
+    monkeypatch.setattr(Names, "hear", failing)
+    async with FakeOperator(**STATE) as master, serving(master.address) as (served, endpoint):
+
+        async def known():
+            return (await said(endpoint, "web.demo.mesos")).answers
+
+        await until(known)
+        for left in (1, 0):
+            status = raw_status("web", "TASK_RUNNING", address=f"10.77.0.{3 - left}")
+            update = {"framework_id": {"value": "F0"}, "state": "TASK_RUNNING", "status": status}
+            await master.say("TASK_UPDATED", task_updated=update)
+
+            async def again(left=left):
+                assert await known()  # what was known is served meanwhile
+                return len(failures) == left and len(master.authorizations) == 3 - left
+
+            await until(again)
+        assert served._thread.is_alive()
+    texts = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert texts == [f"DNS: follow Mesos: failed, begins again in {pause_s} s" for pause_s in (0.01, 0.02)]
+
+
+def test_an_object_that_cannot_be_read_takes_no_other_ones_place(monkeypatch, caplog):
+    plain = reach._read
+    monkeypatch.setattr(reach, "_read", lambda key, value: plain(key, value) if "odd" not in key else 1 // 0)
+    policies = Policies(())
+    policies.observe(updates(profile("odd", [ALLOW], [ALLOW]), profile("open", [ALLOW], [ALLOW])))
+    assert [one.metadata.name for one in policies._known.documents()] == ["open"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+@bounded
+async def test_the_end_waits_for_no_view_of_policy(monkeypatch):
+    begun, go_on, over = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(self, documents):
+        begun.set()
+        go_on.wait(BOUND_S)
+        over.set()
+
+    monkeypatch.setattr(Policies, "_made", slow)
+    async with serving("127.0.0.1:1", only=frozenset({REACHABLE})) as (served, _):
+        served.observe(updates(profile("open", [ALLOW], [ALLOW])))
+        await asyncio.to_thread(begun.wait, BOUND_S)
+    try:
+        assert not over.is_set()
+        assert not served._thread.is_alive()
+    finally:
+        go_on.set()
+
+
+@bounded
+async def test_the_end_waits_for_a_thread_that_does_not_end_so_long_only(monkeypatch, caplog):
+    monkeypatch.setattr(service, "_END_S", 0.01)
+    go_on = threading.Event()
+    async with serving("127.0.0.1:1") as (served, _):
+        served._ready.result()[0].call_soon_threadsafe(go_on.wait, BOUND_S)
+    assert "DNS: its thread has not ended in 0.01 s, and is left" in caplog.messages
+    go_on.set()
+    await asyncio.to_thread(served._thread.join, BOUND_S)

@@ -10,7 +10,7 @@ from ocicat.dns.answer import Book
 from ocicat.dns.names import wire
 from ocicat.dns.records import Naming
 from ocicat.dns.wire import Edns, Query, Question, Rcode, Type, encode_answer, parse_answer
-from ocicat.dns.zone import everything
+from ocicat.dns.zone import TooLong, everything
 from ocicat.model.net import Addr
 
 OWN, OTHER = "10.77.0.3", "10.77.0.4"
@@ -149,8 +149,34 @@ def test_what_is_hidden_is_not_there():
     assert ask(made, "_web._tcp.marathon.mesos", Type.SRV, visible=visible).rcode == Rcode.NXDOMAIN
     assert ask(made, "web.app.prod.env.label.mesos", visible=visible).rcode == Rcode.NXDOMAIN
     assert ask(made, "web.marathon.slave.mesos", visible=visible).rcode == Rcode.NOERROR
-    assert ask(made, "3.0.77.10.in-addr.arpa", Type.PTR, visible=visible).rcode == Rcode.NXDOMAIN
-    assert ask(made, "marathon.mesos", visible=visible).rcode == Rcode.NOERROR
+
+
+def test_what_is_hidden_below_a_name_does_not_make_it_one():
+    made = book(WEB)
+    between = ("marathon.mesos", "_tcp.marathon.mesos", "app.label.mesos", "label.mesos", "slave.marathon.mesos")
+    for name in between:
+        assert ask(made, name, visible=lambda entry: False).rcode == Rcode.NXDOMAIN
+    assert [ask(made, name).rcode for name in between] == [0, 0, 0, 0, Rcode.NXDOMAIN]
+    assert ask(made, "mesos", visible=lambda entry: False).rcode == Rcode.NOERROR
+
+
+def test_a_hidden_reverse_name_is_as_one_that_nobody_has():
+    made = book(WEB)
+    for name in ("3.0.77.10.in-addr.arpa", "9.0.77.10.in-addr.arpa"):
+        assert ask(made, name, Type.PTR, visible=lambda entry: False) is None
+        assert ask(made, name, Type.PTR, visible=None).rcode == Rcode.SERVFAIL
+
+
+def test_what_takes_too_long_to_find_out_is_not_said():
+    def visible(entry):
+        raise TooLong
+
+    for name, type_ in (
+        ("web.marathon.mesos", Type.A),
+        ("marathon.mesos", Type.A),
+        ("3.0.77.10.in-addr.arpa", Type.PTR),
+    ):
+        assert ask(book(WEB), name, type_, visible=visible).rcode == Rcode.SERVFAIL
 
 
 # --- several labels in one name -----------------------------------------------------------------------------------

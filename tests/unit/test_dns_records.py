@@ -255,6 +255,21 @@ def test_schedulers(hostname, url, found):
     assert shown(records.of_framework(framework, {"h1": HOST}, MESOS)) == found
 
 
+@pytest.mark.parametrize(
+    "name", ["leader", "Master", "master12", "slave", "ns1", "label", "x.slave", "web.LABEL.", "_leader"]
+)
+def test_what_the_zone_has_for_itself_is_nobody_elses(name):
+    framework = FrameworkSummary("F", name, True, True, ("*",), "10.9.9.9", "http://10.9.9.9:5050")
+    assert records.of_framework(framework, {}, MESOS) == ()
+    assert records.of_task(task("web", OWN, framework=name), MESOS) == ()
+
+
+@pytest.mark.parametrize("name", ["leaders", "mastery", "slave.eu", "labels", "ns1.eu"])
+def test_what_only_resembles_the_zones_own_is_anybodys(name):
+    assert shown(records.of_framework(FrameworkSummary("F", name, True, True, ("*",), HOST, ""), {}, MESOS))
+    assert records.of_task(task("web", OWN, framework=name), MESOS)
+
+
 def test_the_zone_has_its_server():
     assert shown(records.of_server((Addr.parse(HOST),), MESOS)) == ["mesos NS ns1.mesos", f"ns1.mesos A {HOST}"]
     data = records.start_of_authority(MESOS, 7, 5)

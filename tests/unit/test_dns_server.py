@@ -12,6 +12,7 @@ import pytest
 from dns_bed import discovery, shown, task
 
 from ocicat.dns import records
+from ocicat.dns import server as dns_server
 from ocicat.dns.answer import Book
 from ocicat.dns.client import ask
 from ocicat.dns.forward import Forwarder
@@ -155,7 +156,8 @@ async def test_several_queries_on_one_connection_and_half_of_one():
 @bounded
 async def test_too_many_connections_are_closed():
     async with serving(Resolver(book(WEB))) as endpoint:
-        opened = [await asyncio.open_connection(endpoint.host, endpoint.port) for _ in range(128)]
+        homes = [f"127.0.1.{number // 16 + 1}" for number in range(128)]
+        opened = [await connected(endpoint, home) for home in homes]
         await asked(endpoint, "web.marathon.mesos")  # all of these were accepted before it is answered
         with pytest.raises(Unavailable, match=r"closed|reset"):
             await asked(endpoint, "web.marathon.mesos", by_tcp=True)
@@ -168,6 +170,39 @@ async def test_too_many_connections_are_closed():
                 continue
         for _, writer in opened:
             writer.close()
+
+
+async def connected(endpoint, home):
+    return await asyncio.open_connection(endpoint.host, endpoint.port, local_addr=(home, 0))
+
+
+@bounded
+async def test_one_asker_takes_nobody_elses_connections():
+    async with serving(Resolver(book(WEB))) as endpoint:
+        opened = [await connected(endpoint, "127.0.1.1") for _ in range(17)]
+        assert await opened[16][0].read() == b""
+        assert (await asked(endpoint, "web.marathon.mesos", by_tcp=True)).answers
+        for _, writer in opened:
+            writer.close()
+
+
+@bounded
+async def test_a_connection_does_not_last_for_ever(monkeypatch):
+    monkeypatch.setattr(dns_server, "_LONGEST_S", 0.0)
+    async with serving(Resolver(book(WEB))) as endpoint:
+        reader, writer = await connected(endpoint, LOOPBACK)
+        assert await reader.read() == b""
+        writer.close()
+
+
+def test_who_is_outside_comes_by_tcp_for_what_is_more_than_he_sent():
+    resolver = Resolver(book(*MANY), served=lambda asker: False)
+    for name, rcode in (("many.marathon.mesos", 0), ("nosuch.mesos", Rcode.NXDOMAIN)):
+        data = encode_query(Query(1, Question(wire(name), Type.A), edns=Edns()))
+        by_udp = resolver.at_once(data, "203.0.113.9", by_tcp=False)
+        assert len(by_udp) <= len(data)
+        assert (parse_answer(by_udp).rcode, parse_answer(by_udp).truncated) == (rcode, True)
+        assert not parse_answer(resolver.at_once(data, "203.0.113.9", by_tcp=True)).truncated
 
 
 def test_an_address_that_is_taken_is_said():
@@ -272,6 +307,43 @@ async def test_the_same_question_is_asked_once_at_a_time():
         found = await asyncio.gather(*(asyncio.to_thread(exchanged, endpoint, each) for each in questions))
         assert [each[1] for each in found] == list(range(4))
     assert len(slow.queries) == 1
+
+
+@bounded
+async def test_one_asker_takes_nobody_elses_answers(monkeypatch):
+    monkeypatch.setattr(dns_server, "_MOST_FETCHED_FOR_ONE", 2)
+    resolver = Resolver(book(), Forwarder((Endpoint("192.0.2.1", 53),)))
+    asked_, go_on = [], asyncio.Event()
+
+    async def ask_(data, query, servers, *, by_tcp):
+        asked_.append(data[0])
+        await go_on.wait()
+        return data
+
+    monkeypatch.setattr(Forwarder, "ask", lambda _, *given, **named: ask_(*given, **named))
+    query = Query(0, Question(wire("example.com"), Type.A))
+
+    def fetching(number, asker):
+        return asyncio.create_task(resolver.fetched(bytes([number]), query, asker, by_tcp=False))
+
+    tasks = [fetching(number, "10.77.0.1") for number in range(3)] + [fetching(3, "10.77.0.2")]
+    assert parse_answer(await tasks[2]).rcode == Rcode.SERVFAIL
+    assert asked_ == [0, 1, 3]
+    go_on.set()
+    assert [await task for task in (*tasks[:2], tasks[3])] == [b"\0", b"\1", b"\3"]
+    assert await fetching(4, "10.77.0.1") == b"\4"
+
+
+@bounded
+async def test_only_servers_that_he_may_ask_are_asked_for_him():
+    first, second = Upstream(KNOWS), Upstream(KNOWS)
+    async with forwarding(first, second, may_ask=lambda asker, server: False) as endpoint:
+        assert (await asked(endpoint, "example.com")).rcode == Rcode.REFUSED
+    async with serving(first, ELSEWHERE) as one, serving(second, ELSEWHERE) as other:
+        resolver = Resolver(book(), Forwarder((one, other)), may_ask=lambda asker, server: server == other)
+        async with serving(resolver) as endpoint:
+            assert (await asked(endpoint, "example.com")).answers
+    assert (len(first.queries), len(second.queries)) == (0, 1)
 
 
 @bounded

@@ -90,6 +90,35 @@ def test_what_is_no_query_is_said_so(data, id_):
     assert caught.value.id == id_
 
 
+def chained(hops):
+    """A name at the end of so many pointers, each to the one before; where it begins, and all before it."""
+    places = [12, *(12 + len(WEB) + 4 + 11 + 2 * number for number in range(hops))]
+    ways = b"".join(struct.pack("!H", 0xC000 | place) for place in places[:-1])
+    data = WEB + b"\0\1\0\1" + b"\0" + struct.pack("!HHIH", 16, 1, 0, len(ways)) + ways
+    return struct.pack("!H", 0xC000 | places[-1]), data
+
+
+def test_a_long_way_of_pointers_is_no_name():
+    head = HEAD[:2] + b"\x80\0" + HEAD[4:6] + b"\0\2\0\0\0\0"
+    rest = struct.pack("!HHIH", 16, 1, 0, 0)
+    last, data = chained(126)
+    assert parse_answer(head + data + last + rest).answers[1].name == WEB
+    for hops in (127, 8000):
+        last, data = chained(hops)
+        with pytest.raises(Malformed, match="too many"):
+            parse_answer(head + data + last + rest)
+
+
+@pytest.mark.parametrize("counts", [(4, 0, 0), (0, 4, 0), (0, 0, 4), (2, 1, 1), (65535, 65535, 65535)])
+def test_a_question_brings_few_records(counts):
+    data = WEB + b"\0\1\0\1" + (b"\0" + struct.pack("!HHIH", 16, 1, 0, 0)) * 4
+    with pytest.raises(Malformed, match="records with a question") as caught:
+        parse_query(struct.pack("!6H", 7, 0x0100, 1, *counts) + data)
+    assert caught.value.id == 7
+    update = parse_query(struct.pack("!6H", 7, 5 << 11, 1, *counts) + data)  # has as many as it likes, and is not read
+    assert (update.opcode, update.edns) == (5, None)
+
+
 def test_a_refusal_says_whom_it_is_for():
     data = refusal(7, Rcode.FORMERR)
     assert data == b"\0\7\x80\1" + bytes(8)

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from agent_bed import POOL6, scenario, until
 
-from ocicat.agent import identity
+from ocicat.agent import beside, identity
 from ocicat.agent.docker import followers, wiring
 from ocicat.agent.docker.addresses import OWNER, UNCLAIMED_S
 from ocicat.agent.docker.config import DEFAULT_PLUGIN, DockerConfig, parse
+from ocicat.agent.docker.driver import Driver
 from ocicat.agent.docker.networks import NETWORKS
 from ocicat.docker import messages
 from ocicat.docker.engine import Container, Member, Network
@@ -247,13 +248,73 @@ async def test_what_was_asked_for_and_never_used_is_collected(one):
     await docker.perform(messages.Join(N, "kept", SANDBOX))
     await until(lambda: one.local.find("libnetwork", "kept")[1].metadata.annotations)
     await endpoint(docker, "never")
-    await docker.addresses.collect()
-    await docker.endpoints.collect()
+    await docker.collect()
     assert len(owners(one)) == 3
     one.workloads.clock.advance(UNCLAIMED_S + 1)
-    await docker.addresses.collect()
-    await docker.endpoints.collect()
+    await docker.collect()
     await until(lambda: owners(one) == {kept: "libnetwork:kept"})
+
+
+@scenario()
+async def test_a_defect_in_collecting_is_told_and_it_goes_on(one, caplog, monkeypatch, tmp_path):
+    looks = []
+
+    async def collect(driver):
+        looks.append(driver)
+        if len(looks) == 1:
+            raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(wiring, "COLLECT_S", 0.001)
+    monkeypatch.setattr(beside, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(Driver, "collect", collect)
+    async with wiring.served(DockerConfig(plugin=str(tmp_path / "p.sock")), one.workloads):
+        await until(lambda: len(looks) > 2)
+    assert "unforeseen" in caplog.text
+
+
+@scenario()
+async def test_what_is_collected_is_released_late_without_harm(one):
+    docker = driver(one)
+    await network(docker)
+    got = await endpoint(docker, "never", wanted="10.65.0.9")
+    one.workloads.clock.advance(UNCLAIMED_S + 1)
+    await docker.collect()
+    await until(lambda: owners(one) == {})
+    again = await address(docker, "10.65.0.9")
+    await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", got))
+    assert owners(one)[got].startswith(OWNER)
+    await docker.perform(messages.CreateEndpoint(N, "e2", Interface(again)))
+    assert owners(one) == {got: "libnetwork:e2"}
+
+
+@scenario()
+async def test_what_is_just_being_joined_is_not_collected(one):
+    docker = driver(one)
+    await network(docker)
+    got = await endpoint(docker)
+    one.workloads.clock.advance(UNCLAIMED_S + 1)
+    one.script.commits.clear()
+    joining = asyncio.create_task(docker.perform(messages.Join(N, "e1", SANDBOX)))
+    await until(lambda: docker.endpoints.sandboxes.places)
+    collecting = asyncio.create_task(docker.collect())
+    one.script.commits.set()
+    await asyncio.gather(joining, collecting)
+    assert owners(one) == {got: "libnetwork:e1"}
+
+
+@scenario()
+async def test_an_endpoint_that_was_taken_back_as_lost_is_in_no_sandbox(one):
+    docker = driver(one)
+    await network(docker)
+    for name in ("e1", "e2"):
+        await endpoint(docker, name)
+    await docker.perform(messages.Join(N, "e1", SANDBOX))
+    await until(lambda: one.local.find("libnetwork", "e1")[1].metadata.annotations)
+    ((_, leaving),) = ((key, each) for key, each in one.workloads.lost(frozenset()).items() if key.endswith("-e1"))
+    await one.workloads.departures.take_back(leaving)
+    await until(lambda: one.local.find("libnetwork", "e1") is None)
+    await docker.collect()
+    assert (await docker.perform(messages.Join(N, "e2", SANDBOX)))["Gateway"] == "169.254.1.1"
 
 
 # --- networks -----------------------------------------------------------------------------------------------------
@@ -533,6 +594,39 @@ async def test_an_engine_that_does_not_answer_is_told_and_ends_nothing(one, capl
     assert "nobody there" in caplog.text
     await removed(docker)
     await one.nothing_left()
+
+
+@scenario()
+async def test_a_defect_in_one_part_is_told_and_the_other_goes_on_and_ends_with_the_endpoint(one, caplog):
+    engine = Engine()
+    docker = driver(one, engine)
+    engine.name = "net"
+    await network(docker)
+    await endpoint(docker)
+    engine.problem = ZeroDivisionError("unforeseen")
+    await docker.perform(messages.Join(N, "e1", SANDBOX))
+    await until(lambda: "unforeseen" in caplog.text)
+    assert docker.followers._tasks
+    one.kernel.namespaces.add(SANDBOX)
+    await until(lambda: one.kernel.completed)
+    await until(lambda: docker.followers._tasks == {})
+    await removed(docker)
+
+
+@scenario()
+async def test_a_label_of_docker_s_own_cannot_be_had_by_another_spelling(one):
+    docker = driver(one)
+    await network(docker)
+    got = await address(docker)
+    call = messages.CreateEndpoint(N, "e1", Interface(got), {"ocicat.label.!docker/container": "mesos-victim"})
+    with pytest.raises(UserError, match=r"labels docker/\.\.\. are told by the agent itself"):
+        await docker.perform(call)
+    engine = docker.followers.engine
+    await joined(docker)
+    engine.containers["e1"] = container(**{"!docker/network": "prod", "!docker/container": "mesos-victim"})
+    found = await labels_when(one, lambda labels: "docker/container" in labels)
+    assert (found["docker/container"], found["docker/network"]) == ("web.1", "net")
+    await removed(docker)
 
 
 @scenario()

@@ -49,6 +49,8 @@ def test_no_profile_is_another_thing_than_none_said():
         ("ocicat.lable.app", "web", "option ocicat.lable.app: unknown"),
         ("ocicat.label.", "web", "option ocicat.label.: unknown"),
         ("ocicat.label.docker/container", "x", "labels docker/... are told by the agent itself"),
+        ("ocicat.label.!docker/container", "x", "option ocicat.label.!docker/container: labels docker/..."),
+        ("ocicat.label. docker/network", "x", "labels docker/... are told by the agent itself"),
         ("parent", "eth0", "option parent: unknown"),
         ("com.docker.network.driver.mtu", "big", "'big' is not a size"),
         ("com.docker.network.driver.mtu", "100", "576 to 65535 bytes"),
@@ -91,6 +93,7 @@ def test_labels_of_a_container():
         "maintainer": "somebody",
         "ocicat.label.": "none",
         "ocicat.label.docker/network": "other",
+        "ocicat.label.!docker/network": "other",
     }
     assert options.of_container(said) == {"app": "web", "role": "x"}
 

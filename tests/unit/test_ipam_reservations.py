@@ -86,12 +86,12 @@ async def test_one_that_cannot_be_read_stops_nobody(store):
         assert await take(mine, 1) == [0]
 
 
-def test_a_change_that_makes_no_sense_leaves_what_was_reserved():
+def test_what_makes_no_sense_is_told_and_the_rest_is_reserved():
     found = Reservations()
     found.set("r", resource("10.0.0.1/32"))
     with pytest.raises(UserError, match="'x'"):
         found.set("r", resource("10.0.0.2/32", "x"))
-    assert found.within(Cidr.parse("10.0.0.0/30")) == {1}
+    assert found.within(Cidr.parse("10.0.0.0/30")) == {2}
 
 
 @pytest.mark.parametrize(

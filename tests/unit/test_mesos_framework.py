@@ -89,6 +89,48 @@ async def test_tasks_may_be_left_running():
 
 
 @scenario
+async def test_who_leaves_its_tasks_for_an_error_says_nothing_more():
+    away = asyncio.Event()
+
+    def hear(said):
+        if said.startswith("not connected"):
+            away.set()
+
+    async def torn_away(master):
+        patient = Timing(backoff_first_s=1.0)
+        async with Framework.connect(master.address, timing=patient, leave_running=True, report=hear):
+            master.cut()
+            await away.wait()
+            raise ZeroDivisionError
+
+    async with FakeMaster() as master:
+        with pytest.raises(ZeroDivisionError):
+            await torn_away(master)
+        assert len(master.all("SUBSCRIBE")) == 1
+
+
+@scenario
+async def test_what_fails_before_a_launch_ends_the_framework_and_launches_nothing():
+    async def refuse(tasks):
+        raise Unavailable(f"{[task.ports for task in tasks]}: not written")
+
+    async def unprepared(master):
+        async with Framework.connect(master.address, timing=QUICK, report=told.append) as framework:
+            framework.before_launch = refuse
+            task = await framework.launch(SPEC)
+            await master.call("REVIVE")
+            await master.offer("h1")
+            await task.wait(RUNNING, timeout_s=2)
+
+    told = []
+    async with FakeMaster() as master:
+        with pytest.raises(Unavailable, match=r"^\[\(\)\]: not written"):
+            await unprepared(master)
+        assert master.all("ACCEPT") == []
+        assert len(told) == 1
+
+
+@scenario
 async def test_a_task_is_launched_with_its_network_and_its_updates_are_told_and_acknowledged():
     async with connected() as (master, framework):
         task = await framework.launch(SPEC)

@@ -29,10 +29,17 @@ def test_which_executors_have_containers():
     assert found == {"c": COMMAND, "d": CUSTOM}
 
 
-def test_statuses_tell_the_same():
+def test_statuses_tell_the_same_of_command_tasks_alone():
     placed = replace(TASK, container_id="c")
     nested = replace(TASK, id="n", executor_id="e", command=False, container_id="d.n")
-    assert executors_of([placed, nested, replace(TASK, id="waits")]) == {"c": COMMAND, "d": CUSTOM}
+    assert executors_of([placed, nested, replace(TASK, id="waits")]) == {"c": COMMAND}
+
+
+def test_a_container_that_several_executors_name_is_nobody_s():
+    victim = replace(TASK, container_id="c")
+    other = replace(TASK, id="o", framework_id="G", executor_id="o", container_id="c")
+    custom = replace(TASK, id="n", executor_id="e", command=False, container_id="c.n")
+    assert executors_of([victim, other]) == executors_of([custom, victim]) == {}
 
 
 def test_the_root_of_a_container():

@@ -24,7 +24,9 @@ def test_masters_are_host_and_port(text, endpoints):
     assert parse_master(text) == endpoints
 
 
-@pytest.mark.parametrize("text", ["", ",", "h:", ":5050", "h:x", "h:70000", "h:0", "fd00::1", "[]:1"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "h:", ":5050", "h:x", "h:70000", "h:0", "fd00::1", "[]:1", "h:000080", f"h:{'9' * 5000}"]
+)
 def test_nonsense_is_refused(text):
     with pytest.raises(UserError):
         parse_master(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocicat.errors import Bug, UserError
-from ocicat.model.names import WorkloadEndpointIds, dns_name, label_value, length_limited_id, unique_id
+from ocicat.model.names import WorkloadEndpointIds, dns_name, label_value, length_limited_id, own_label_value, unique_id
 
 TABLES = json.loads((Path(__file__).parents[1] / "data" / "names.json").read_text())
 LABEL_FORM = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
@@ -177,6 +177,21 @@ def test_cut_names_keep_their_form(text):
 @pytest.mark.parametrize(("shorten", "length"), [(label_value, 63), (dns_name, 253)])
 def test_a_name_of_the_greatest_length_is_not_cut(shorten, length):
     assert shorten("a" * length) == "a" * length
+
+
+def test_an_own_label_value_is_one_text_s():
+    assert [own_label_value(text) for text in ("eng.prod", "a" * 63, "*", "")] == ["eng.prod", "a" * 63, "", ""]
+    texts = ["eng.prod", "eng/prod", "eng//prod", "/eng/prod", "_eng.prod", "eng.prod!", "\ud800eng.prod", *LONG]
+    values = [own_label_value(text) for text in texts]
+    assert len(set(values)) == len(texts)
+    assert values[1].startswith("eng.prod-")
+    assert all(LABEL_FORM.fullmatch(value) for value in values)
+    assert own_label_value("a" * 300) == label_value("a" * 300)
+
+
+def test_nobody_can_take_the_own_label_value_of_another():
+    victim = own_label_value("eng/prod")
+    assert own_label_value(victim) != victim == label_value(victim)
 
 
 @pytest.mark.parametrize("shorten", [label_value, dns_name])

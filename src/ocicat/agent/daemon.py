@@ -3,7 +3,8 @@
 1. Nothing is served before the kernel is as the datastore wants it: the socket appears when the agent is ready.
 2. One agent per socket: a second one is refused while the first lives, by a lock that dies with its process.
 3. Stopping, or dying, leaves the kernel as it is: traffic and policy go on. It can be stopped at any time, also while it starts.
-4. What the kernel refuses for the moment does not end the agent: it is told, and tried again.
+4. What the kernel refuses for the moment does not end the agent: it is told, and tried again. Nor does what goes on beside the
+   containers' network: labels, names, collecting (`agent.beside`).
 """
 
 from __future__ import annotations
@@ -14,21 +15,19 @@ import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ocicat.agent import presence
+from ocicat.agent.beside import beside, cancelled
 from ocicat.agent.config import AgentConfig, check
 from ocicat.agent.discovery import wiring as discovery
-from ocicat.agent.discovery.service import Service as Names
 from ocicat.agent.docker import wiring as docker
+from ocicat.agent.feed import Feed
 from ocicat.agent.flowlog.control import FlowLog
 from ocicat.agent.flowlog.reader import Reader
 from ocicat.agent.identity import INTERFACE_PREFIX
-from ocicat.agent.inforce import InForce
-from ocicat.agent.interfaces import Interfaces
 from ocicat.agent.interfaces import follow as follow_interfaces
 from ocicat.agent.interfaces import present as present_interfaces
 from ocicat.agent.labelling import Labelling
@@ -39,16 +38,7 @@ from ocicat.agent.workloads import Workloads
 from ocicat.calc.graph import Graph
 from ocicat.clock import SystemClock
 from ocicat.cni.server import Server
-from ocicat.dataplane.api import (
-    Applied,
-    DataplaneConfig,
-    Drift,
-    EndpointFailed,
-    EndpointsInForce,
-    FlowsCut,
-    Problem,
-    Report,
-)
+from ocicat.dataplane.api import DataplaneConfig, Report
 from ocicat.dataplane.apply import Dataplane
 from ocicat.dataplane.identity import Decider, parse_prefix
 from ocicat.errors import OcicatError, Refused
@@ -57,95 +47,12 @@ from ocicat.mesos.credential import read as read_credential
 from ocicat.mesos.operator import AgentClient
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
-from ocicat.store.syncer import Syncer, Updates
+from ocicat.store.syncer import Syncer
 
 T = TypeVar("T")
 MESOS_S = 15.0  # for an answer of the Mesos agent, which is busy just when many tasks start
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Feed:
-    """What every batch of the datastore's updates goes through, and what comes back from the dataplane. One event loop."""
-
-    graph: Graph
-    allocator: Allocator
-    local: Local
-    dataplane: Dataplane
-    flow_log: FlowLog | None = None
-    labelling: Labelling | None = None
-    names: Names | None = None
-    in_force: InForce = field(default_factory=InForce)
-    applied: asyncio.Event = field(default_factory=asyncio.Event)  # the first complete state is in the kernel
-    _problems: dict[str, str] = field(default_factory=dict)
-    _revision: int | None = None  # of the last complete state; None before the first
-
-    def updates(self, batch: Updates) -> None:
-        if self.names:
-            self.names.observe(batch)
-        for update in batch.updates:
-            self.allocator.observe(update.key, update.value, update.revision)
-            self.local.observe(update.key, update.value)
-            self.graph.update(update.key, update.value)
-            if self.labelling:
-                self.labelling.noticed(update.key)
-        if not batch.in_sync:
-            return
-        if self._revision is None:
-            self.graph.in_sync()
-        self._revision = batch.revision
-        self._flush(batch.revision)
-
-    def interfaces(self, found: Interfaces) -> None:
-        """All of this host's own."""
-        self.graph.interfaces(found)
-        if self.flow_log:
-            self.flow_log.interfaces(found)
-        if self._revision is not None:
-            self._flush(self._revision)
-
-    def _flush(self, revision: int) -> None:
-        wanted = self.graph.flush(revision)
-        if wanted:
-            self.dataplane.submit(wanted)
-        if self.flow_log:
-            self.flow_log.follow(self.graph, wanted)
-        self._tell_problems()
-
-    def report(self, report: Report) -> None:
-        match report:
-            case EndpointsInForce(keys, revision):
-                for key in keys:
-                    self.in_force.reached(key, revision)
-            case EndpointFailed(key, text):
-                log.error("endpoint %s: %s", key, text)
-                self.in_force.failed(key, text)
-            case Applied():
-                self.applied.set()
-            case Drift(by, what):
-                log.warning("mended: %s: %s", "; ".join(by), _few(what))
-            case FlowsCut(count, by):
-                log.info("%d established flows ended: %s", count, _few(tuple(f"{each} by {who}" for who, each in by)))
-            case Problem(subject, ""):
-                log.info("%s: solved", subject)
-            case Problem(subject, text):
-                log.error("%s: %s", subject, text)
-
-    def _tell_problems(self) -> None:
-        """Each once when it comes, each once when it goes."""
-        problems = dict(self.graph.problems())
-        for key, text in problems.items():
-            if self._problems.get(key) != text:
-                log.warning("%s: %s", key, text)
-        for key in self._problems.keys() - problems.keys():
-            log.info("%s: solved", key)
-        self._problems = problems
-
-
-def _few(texts: tuple[str, ...], most: int = 5) -> str:
-    rest = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + rest
 
 
 async def run(config: AgentConfig) -> None:
@@ -158,12 +65,12 @@ async def run(config: AgentConfig) -> None:
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(Path(config.socket)))
         stopping = asyncio.create_task(stop.wait(), name="stop")
-        stack.push_async_callback(_cancel, stopping)
+        stack.push_async_callback(cancelled, stopping)
         starting = asyncio.create_task(_start(config, stack), name="start")
         if await _first(stopping, starting) is starting:
-            await _first(stopping, *starting.result())
+            await _first(stopping, starting.result())
         else:
-            await _cancel(starting)
+            await cancelled(starting)
         log.info("stopping; the kernel stays as it is")
 
 
@@ -176,21 +83,51 @@ async def _first(stopping: asyncio.Task[bool], *others: asyncio.Task[T]) -> asyn
     return first
 
 
-async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Task[None]]:
-    """Everything in the order in which it depends on each other; undone in reverse by `stack`."""
-    loop = asyncio.get_running_loop()
+async def _start(config: AgentConfig, stack: AsyncExitStack) -> asyncio.Task[None]:
+    """Everything in the order in which it depends on each other; undone in reverse by `stack`. Following the datastore, without
+    which there is no agent."""
     mtu = min(map(interface_mtu, config.host_addresses))  # before anything is written: the address may be mistyped
     store = await open_store(config.store)
     stack.push_async_callback(store.close)
     await register(store, config)
-    clock = SystemClock()
-    telling = asyncio.create_task(presence.keep(store, presence.present(config.host, clock)), name="tell of this agent")
-    stack.push_async_callback(_cancel, telling)
+    beside(stack, "tell of this agent", partial(presence.keep, store, presence.present(config.host, SystemClock())))
+    feed = await _wired(config, stack, store, mtu)
+    beside(stack, "follow the host's interfaces", partial(_follow_interfaces, config.host, feed))
+    following = asyncio.create_task(_follow(Syncer(store), feed), name="follow the datastore")
+    stack.push_async_callback(cancelled, following)
+    await _ready(feed, following)
+    await _serve(config, stack, store, feed)
+    log.info(
+        "ready: host %s, address %s, store %s, socket %s", config.host, config.address, config.store, config.socket
+    )
+    return following
+
+
+async def _wired(config: AgentConfig, stack: AsyncExitStack, store: Datastore, mtu: int) -> Feed:
+    """What updates go through. The kernel is read back from now on, and nothing of it changed before the first complete state."""
+    loop = asyncio.get_running_loop()
+
+    def hear(report: Report) -> None:  # on the dataplane's thread
+        loop.call_soon_threadsafe(feed.report, report)
+
     names = discovery.started(config)
     if names:
         stack.callback(names.stop)
+    dataplane = Dataplane(_dataplane_config(config, mtu), hear)
+    allocator, local = Allocator(store, config.host, SystemClock()), Local(config.host)
+    flow_log = FlowLog(partial(_flow_reader, config, dataplane))
+    stack.callback(flow_log.stop)
+    feed = Feed(Graph(config.host), allocator, local, dataplane, flow_log, _labelling(config, store, local), names)
+    dataplane.start()
+    stack.callback(dataplane.stop)
+    await allocator.start()
+    stack.push_async_callback(allocator.close)
+    feed.interfaces(present_interfaces(config.host, INTERFACE_PREFIX))
+    return feed
 
-    dataplane_config = DataplaneConfig(
+
+def _dataplane_config(config: AgentConfig, mtu: int) -> DataplaneConfig:
+    return DataplaneConfig(
         host_addresses=config.host_addresses,
         agent_ports=config.agent_ports,
         name_servers=config.dns.addresses if config.dns else (),
@@ -198,30 +135,10 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
         interface_prefix=INTERFACE_PREFIX,
     )
 
-    def hear(report: Report) -> None:  # on the dataplane's thread
-        loop.call_soon_threadsafe(feed.report, report)
 
-    dataplane = Dataplane(dataplane_config, hear)
-    allocator = Allocator(store, config.host, clock)
-    flow_log = FlowLog(partial(_flow_reader, config, dataplane))
-    stack.callback(flow_log.stop)
-    local = Local(config.host)
-    labelling = _labelling(config, store, local)
-    feed = Feed(Graph(config.host), allocator, local, dataplane, flow_log, labelling, names)
-    dataplane.start()
-    stack.callback(dataplane.stop)
-    await allocator.start()
-    stack.push_async_callback(allocator.close)
-
-    feed.interfaces(present_interfaces(config.host, INTERFACE_PREFIX))
-    looking = asyncio.create_task(
-        follow_interfaces(config.host, INTERFACE_PREFIX, feed.interfaces), name="follow the host's interfaces"
-    )
-    stack.push_async_callback(_cancel, looking)
-    following = asyncio.create_task(_follow(Syncer(store), feed), name="follow the datastore")
-    stack.push_async_callback(_cancel, following)
-    await _ready(feed, following)
-
+async def _serve(config: AgentConfig, stack: AsyncExitStack, store: Datastore, feed: Feed) -> None:
+    """Containers from now on, and all that goes on beside them."""
+    clock, allocator, dataplane = SystemClock(), feed.allocator, feed.dataplane
     failsafe = feed.graph.failsafe_inbound
     workloads = Workloads(config, clock, store, allocator, dataplane, feed.local, feed.in_force, failsafe)
     stack.push_async_callback(workloads.close)
@@ -232,19 +149,16 @@ async def _start(config: AgentConfig, stack: AsyncExitStack) -> list[asyncio.Tas
     stack.push_async_callback(server.close)
     if config.docker:
         await stack.enter_async_context(docker.served(config.docker, workloads))
-    log.info(
-        "ready: host %s, address %s, store %s, socket %s", config.host, config.address, config.store, config.socket
-    )
-    mending = asyncio.create_task(_mend(dataplane, config.resync_interval_s), name="mend the kernel")
-    stack.push_async_callback(_cancel, mending)
-    collecting = asyncio.create_task(
-        collect_for_ever(net_modules, partial(own_interfaces, INTERFACE_PREFIX)), name="collect what containers left"
-    )
-    stack.push_async_callback(_cancel, collecting)
-    telling_who = asyncio.create_task(_forever(labelling), name="tell by labels who lives where")
-    stack.push_async_callback(_cancel, telling_who)
-    naming = [asyncio.create_task(names.ended(), name="serve names")] if names else []
-    return [following, mending, collecting, telling_who, *naming]
+    beside(stack, "mend the kernel", partial(_mend, dataplane, config.resync_interval_s))
+    collecting = partial(collect_for_ever, net_modules, partial(own_interfaces, INTERFACE_PREFIX))
+    beside(stack, "collect what containers left", collecting)
+    if feed.labelling:
+        beside(stack, "tell by labels who lives where", feed.labelling.run)
+
+
+async def _follow_interfaces(host: str, feed: Feed) -> None:
+    await follow_interfaces(host, INTERFACE_PREFIX, feed.interfaces)
+    await asyncio.Event().wait()  # it said why it cannot: the agent does without
 
 
 def _labelling(config: AgentConfig, store: Datastore, local: Local) -> Labelling | None:
@@ -254,10 +168,6 @@ def _labelling(config: AgentConfig, store: Datastore, local: Local) -> Labelling
         return None
     credential = read_credential(config.mesos_credential) if config.mesos_credential else None
     return Labelling(store, local, AgentClient(endpoint.host, endpoint.port, credential=credential, timeout_s=MESOS_S))
-
-
-async def _forever(labelling: Labelling | None) -> None:
-    await (labelling.run() if labelling else asyncio.Event().wait())
 
 
 def _flow_reader(config: AgentConfig, dataplane: Dataplane, interval_s: float, tier_of: Callable[[str], str]) -> Reader:
@@ -291,11 +201,6 @@ async def _mend(dataplane: Dataplane, interval_s: float) -> None:
             await asyncio.wrap_future(dataplane.resync())
         except OcicatError as error:
             log.warning("the kernel could not be read back, which is tried again in %g s: %s", interval_s, error)
-
-
-async def _cancel(task: asyncio.Task[T]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 @contextmanager

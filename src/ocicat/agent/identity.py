@@ -12,6 +12,7 @@ from ocicat.agent import limits, profiles
 from ocicat.cni.ports import PROTOCOLS, said
 from ocicat.cni.request import NetworkInfo, Request
 from ocicat.cni.wishes import is_wish
+from ocicat.docker import labels as docker
 from ocicat.errors import UserError
 from ocicat.mesos.labels import PREFIX
 from ocicat.model import keys
@@ -123,6 +124,11 @@ def _check_claim(request: Request, key: str) -> None:
         raise UserError(
             f"container {request.container_id}: the label {key!r} is for Mesos alone to give",
             hint=f"labels that begin with {PREFIX} come by themselves",
+        )
+    if key.startswith(docker.PREFIX) and (request.orchestrator, key) != (docker.ORCHESTRATOR, docker.NETWORK):
+        raise UserError(
+            f"container {request.container_id}: the label {key!r} is for Docker's side of the agent alone to give",
+            hint=f"labels that begin with {docker.PREFIX} come by themselves",
         )
 
 

@@ -4,7 +4,8 @@
    endpoint, which is before its task starts, and again as long as something is missing.
 2. One look serves all endpoints, however many came, and looks take no more than a third of the time.
 3. Who lives where is looked at again from time to time: often where an executor can get other tasks, seldom where it cannot.
-4. An endpoint that somebody changes at the same time is read and decided anew. A deleted one stays deleted.
+4. An endpoint that somebody changes at the same time is read and decided anew. A deleted one stays deleted. One whose labels the
+   datastore refuses keeps no other from its own.
 5. What stands in the way (no Mesos agent, a locked datastore) is told once for each reason, and tried again until it is gone.
 """
 
@@ -20,13 +21,14 @@ from typing import Protocol
 
 from ocicat.agent.local import Local
 from ocicat.agent.lock import unlocked
-from ocicat.agent.mesoslabels import Labels, is_so, relabelled, wanted
+from ocicat.agent.mesoslabels import MOST, Labels, is_so, left_out, relabelled, wanted
 from ocicat.docker.labels import CONTAINER, OF_MESOS, ORCHESTRATOR
-from ocicat.errors import Conflict, OcicatError, UserError
+from ocicat.errors import Conflict, OcicatError, Unavailable, UserError
 from ocicat.mesos.identity import Executor, Identity, executors, executors_of, identities, root
 from ocicat.mesos.operator_wire import ContainerSummary
 from ocicat.mesos.tasks import Cluster
 from ocicat.model.base import Struct
+from ocicat.model.keys import name_of
 from ocicat.model.resources import WorkloadEndpoint
 from ocicat.store.base import Compare, Datastore, Put
 
@@ -66,12 +68,13 @@ class Labelling:
     local: Local
     mesos: MesosAgent
     timing: Timing = field(default_factory=Timing)
-    _owners: dict[str, Executor] = field(default_factory=dict)  # by outermost container
+    _owners: dict[str, Executor] = field(default_factory=dict)  # by outermost container, as Mesos itself told
     _seen: frozenset[str] = frozenset()  # keys of the endpoints of the last look
     _new: asyncio.Event = field(default_factory=asyncio.Event)
     _misses: int = 0  # looks in a row after which something was missing, without a new endpoint between
     _failures: int = 0  # in a row
     _problems: set[str] = field(default_factory=set)  # told since the last success
+    _refused: dict[str, str] = field(default_factory=dict)  # by endpoint, why its labels are not written: told once
     _asking: asyncio.Task[tuple[ContainerSummary, ...]] | None = None
 
     def noticed(self, key: str) -> None:
@@ -114,11 +117,14 @@ class Labelling:
             return None
         containers = set(map(_container, endpoints.values()))
         cluster = await self.mesos.state()
-        learnt = await self._learn_owners({root(container) for container in containers}, cluster)
-        found = identities(containers, self._owners, cluster)
-        written = await self._write(_changes(endpoints, found))
+        roots = {root(container) for container in containers}
+        learnt = await self._learn_owners(roots)
+        found = identities(containers, executors_of(cluster.tasks.values()) | self._owners, cluster)
+        changes = _changes(endpoints, found)
+        _tell_left_out({container: found[container] for container in {_container(endpoints[key]) for key in changes}})
+        written = await self._write(changes)
         self._succeeded()
-        unknown = any(root(container) not in self._owners for container in containers)
+        unknown = bool(roots - self._owners.keys())
         missing = unknown or not written or any(not identity.tasks for identity in found.values())
         self._misses = 0 if learnt or not missing else self._misses + 1
         return self._pause_s(missing, unknown)
@@ -131,17 +137,12 @@ class Labelling:
             return min(_doubled(timing.missing_s, self._misses), timing.changing_s)
         return timing.settled_s if all(owner.command for owner in self._owners.values()) else timing.changing_s
 
-    async def _learn_owners(self, roots: set[str], cluster: Cluster) -> bool:
+    async def _learn_owners(self, roots: set[str]) -> bool:
         """Whether anything new is known. An executor's container is never another's: it is asked about only once."""
-        self._owners = {container: owner for container, owner in self._owners.items() if container in roots}
-        known = len(self._owners)
-        self._take_owners(roots, executors_of(cluster.tasks.values()))
-        if roots - self._owners.keys():
-            self._take_owners(roots, executors(await self._told_of_containers()))
-        return len(self._owners) > known
-
-    def _take_owners(self, roots: set[str], told: Mapping[str, Executor]) -> None:
-        self._owners = {container: owner for container, owner in told.items() if container in roots} | self._owners
+        known = self._owners.keys() & roots
+        told = executors(await self._told_of_containers()) if roots - known else {}
+        self._owners = {container: owner for container, owner in (told | self._owners).items() if container in roots}
+        return self._owners.keys() > known
 
     async def _told_of_containers(self) -> tuple[ContainerSummary, ...]:
         """Nothing yet, where that takes long: Mesos answers only when no container is being made. Then a look will have it."""
@@ -156,19 +157,31 @@ class Labelling:
         return asked.result()
 
     async def _write(self, changes: Mapping[str, Labels]) -> bool:
-        """Whether all of them are as they should be."""
+        """Whether nothing is to be tried again soon."""
+        self._refused = {key: why for key, why in self._refused.items() if key in changes}
         if not changes:
             return True
         free, rest, complete = await unlocked(self.store), iter(changes.items()), True
         while chunk := tuple(islice(rest, CHUNK)):
             try:
                 await self._commit(free, chunk)
-            except Conflict:
-                complete = False
-                for one in chunk:
-                    with suppress(Conflict):
-                        await self._commit(free, [one])
+            except Unavailable:
+                raise
+            except OcicatError:
+                complete = all([await self._write_alone(free, one) for one in chunk]) and complete
         return complete
+
+    async def _write_alone(self, free: Compare, one: tuple[str, Labels]) -> bool:
+        """As `_write`."""
+        try:
+            await self._commit(free, [one])
+        except Conflict:
+            return False
+        except Unavailable:
+            raise
+        except OcicatError as error:
+            self._tell_refused(one[0], error)
+        return True
 
     async def _commit(self, free: Compare, chunk: Sequence[tuple[str, Labels]]) -> None:
         stored = await asyncio.gather(*(self.store.get(key) for key, _ in chunk))
@@ -188,11 +201,22 @@ class Labelling:
         self._failures += 1
         return min(_doubled(self.timing.failed_s, self._failures - 1), self.timing.failed_max_s)
 
+    def _tell_refused(self, key: str, error: OcicatError) -> None:
+        if self._refused.get(key) != str(error):
+            log.warning("endpoint %s does not get the labels of who lives in it: %s", name_of(key), error)
+        self._refused[key] = str(error)
+
     def _succeeded(self) -> None:
         if self._problems:
             log.info("labels tell again who lives in this host's containers")
         self._problems.clear()
         self._failures = 0
+
+
+def _tell_left_out(found: Mapping[str, Identity]) -> None:
+    for container, identity in found.items():
+        if count := left_out(identity):
+            log.warning("container %s: %d labels of its task are left out: %d have room", container, count, MOST)
 
 
 def _doubled(first_s: float, times: int) -> float:

@@ -1,9 +1,10 @@
 """The labels that an endpoint has because of who lives in its container, and how they are kept apart from all others. Pure.
 
 1. `mesos/framework`, `mesos/role`, `mesos/executor` and `mesos/task` are Mesos's own word: nobody else can give them (a NetworkInfo
-   that tries is refused). There is no `mesos/role` in Mesos's default role `*`, and no `mesos/task` while several tasks live there.
+   that tries is refused), and no two roles (frameworks, ...) share one. There is no `mesos/role` in Mesos's default role `*`, and
+   no `mesos/task` while several tasks live there.
 2. A task's own labels come last: what NetworkInfo, an operator or another program gave is never changed or taken away. Of several
-   tasks in one container those labels count that all of them have.
+   tasks in one container those labels count that all of them have; `MOST` of them at most, the first in their order.
 3. What was put is written down in an annotation. So it is taken away when it is no longer true, and only then, and only what was
    put; one that somebody changed is theirs from then on, and one that somebody took away stays away.
 4. A task's labels cannot say what has a meaning of its own: whose member it is, its namespace, its limits, its addresses.
@@ -14,15 +15,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ocicat.agent import limits, profiles
+from ocicat.docker import labels as docker
 from ocicat.errors import UserError
 from ocicat.mesos.identity import Identity
 from ocicat.mesos.labels import EXECUTOR, FRAMEWORK, PREFIX, ROLE, TASK
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, encode_json, with_field
-from ocicat.model.names import label_key, label_value
+from ocicat.model.names import label_key, label_value, own_label_value
 from ocicat.model.resources import Metadata, WorkloadEndpoint
 
 ANNOTATION = "ocicat/mesos-labels"
+MOST = 128  # labels of a task's own: a stored object and a commit have their bounds
 
 Labels = Mapping[str, str]
 
@@ -42,7 +45,13 @@ def wanted(identity: Identity) -> dict[str, str]:
         EXECUTOR: identity.executor.id,
         TASK: identity.tasks[0].name if len(identity.tasks) == 1 else "",
     }
-    return _common(identity) | {key: value for key, text in told.items() if (value := label_value(text))}
+    own = dict(sorted(_common(identity).items())[:MOST])
+    return own | {key: value for key, text in told.items() if (value := own_label_value(text))}
+
+
+def left_out(identity: Identity) -> int:
+    """How many of the task's own labels there is no room for."""
+    return max(0, len(_common(identity)) - MOST)
 
 
 def _common(identity: Identity) -> dict[str, str]:
@@ -61,7 +70,7 @@ def is_reserved(key: str) -> bool:
     """Does a label of that key mean more than its words?"""
     prefix, slash, _ = key.partition("/")
     theirs = bool(slash) and (prefix == "projectcalico.org" or prefix.endswith(".projectcalico.org"))
-    ours = key.startswith((PREFIX, profiles.MEMBER_PREFIX)) or key == profiles.GROUPS_LABEL
+    ours = key.startswith((PREFIX, docker.PREFIX, profiles.MEMBER_PREFIX)) or key == profiles.GROUPS_LABEL
     return theirs or ours or limits.is_limit(key)
 
 

@@ -4,7 +4,7 @@ Promise: a block of ours is a `LocalBlock`; one of another host is a `RemoteBloc
 and nothing while that address is unknown; one that no host has is nothing. A node's change touches its own blocks only.
 
 An address that a host has borrowed from another's block, and a floating one (`floating` tells), go like a block to the host that
-they are on; on that host they are the endpoint's. A block of the same single address goes before both.
+they are on; on that host they are the endpoint's. A block of the same single address yields to a borrower, not to a floating one.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ class Routes:
 
     def _host_of(self, cidr: Cidr) -> str | None:
         lenders = self._borrowed.get(cidr)
-        return self._owners.get(cidr) or (lenders[min(lenders)] if lenders else self._floating.get(cidr))
+        return lenders[min(lenders)] if lenders else self._owners.get(cidr) or self._floating.get(cidr)
 
     def _route(self, cidr: Cidr, host: str) -> RemoteBlock | LocalBlock | None:
         if host == self._host:
-            return LocalBlock(cidr) if cidr in self._owners else None
+            return LocalBlock(cidr) if self._owners.get(cidr) == host else None
         for address in self._addresses.get(host, ()):
             if address.family == cidr.family:
                 return RemoteBlock(cidr, address)

@@ -228,6 +228,10 @@ class Ledger:
         missing = any(self.sets.there(name) is None for name in self.sets.updates())
         return missing and any(self.chains.there(name) for name in self.chains.updates())
 
+    def has_rules(self, name: str) -> bool:
+        """Is there a chain of that name that says anything?"""
+        return bool(self._there(name).marks)
+
     def moved(self) -> list[str]:
         """Base chains that are wanted at another place, or not as base chains."""
         updates = self.chains.updates().items()

@@ -120,8 +120,13 @@ def _said(field: str, raw: bytes) -> str:
     if field == "ifname":
         return f'"{raw.rstrip(bytes(1)).decode()}"'
     if field == "iface_index":
-        return str(int.from_bytes(raw, sys.byteorder))
+        return _padded(int.from_bytes(raw, sys.byteorder))
     return inet.text(raw) if field in ("ipv4_addr", "ipv6_addr") else str(int.from_bytes(raw, "big"))
+
+
+def _padded(index: int) -> str:
+    """Longer than any name: nft looks for an interface called "7" before it takes 7 for a number."""
+    return f'"{index:0{IFNAME_BYTES}}"'
 
 
 def _ranges(spec: SetSpec, elements: Iterable[Element]) -> Iterator[str]:

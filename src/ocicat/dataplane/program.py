@@ -13,6 +13,9 @@ What nft cannot turn into the wanted one was left by another version, and stays 
 known. A base chain at another place goes and comes in step 3. A set of another type asks for a new table: the old one goes and the
 new one comes, with all that is in it, in one nft transaction. What was counted is taken over.
 
+Until the state is complete no chain changes that says anything: in it may be host endpoints' policy and the operator's settings, of
+which a dataplane that has just started knows nothing. One that is not there, or empty, is made at once: workloads are closed then.
+
 The kernel is not through with a transaction at once: for up to a millisecond a packet may meet a base chain that goes, while maps
 that went with it are empty already; and a set of ranges that came is empty. So new sets are filled before chains look in them, and
 a base chain is emptied before its maps go. Only a new table may lose packets that begin a connection: they are sent again.
@@ -20,8 +23,8 @@ a base chain is emptied before its maps go. Only a new table may lose packets th
 A step without anything to do costs nothing. An endpoint whose chains are there needs 4 and 5 only, and these start no process.
 
 Invariants: 1. No packet meets a policy that is half changed, unless nft refuses a part of it. 2. A chain that nft refuses becomes a
-drop, and only that chain. 3. Without `sweep` nothing is removed but what was asked to go. 4. After an exception the ledger's actual
-side is not to be trusted.
+drop, and only that chain. 3. Without `sweep` nothing is removed but what was asked to go, and no chain that has rules
+changes. 4. After an exception the ledger's actual side is not to be trusted.
 """
 
 from __future__ import annotations
@@ -74,7 +77,7 @@ class Program:
             self._rebuild()
         self.shapers.settle(sweep=sweep)
         self._fill(self._grow())
-        self._settle_chains()
+        self._settle_chains(sweep=sweep)
         self._settle_elements(sweep=sweep)
         self._settle_routes(sweep=sweep)
         if sweep and tidy:
@@ -125,9 +128,9 @@ class Program:
                 part = []
         self._commit(part)
 
-    def _settle_chains(self) -> None:
+    def _settle_chains(self, *, sweep: bool) -> None:
         """Those that are there and change, and base chains that are new, with the elements that change."""
-        due = self._due()
+        due = [chain for chain in self._due() if sweep or not self._ledger.has_rules(chain.name)]
         if due:
             self._commit([change for change in self._changes(sweep=False) if change.spec.interval])
             changes = [_sayable(change) for change in self._changes(sweep=False)]

@@ -2,9 +2,10 @@
 
 1. For the zone, and for the reverse names that it has, the answer is authoritative; "no such name" and "nothing of that type" say
    how long they hold (RFC 2308).
-2. To who may not see a record it is not there: a name at which all are hidden does not exist.
+2. To who may not see a record it is not there: a name at which and below which all are hidden is answered as one that there is
+   not; a reverse name too: it is not ours then.
 3. While it is not known what the cluster has, or who may see what, the answer is SERVFAIL: resolvers then ask their next server,
-   and nobody hears that a name does not exist which does.
+   and nobody hears that a name does not exist which does. So it is where that takes too long to find out.
 4. Several records of a name come in another order each time.
 5. A name of one label has no address: resolvers try it last, after every domain of theirs, and it is asked of nobody else.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from ocicat.dns import names
 from ocicat.dns.records import LABEL, Naming, start_of_authority
 from ocicat.dns.wire import ANY_CLASS, IN, Answer, Query, Question, Rcode, Record, Type, suffixes
-from ocicat.dns.zone import Entry, Visible, Zone, everything
+from ocicat.dns.zone import Entry, TooLong, Visible, Zone, everything
 
 _QUERY = 0  # the one kind of request (opcode) that is answered
 _TRANSFERS = (Type.AXFR, Type.IXFR)
@@ -49,15 +50,21 @@ class Book:
         refused = _refused(query)
         if refused is not None:
             return Answer(refused)
-        if not self._is_ours(question.key):
-            return Answer(Rcode.NXDOMAIN) if _is_bare(question) else None
-        if visible is None or not self.complete:
+        try:
+            if not self._is_ours(question.key, visible):
+                return Answer(Rcode.NXDOMAIN) if _is_bare(question) else None
+            if visible is None or not self.complete:
+                return Answer(Rcode.SERVFAIL)
+            self._turn += 1
+            return self._found(question, visible) or self._nothing(question, visible)
+        except TooLong:
             return Answer(Rcode.SERVFAIL)
-        self._turn += 1
-        return self._found(question, visible) or self._nothing(question, visible)
 
-    def _is_ours(self, key: bytes) -> bool:
-        return _lies_in(key, self._own) or (self.zone.has_own(key) and any(_lies_in(key, end) for end in _REVERSE))
+    def _is_ours(self, key: bytes, visible: Visible | None) -> bool:
+        if _lies_in(key, self._own):
+            return True
+        reverse = any(_lies_in(key, end) for end in _REVERSE)
+        return reverse and (visible is None or bool(self.zone.types(key, visible)))
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -114,9 +121,7 @@ class Book:
         return Answer(rcode, (), (start,), authoritative=True)
 
     def _exists(self, key: bytes, visible: Visible) -> bool:
-        if self.zone.has_own(key):
-            return bool(self.zone.types(key, visible))
-        if self.zone.exists(key) or key == self._own:
+        if key == self._own or self.zone.exists(key, visible):
             return True
         pairs = self._pairs(key)
         types = (*_ADDRESSES, Type.SRV)

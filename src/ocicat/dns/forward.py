@@ -21,30 +21,32 @@ PATIENCE_S = 2.0  # for one server: resolvers ask again after five
 _MOST_AT_ONCE = 512
 _UNABLE = (Rcode.SERVFAIL, Rcode.REFUSED, Rcode.NOTIMP)
 
+_Key = tuple[bytes, tuple[Endpoint, ...], bool]  # the question, whom to ask, whether by TCP
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Forwarder:
-    """One event loop's. `servers` are addresses, in the order in which they are asked."""
+    """One event loop's. `servers` are addresses, in the order in which they are asked; not all are for everybody."""
 
     servers: tuple[Endpoint, ...]
     patience_s: float = PATIENCE_S
-    _asking: dict[tuple[bytes, bool], asyncio.Task[bytes | None]] = field(default_factory=dict)
+    _asking: dict[_Key, asyncio.Task[bytes | None]] = field(default_factory=dict)
     _silent: set[Endpoint] = field(default_factory=set)  # told so already
 
     def is_server(self, address: str) -> bool:
         """Promise 4."""
         return any(server.host == address for server in self.servers)
 
-    async def ask(self, data: bytes, query: Query, *, by_tcp: bool) -> bytes | None:
+    async def ask(self, data: bytes, query: Query, servers: tuple[Endpoint, ...], *, by_tcp: bool) -> bytes | None:
         """The answer to `data`, which is `query` as it came, with its number."""
-        key = (data[2:], by_tcp)
+        key = (data[2:], servers, by_tcp)
         asking = self._asking.get(key)
         if asking is None:
             if len(self._asking) >= _MOST_AT_ONCE:
                 return None
-            asking = self._asking[key] = asyncio.create_task(self._ask(data, query, by_tcp=by_tcp))
+            asking = self._asking[key] = asyncio.create_task(self._ask(data, query, servers, by_tcp=by_tcp))
             asking.add_done_callback(lambda _: self._asking.pop(key, None))
         found = await asyncio.shield(asking)
         return None if found is None else data[:2] + found[2:]
@@ -54,10 +56,10 @@ class Forwarder:
             asking.cancel()
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
 
-    async def _ask(self, data: bytes, query: Query, *, by_tcp: bool) -> bytes | None:
+    async def _ask(self, data: bytes, query: Query, servers: tuple[Endpoint, ...], *, by_tcp: bool) -> bytes | None:
         last = None
         exchange = _by_tcp if by_tcp else _by_udp
-        for server in self.servers:
+        for server in servers:
             number = secrets.token_bytes(2)
             try:
                 async with asyncio.timeout(self.patience_s):

@@ -18,10 +18,12 @@ and beyond Mesos-DNS:
 2. Every name is one the wire can carry; what would be none, or too long, is left out.
 3. A task's own address is the first source that says any: its network, the labels of its status, its host.
 4. A task has the names of 100 ports at most: some are given all ports of their host.
+5. What is in the zone for itself is nobody else's: a framework that is called so has no names, and none of its tasks has.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -40,6 +42,7 @@ LABEL = "label"  # the names of tasks by labels lie below it
 _PROTOCOLS = ("tcp", "udp")
 _STATUS_LABELS = ("MesosContainerizer.NetworkSettings.IPAddress", "Docker.NetworkSettings.IPAddress")
 _MOST_PORTS = 100
+_RESERVED = re.compile(rf"leader|master\d*|slave|ns1|{LABEL}")
 
 
 class Naming(Struct, frozen=True):
@@ -51,8 +54,14 @@ class Naming(Struct, frozen=True):
     def label(self, text: str) -> str:
         return names.label(text, rfc952=self.rfc952)
 
-    def labels(self, text: str) -> str:
-        return names.labels(text, rfc952=self.rfc952)
+    def framework(self, text: str) -> str:
+        """Below which its tasks are; "" where it can have no names: promise 5."""
+        return "" if self.is_reserved(text) else names.labels(text, rfc952=self.rfc952)
+
+    def is_reserved(self, framework: str) -> bool:
+        """The label next to the zone is what counts: of "x.slave" all names would be among those of hosts."""
+        last = names.labels(framework, rfc952=self.rfc952).rpartition(".")[2]
+        return _RESERVED.fullmatch(last) is not None
 
     def entry(self, name: str, type_: Type, data: bytes, goal: Goal | None = None) -> Entry:
         """UserError for a name that cannot be."""
@@ -86,7 +95,7 @@ def is_named(task: Task) -> bool:
 
 def of_task(task: Task, naming: Naming) -> tuple[Entry, ...]:
     discovery = task.discovery
-    name, framework = naming.label((discovery.name if discovery else "") or task.name), naming.labels(task.framework)
+    name, framework = naming.label((discovery.name if discovery else "") or task.name), naming.framework(task.framework)
     if not is_named(task) or not name or not framework:
         return ()
     task_names = _TaskNames(task, naming, f"{name}.{framework}", _canonical(name, task, framework))
@@ -223,7 +232,7 @@ def _addresses(texts: Iterable[str]) -> Iterator[Addr]:
 
 def of_framework(framework: FrameworkSummary, hosts: Mapping[str, str], naming: Naming) -> tuple[Entry, ...]:
     """`hosts`: the addresses of the Mesos agents by their names; a scheduler on another host than these has no address here."""
-    name = naming.labels(framework.name)
+    name = naming.framework(framework.name)
     addresses = tuple(_addresses((hosts.get(framework.hostname, framework.hostname),)))
     if not name or not addresses:
         return ()

@@ -3,8 +3,10 @@
 1. What can be answered from memory is answered at once. A query whose answer must be fetched holds up nobody else's.
 2. A broken message is answered FORMERR or not at all; what goes wrong inside is answered SERVFAIL and told once. Nothing that comes
    from outside ends the server.
-3. Connections are bounded in number, and each in the time it may say nothing.
-4. Only who is `served` has other names looked up: everybody else would have an amplifier at hand.
+3. Connections are bounded in number, and each in the time it may say nothing and may last. Of these, and of answers that are
+   being fetched, one asker has a small part: he takes nobody else's.
+4. Only who is `served` has other names looked up, and is told records by UDP: everybody else would have an amplifier at hand, and
+   comes by TCP. A server of other names is asked only for who `may_ask` it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import errno
 import logging
 import os
 import socket
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -35,8 +39,11 @@ from ocicat.mesos.masters import Endpoint
 from ocicat.model.net import Addr
 
 _IDLE_S = 10.0
+_LONGEST_S = 120.0  # a connection
 _MOST_CONNECTIONS = 128
+_MOST_CONNECTIONS_OF_ONE = 16
 _MOST_WAITING = 1024  # queries by UDP whose answers are being fetched
+_MOST_FETCHED_FOR_ONE = 64
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +54,15 @@ def anybody(_asker: Addr) -> Visible | None:
 
 @dataclass(slots=True)
 class Resolver:
-    """`visible`: what an asker may see (None: not known yet). `served`: for whom the forwarder, if there is one, is asked."""
+    """`visible`: what an asker may see (None: not known yet). `served`: who is of ours, so that the forwarder, if there is one, is
+    asked for him. `may_ask`: which of its servers."""
 
     book: Book
     forwarder: Forwarder | None = None
     visible: Callable[[Addr], Visible | None] = anybody
     served: Callable[[Addr], bool] = lambda asker: True
+    may_ask: Callable[[Addr, Endpoint], bool] = lambda asker, server: True
+    _fetching: Counter[str] = field(default_factory=Counter)
     _told: set[str] = field(default_factory=set)
 
     def at_once(self, data: bytes, asker: str, *, by_tcp: bool) -> bytes | Query | None:
@@ -67,30 +77,45 @@ class Resolver:
             self._defect(error)
             return self._encoded(query, Answer(Rcode.SERVFAIL), by_tcp=by_tcp)
 
-    async def fetched(self, data: bytes, query: Query, *, by_tcp: bool) -> bytes:
+    async def fetched(self, data: bytes, query: Query, asker: str, *, by_tcp: bool) -> bytes:
+        found = None
+        if self._fetching[asker] < _MOST_FETCHED_FOR_ONE:
+            self._fetching[asker] += 1
+            try:
+                found = await self._fetch(data, query, asker, by_tcp=by_tcp)
+            finally:
+                _less(self._fetching, asker)
+        return found or self._encoded(query, Answer(Rcode.SERVFAIL), by_tcp=by_tcp)
+
+    async def _fetch(self, data: bytes, query: Query, asker: str, *, by_tcp: bool) -> bytes | None:
+        forwarder = self.forwarder
         try:
-            found = await self.forwarder.ask(data, query, by_tcp=by_tcp) if self.forwarder else None
+            servers = self._servers(query, asker, _address(asker))
+            return await forwarder.ask(data, query, servers, by_tcp=by_tcp) if forwarder and servers else None
         except Exception as error:  # promise 2
             self._defect(error)
-            found = None
-        return found or self._encoded(query, Answer(Rcode.SERVFAIL), by_tcp=by_tcp)
+            return None
 
     def _answer(self, query: Query, asker: str, *, by_tcp: bool) -> bytes | Query:
         address = _address(asker)
         said = self.book.answer(query, self.visible(address))
         if said is None:
-            if self._forwards(query, asker, address):
+            if self._servers(query, asker, address):
                 return query
             said = Answer(Rcode.REFUSED)
-        return self._encoded(query, said, by_tcp=by_tcp)
+        brief = bool(said.answers or said.authority) and not by_tcp and not self.served(address)
+        return self._encoded(query, said, by_tcp=by_tcp, brief=brief)
 
-    def _forwards(self, query: Query, asker: str, address: Addr) -> bool:
+    def _servers(self, query: Query, asker: str, address: Addr) -> tuple[Endpoint, ...]:
+        """Who is asked for him."""
         forwarder = self.forwarder
-        wanted = forwarder is not None and query.recursion
-        return wanted and not (forwarder and forwarder.is_server(asker)) and self.served(address)
+        if forwarder is None or not query.recursion or forwarder.is_server(asker) or not self.served(address):
+            return ()
+        return tuple(server for server in forwarder.servers if self.may_ask(address, server))
 
-    def _encoded(self, query: Query, said: Answer, *, by_tcp: bool) -> bytes:
-        limit = MAX_MESSAGE if by_tcp else query.udp_limit
+    def _encoded(self, query: Query, said: Answer, *, by_tcp: bool, brief: bool = False) -> bytes:
+        """`brief`: no more than that the answer comes by TCP."""
+        limit = 0 if brief else MAX_MESSAGE if by_tcp else query.udp_limit
         return encode_answer(query, said, limit, recursion_available=self.forwarder is not None)
 
     def _defect(self, error: Exception) -> None:
@@ -98,6 +123,12 @@ class Resolver:
         if kind not in self._told:
             self._told.add(kind)
             log.exception("a DNS query could not be answered")
+
+
+def _less(counter: Counter[str], asker: str) -> None:
+    counter[asker] -= 1
+    if counter[asker] <= 0:
+        del counter[asker]
 
 
 def _address(text: str) -> Addr:
@@ -159,7 +190,7 @@ class _Udp(asyncio.DatagramProtocol):
             self._send(found, sender)
 
     async def _fetch(self, data: bytes, query: Query, sender: tuple[str, int]) -> None:
-        self._send(await self._resolver.fetched(data, query, by_tcp=False), sender)
+        self._send(await self._resolver.fetched(data, query, sender[0], by_tcp=False), sender)
 
     def _send(self, data: bytes, to: tuple[str, int]) -> None:
         if self._transport and not self._transport.is_closing():
@@ -175,6 +206,7 @@ class Server:
     _datagrams: list[asyncio.DatagramTransport] = field(default_factory=list)
     _listeners: list[asyncio.Server] = field(default_factory=list)
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
+    _connected: Counter[str] = field(default_factory=Counter)
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
@@ -195,27 +227,40 @@ class Server:
             await self.resolver.forwarder.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
+        task, peer = asyncio.current_task(), writer.get_extra_info("peername")
         assert task is not None
         try:
-            if len(self._connections) < _MOST_CONNECTIONS:
-                self._connections.add(task)
-                await self._converse(reader, writer)
+            if (
+                peer
+                and len(self._connections) < _MOST_CONNECTIONS
+                and self._connected[peer[0]] < _MOST_CONNECTIONS_OF_ONE
+            ):
+                await self._kept(task, peer[0], reader, writer)
         except (OSError, EOFError, TimeoutError):
             writer.transport.abort()
         finally:
-            self._connections.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _kept(
+        self, task: asyncio.Task[None], asker: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._connections.add(task)
+        self._connected[asker] += 1
+        try:
+            await self._converse(asker, reader, writer)
+        finally:
+            self._connections.discard(task)
+            _less(self._connected, asker)
+
+    async def _converse(self, asker: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One query after the other (RFC 7766)."""
-        asker = writer.get_extra_info("peername")[0]
-        while True:
+        end = time.monotonic() + _LONGEST_S
+        while time.monotonic() < end:
             async with asyncio.timeout(_IDLE_S):
                 data = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
             found = self.resolver.at_once(data, asker, by_tcp=True)
             if isinstance(found, Query):
-                found = await self.resolver.fetched(data, found, by_tcp=True)
+                found = await self.resolver.fetched(data, found, asker, by_tcp=True)
             if found is None:
                 return
             async with asyncio.timeout(_IDLE_S):

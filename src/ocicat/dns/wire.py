@@ -28,6 +28,8 @@ _FIXED = struct.Struct("!HHIH")  # type, class, TTL, length of the data
 _QR, _AA, _TC, _RD, _RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 _POINTER, _POINTER_SIZE = 0xC0, 2
 _MAX_NAME = 255
+_MAX_HOPS = 127  # pointers in one name: as many as it can have labels
+_MOST_BESIDE = 3  # records that come with a question: an OPT, a signature, what IXFR has already
 _MAX_OFFSET = 0x4000  # what a pointer can say
 
 
@@ -127,14 +129,16 @@ def parse_query(data: bytes) -> Query:
     id_, flags, questions, *counts = _HEADER.unpack_from(data)
     if flags & _QR:
         raise Malformed("an answer where a query should be")
-    opcode = flags >> 11 & 15
+    opcode, beside = flags >> 11 & 15, sum(counts)
     try:
         if questions != 1:
             raise Malformed(f"{questions} questions")
         question, at = _question(data, _HEADER.size)
         if question.name != data[_HEADER.size : at - 4]:
             raise Malformed("a compressed question")
-        edns = _edns(_records(data, at, sum(counts)))
+        if beside > _MOST_BESIDE and opcode == 0:
+            raise Malformed(f"{beside} records with a question")
+        edns = _edns(_records(data, at, beside)) if beside <= _MOST_BESIDE else None  # an UPDATE: answered NOTIMP
     except Malformed as error:
         raise Malformed(str(error), id_) from error
     return Query(id_, question, opcode, bool(flags & _RD), edns)
@@ -188,9 +192,11 @@ def _edns(records: Iterator[_Raw]) -> Edns | None:
 
 
 def read_name(data: bytes, at: int) -> tuple[bytes, int]:
-    """The name there, uncompressed, and where the bytes after it begin. A pointer must lead back: so there is no way round."""
+    """The name there, uncompressed, and where the bytes after it begin. A pointer must lead back, so there is no way round;
+    and there are few of them, so that many names which end in one long way cost little.
+    """
     labels: list[bytes] = []
-    size, end, lowest = 1, 0, at
+    size, end, lowest, hops = 1, 0, at, 0
     while True:
         if at >= len(data):
             raise Malformed("a name is cut")
@@ -200,8 +206,9 @@ def read_name(data: bytes, at: int) -> tuple[bytes, int]:
                 raise Malformed("a pointer is cut")
             end = end or at + 2
             at = (length & 63) << 8 | data[at + 1]
-            if at >= lowest:
-                raise Malformed("a pointer that does not lead back")
+            hops += 1
+            if at >= lowest or hops > _MAX_HOPS:
+                raise Malformed("a pointer that does not lead back, or too many")
             lowest = at
             continue
         if length > 63:
@@ -253,7 +260,7 @@ class Answer(Struct, frozen=True):
 
 
 def encode_answer(query: Query, said: Answer, limit: int, *, recursion_available: bool = False) -> bytes:
-    """In `limit` bytes at most (promise 3), which must be 512 at least."""
+    """In `limit` bytes at most (promise 3), which must be 512 at least; 0: no records, only that there are some."""
     opt = _opt(EDNS_LIMIT, said.rcode >> 4 << 24) if query.edns else b""
     writer = _Writer(_asked(query.question), limit - len(opt))
     answers = writer.add(said.answers)

@@ -1,15 +1,16 @@
 """The records there are, by name; given by owners, each of whom may change his own at any time. PURE, no I/O.
 
 1. What is found depends on what the owners have now, not on the order in which it came.
-2. A name exists while there is a record at it or below it (RFC 8020). To change one owner's records costs as much as he has.
+2. A name exists while there is a record at it or below it (RFC 8020), for whom one is visible. To change one owner's records
+   costs as much as he has.
 3. Records that several owners have alike are found once.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 from ocicat.dns.wire import suffixes
@@ -44,6 +45,10 @@ class Entry(Struct, frozen=True):
     audience: str = EVERYBODY
 
 
+class TooLong(Exception):
+    """Raised by a `Visible` that has taken all the time that one question may take."""
+
+
 Visible = Callable[[Entry], bool]
 _Held = dict[tuple[str, Entry], None]  # in the order in which they came; a dictionary to find one at once
 
@@ -56,7 +61,7 @@ def everything(_entry: Entry) -> bool:
 class Zone:
     _owned: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
     _at: dict[bytes, dict[int, _Held]] = field(default_factory=dict)  # name -> type
-    _below: dict[bytes, int] = field(default_factory=lambda: defaultdict(int))  # how many records at it and below
+    _below: dict[bytes, dict[bytes, None]] = field(default_factory=dict)  # of a name those with one label more
 
     def set(self, owner: str, entries: Iterable[Entry]) -> bool:
         """These and no others. Whether that changed anything."""
@@ -83,8 +88,9 @@ class Zone:
         """All, once each."""
         return iter(dict.fromkeys(entry for entries in self._owned.values() for entry in entries))
 
-    def exists(self, name: bytes) -> bool:
-        return name in self._below
+    def exists(self, name: bytes, visible: Visible = everything) -> bool:
+        """Ends at the first record that can be seen; otherwise it looks at all that there are at it and below."""
+        return bool(self.types(name, visible)) or any(self.exists(one, visible) for one in self._below.get(name, ()))
 
     def has_own(self, name: bytes) -> bool:
         """Is there a record at it, not only below it?"""
@@ -106,8 +112,11 @@ class Zone:
 
     def _add(self, owner: str, entry: Entry) -> None:
         self._at.setdefault(entry.name, {}).setdefault(entry.type, {})[owner, entry] = None
-        for name in suffixes(entry.name):
-            self._below[name] += 1
+        for name, above in pairwise(suffixes(entry.name)):
+            below = self._below.setdefault(above, {})
+            if name in below:
+                return
+            below[name] = None
 
     def _remove(self, owner: str, entry: Entry) -> None:
         types = self._at[entry.name]
@@ -117,10 +126,12 @@ class Zone:
             del types[entry.type]
         if not types:
             del self._at[entry.name]
-        for name in suffixes(entry.name):
-            self._below[name] -= 1
-            if not self._below[name]:
-                del self._below[name]
+        for name, above in pairwise(suffixes(entry.name)):
+            if name in self._at or name in self._below:
+                return
+            del self._below[above][name]
+            if not self._below[above]:
+                del self._below[above]
 
 
 def _once(entries: Iterable[Entry]) -> list[Entry]:

@@ -21,6 +21,7 @@ from ocicat.docker import labels
 from ocicat.errors import UserError
 from ocicat.model.base import Struct, field, replace
 from ocicat.model.codec import convert
+from ocicat.model.names import label_key
 from ocicat.model.net import Addr
 from ocicat.model.wanted import PortMapping
 
@@ -82,7 +83,7 @@ def of_container(said: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for prefix in (CALICO_LABEL, LABEL):
         found |= {name.removeprefix(prefix): value for name, value in said.items() if name.startswith(prefix)}
-    return {name: value for name, value in found.items() if name and not name.startswith(labels.PREFIX)}
+    return {name: value for name, value in found.items() if name and not _is_ours(name)}
 
 
 def joined(network: Settings, endpoint: Settings) -> Settings:
@@ -105,7 +106,7 @@ def _port(one: _Published) -> PortMapping:
 
 
 def _with(settings: Settings, name: str, value: str, *, network: bool) -> Settings:
-    if name.startswith(LABEL + labels.PREFIX):
+    if name.startswith(LABEL) and _is_ours(name.removeprefix(LABEL)):
         raise UserError(f"option {name}: labels {labels.PREFIX}... are told by the agent itself", hint="leave it out")
     if name.startswith(LABEL) and name != LABEL:
         return replace(settings, labels={**settings.labels, name.removeprefix(LABEL): value})
@@ -118,6 +119,11 @@ def _with(settings: Settings, name: str, value: str, *, network: bool) -> Settin
     known = [LABEL + "KEY", GROUPS, *([PROFILE, MTU] if network else [])]
     whose = "a network" if network else "an endpoint"
     raise UserError(f"option {name}: unknown", hint=f"the options of {whose} are {', '.join(known)}")
+
+
+def _is_ours(key: str) -> bool:
+    """As it will be, not as it is written: `!docker/x` becomes `docker/x`."""
+    return label_key(key).startswith(labels.PREFIX)
 
 
 def _mtu(text: str) -> int:

@@ -258,7 +258,7 @@ class Allocator:
 
     async def _plan(self, jobs: list[_Job]) -> _Plan:
         """Draft until no job lacks a block. Jobs that cannot be served get their error here."""
-        self._ledger.lenders.clear()
+        self._holdings.look_afresh()
         while True:
             plan = _Plan(Draft(self._ledger))
             for place, job in enumerate(jobs):

@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
 
 from ocicat.clock import Clock
@@ -38,6 +39,14 @@ UNLOCK = "unlock it: `ocicat store unlock`"
 _MORE = "add a pool: `ocicat pool add NAME CIDR`, or release addresses"
 
 
+@dataclass(slots=True)
+class _Shortage:
+    """Pools that can give us no block, why, and the blocks of others with free addresses that were not tried yet."""
+
+    why: Refused
+    lenders: Iterator[Cidr]
+
+
 class Holdings:
     def __init__(self, store: Datastore, ledger: Ledger, clock: Clock) -> None:
         self._store = store
@@ -45,6 +54,7 @@ class Holdings:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._uniform: dict[str, int] = {}  # name of a pool -> its revision at which all its blocks had its own size
+        self._shortages: dict[tuple[Pool, ...], _Shortage] = {}
         self.unmended: set[Cidr] = set()
 
     # --- at the start ---------------------------------------------------------------------------------------------
@@ -145,30 +155,41 @@ class Holdings:
                     return
             await self._claim_seeing(serving)
 
+    def look_afresh(self) -> None:
+        """What no block could be had for, and who lends, is asked again: once for all requests of a transaction, not for each."""
+        self._shortages.clear()
+        self._ledger.lenders.clear()
+
     async def claim_or_borrow(self, serving: tuple[Pool, ...]) -> None:
         """One free address more than there are in our blocks; where no block can be claimed, one in another host's. As `claim`."""
-        free = self._ledger.free(serving[0].cidr.family, serving)
-        try:
-            await self.claim(serving, at_least=free + 1)
-        except Refused:
-            if self._ledger.locked or self._ledger.limits.strict_affinity or not await self._found_lender(serving):
-                raise
+        shortage = self._shortages.get(serving)
+        if shortage is None:
+            try:
+                return await self.claim(serving, at_least=self._ledger.free(serving[0].cidr.family, serving) + 1)
+            except Refused as refused:
+                if self._ledger.locked or self._ledger.limits.strict_affinity:
+                    raise
+                shortage = self._shortages[serving] = _Shortage(refused, await self._lenders(serving))
+        for cidr in shortage.lenders:
+            self._ledger.lenders.add(cidr)
+            return await self._learn(cidr)
+        raise shortage.why
 
-    async def _found_lender(self, serving: tuple[Pool, ...]) -> bool:
-        """One more block with a free address is known as a lender: the first, each pool's in an order of this host's own."""
+    async def _lenders(self, serving: tuple[Pool, ...]) -> Iterator[Cidr]:
+        """Other hosts' blocks with a free address, each pool's in an order of this host's own."""
         taken = await self._blocks_in_store(serving[0].cidr.family)
-        tried = self._ledger.lenders
-        for pool in serving:
-            known = sorted(filter(pool.cidr.covers, taken), key=lambda cidr: fnv1a(f"{self._ledger.host}/{cidr}"))
-            for cidr in known:
-                block = taken[cidr]
-                if block is None or cidr in tried or block.deleted or self._ledger.is_ours(block):
-                    continue
-                if self._ledger.free_in(cidr, block):
-                    await self._learn(cidr)
-                    tried.add(cidr)
-                    return True
-        return False
+
+        def lends(cidr: Cidr) -> bool:
+            block = taken[cidr]
+            if block is None or block.deleted or self._ledger.is_ours(block):
+                return False
+            return bool(self._ledger.free_in(cidr, block))
+
+        known = (sorted(filter(pool.cidr.covers, taken), key=self._own_order) for pool in serving)
+        return iter([cidr for blocks in known for cidr in blocks if lends(cidr)])
+
+    def _own_order(self, cidr: Cidr) -> int:
+        return fnv1a(f"{self._ledger.host}/{cidr}")
 
     async def claim_exactly(self, cidr: Cidr, pool: Pool) -> None:
         """This block, if nobody has it. When somebody has, the ledger knows the block afterwards. Refused, Unavailable."""

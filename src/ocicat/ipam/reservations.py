@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ocicat.errors import UserError
 from ocicat.model.net import Cidr
 from ocicat.model.v3.addressing import IPReservation
 
@@ -20,12 +21,20 @@ class Reservations:
     _in_block: dict[Cidr, frozenset[int]] = field(default_factory=dict)  # what was asked for since the last change
 
     def set(self, name: str, resource: IPReservation | None) -> None:
-        """UserError when a CIDR of it makes no sense: it is as it was then."""
-        cidrs = tuple(map(Cidr.parse, resource.spec.reserved_cidrs)) if resource else ()
+        """UserError when a CIDR of it makes no sense: the others are reserved all the same."""
+        cidrs: list[Cidr] = []
+        faults: list[UserError] = []
+        for text in resource.spec.reserved_cidrs if resource else ():
+            try:
+                cidrs.append(Cidr.parse(text))
+            except UserError as fault:
+                faults.append(fault)
         self._by_name.pop(name, None)
         if cidrs:
-            self._by_name[name] = cidrs
+            self._by_name[name] = tuple(cidrs)
         self._in_block.clear()
+        if faults:
+            raise faults[0]
 
     def within(self, block: Cidr) -> frozenset[int]:
         """The ordinals of a block that are reserved."""

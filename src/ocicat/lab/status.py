@@ -85,7 +85,8 @@ def _judge(run: Run, lives: bool, ready: bool, supervised: bool) -> ProcessState
 
 def _describe(process: ProcessSpec, run: Run, judged: ProcessState, now: float) -> ProcessStatus:
     lives = judged in {"running", "starting"}
-    unseen = not lives and run.identity is not None  # the supervisor would have told how it ended
+    supervised = lives or judged == "waiting"  # then the supervisor tells, or is about to tell, how it ended
+    unseen = not supervised and run.identity is not None
     return ProcessStatus(
         name=process.name,
         host=process.host,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import cycle
 from pathlib import Path
 from typing import Protocol
@@ -61,7 +61,7 @@ def silent(_line: str) -> None:
 @asynccontextmanager
 async def discovered(text: str, *, report: Callable[[str], None] = silent) -> AsyncIterator[Masters]:
     """The masters that `text` means. `report` hears when ZooKeeper is away, and when it is back. UserError for another text."""
-    named = parse_masters(_read(text) if text.startswith(_FILE) else text)
+    named = _named(text)
     if isinstance(named, Ensemble):
         async with _elected(named, report) as masters:
             yield masters
@@ -69,16 +69,25 @@ async def discovered(text: str, *, report: Callable[[str], None] = silent) -> As
         yield Listed(named)
 
 
-@asynccontextmanager
-async def _elected(ensemble: Ensemble, report: Callable[[str], None]) -> AsyncIterator[Masters]:
+def check(text: str) -> None:
+    """UserError where `discovered` has one; nobody is spoken to."""
+    named = _named(text)
+    if isinstance(named, Ensemble):
+        _elected(named, silent)
+
+
+def _named(text: str) -> tuple[Endpoint, ...] | Ensemble:
+    return parse_masters(_read(text) if text.startswith(_FILE) else text)
+
+
+def _elected(ensemble: Ensemble, report: Callable[[str], None]) -> AbstractAsyncContextManager[Masters]:
     """kazoo is an extra, and slow to load: it is loaded by those who use it."""
     try:
         from ocicat.mesos.zookeeper import Patience, elected
     except ModuleNotFoundError as error:
         text = f"master {ensemble}: {error.name} is not installed"
         raise UserError(text, hint="pip install 'ocicat[zk]', or name the masters: host1:5050,host2:5050") from error
-    async with elected(ensemble, report, Patience()) as masters:
-        yield masters
+    return elected(ensemble, report, Patience())
 
 
 def _read(text: str) -> str:

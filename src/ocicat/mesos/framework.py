@@ -5,7 +5,8 @@
         print((await task.wait(TaskState.RUNNING, timeout_s=60)).ip_addresses)
 
 1. One framework id for life: a cut connection or a new leading master is a pause (backed off, told to `report`), no new framework.
-2. Leaving the `async with` tears the framework down, its tasks die; with `leave_running` they live on for `Timing.failover_s`.
+2. Leaving the `async with` tears the framework down, its tasks die; with `leave_running` they live on for `Timing.failover_s`, and
+   who leaves it for an error says nothing more: the framework may be another process's by then.
 3. What cannot be repaired (the master refuses us, gives the framework up) ends every wait for a task with that error.
 
 The decisions are `ocicat.mesos.scheduler`'s; here are only the connection and the waiting.
@@ -17,7 +18,7 @@ import asyncio
 import random
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from ocicat.clock import SystemClock
@@ -28,7 +29,7 @@ from ocicat.mesos.masters import Endpoint
 from ocicat.mesos.scheduler import Scheduler, Task
 from ocicat.mesos.session import Session, subscribed
 from ocicat.mesos.types import ExecutorSpec, TaskSpec, problem_of, problem_of_group
-from ocicat.mesos.wire import Capability, FrameworkInfo
+from ocicat.mesos.wire import Call, Capability, FrameworkInfo
 from ocicat.model.base import Struct, replace
 
 # PARTITION_AWARE: a task whose agent is away is UNREACHABLE, not LOST; it may come back, and we may want it still.
@@ -71,6 +72,10 @@ def _silent(_: str) -> None:
     """Nobody listens."""
 
 
+async def _unprepared(_: Sequence[Task]) -> None:
+    """Nothing is to be done before a launch."""
+
+
 class Framework:
     """Made by `Framework.connect`."""
 
@@ -82,6 +87,8 @@ class Framework:
         self._scheduler = Scheduler(info, self._clock, timing.placement_s)
         self._handles: dict[str, TaskHandle] = {}
         self.adopted: tuple[TaskHandle, ...] = ()  # the tasks of an earlier life, also those that have ended since
+        # Called with tasks that have a place, before Mesos hears of it. What it raises ends this life of the framework.
+        self.before_launch: Callable[[Sequence[Task]], Awaitable[None]] = _unprepared
         self._failure: OcicatError | None = None
         self._last_error = "nothing tried yet"
         self._attempts = 0  # since the last subscription
@@ -117,8 +124,9 @@ class Framework:
                 try:
                     yield framework
                 except BaseException:
-                    with suppress(OcicatError):  # the first error is the one to tell
-                        await framework._leave(leave_running)
+                    if not leave_running:
+                        with suppress(OcicatError):  # the first error is the one to tell
+                            await framework._leave(leave_running)
                     raise
                 await framework._leave(leave_running)
             finally:
@@ -203,6 +211,8 @@ class Framework:
                 try:
                     await self._session(await self._masters.next())
                 except (Unavailable, NotFound) as error:  # NotFound: a master answers that while it starts
+                    if self._failure:
+                        return
                     await self._back_off(error)
         except OcicatError as error:
             self._fail(error)
@@ -252,6 +262,7 @@ class Framework:
         while True:
             self._wake.clear()
             for call in self._scheduler.take_calls():
+                await self._prepare(call)
                 if refusal := await session.say(call):
                     self._report(f"the master refused {call.type}: {refusal}")
                     self._scheduler.rejected(call, refusal)
@@ -261,6 +272,14 @@ class Framework:
             await self._until_wanted()
             self._scheduler.tick()
             self._settle()
+
+    async def _prepare(self, call: Call) -> None:
+        if tasks := self._scheduler.launched_by(call):
+            try:
+                await self.before_launch(tasks)
+            except OcicatError as error:  # no master's fault: no other session mends it
+                self._fail(error)
+                raise
 
     async def _until_wanted(self) -> None:
         """Until there may be calls to send, or it is time for the scheduler's next tick."""

@@ -1,8 +1,10 @@
 """Who a container of this host is: its framework, executor, and the tasks that live in it. Pure.
 
-1. A container's executor is known as soon as Mesos tells of its containers, which may be before its network is there; else with the
-   first status of a task. A task of a task group, or of a custom executor, is known with its first status only.
-2. A task lives in its own container, and in every container around that, up to the one that has the network. One that has a network
+1. A container's executor is known as soon as Mesos tells of its containers, which may be before its network is there. That is
+   Mesos's own word. A status is the executor's, which may name any container: until Mesos has told, that of a command task counts
+   where no other executor names the same container.
+2. A task of a task group, or of a custom executor, is known with its first status only.
+3. A task lives in its own container, and in every container around that, up to the one that has the network. One that has a network
    of its own is not in the network around it.
 """
 
@@ -50,12 +52,13 @@ def executors(containers: Iterable[ContainerSummary]) -> dict[str, Executor]:
 
 
 def executors_of(tasks: Iterable[Task]) -> dict[str, Executor]:
-    """The same, from what tasks say in their statuses."""
-    return {
-        root(task.container_id): Executor(task.framework_id, task.executor_id, task.command)
-        for task in tasks
-        if task.container_id
-    }
+    """The same for command tasks, from what is said in statuses; nothing of a container that several executors name."""
+    named: dict[str, set[Executor]] = defaultdict(set)
+    for task in tasks:
+        if task.container_id:
+            named[root(task.container_id)].add(Executor(task.framework_id, task.executor_id, task.command))
+    only = {container: found.pop() for container, found in named.items() if len(found) == 1}
+    return {container: executor for container, executor in only.items() if executor.command}
 
 
 def identities(networked: Set[str], owners: Mapping[str, Executor], cluster: Cluster) -> dict[str, Identity]:

@@ -63,9 +63,14 @@ def parse_endpoint(text: str, default_port: int) -> Endpoint:
     if not colon or text.endswith("]"):
         host, port = text, str(default_port)
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not bare or not port.isdecimal() or not 0 < int(port) < 65536 or (":" in bare and bare == host):
+    if not bare or not _is_port(port) or (":" in bare and bare == host):
         raise UserError(f"{text!r} is not host:port", hint="an IPv6 address stands in brackets: [fd00::1]:5050")
     return Endpoint(bare, int(port))
+
+
+def _is_port(text: str) -> bool:
+    """Few digits first: `int` raises for some thousands, and who writes them may be anybody."""
+    return len(text) <= 5 and text.isdecimal() and 0 < int(text) < 65536
 
 
 def _parse_ensemble(text: str) -> Ensemble:

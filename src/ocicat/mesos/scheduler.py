@@ -150,10 +150,14 @@ class Scheduler:
 
     def rejected(self, call: wire.Call, text: str) -> None:
         """The master answered `call` with a no. A launch ends with its words; anything else is asked again in time."""
-        for operation in call.accept.operations if call.accept else ():
-            for info in operation.task_infos:
-                if task := self.tasks.get(info.task_id.value):
-                    self._end(task, TaskState.ERROR, "REASON_CALL_REJECTED", text)
+        for task in self.launched_by(call):
+            self._end(task, TaskState.ERROR, "REASON_CALL_REJECTED", text)
+
+    def launched_by(self, call: wire.Call) -> list[Task]:
+        """Those that have not ended."""
+        operations = call.accept.operations if call.accept else ()
+        ids = [info.task_id.value for operation in operations for info in operation.task_infos]
+        return [self.tasks[task_id] for task_id in ids if task_id in self.tasks]
 
     def tick(self) -> None:
         """Give up on tasks that found no place in time, and ask again where no answer came."""

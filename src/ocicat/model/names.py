@@ -6,7 +6,7 @@ Promises:
 3. A shortened name is exactly as long as its bound and holds a hash of the whole original, and a name that merely looks
    shortened is hashed too: so no two originals share a name because one of them was cut.
 
-Sanitising alone does merge originals ("a/b" and "a.b", for DNS names also "A" and "a"), as Calico does.
+Sanitising alone does merge originals ("a/b" and "a.b", for DNS names also "A" and "a"), as Calico does; `own_label_value` never.
 """
 
 from __future__ import annotations
@@ -127,6 +127,14 @@ def label_value(text: str) -> str:
     return _bounded(_joined_once(cleaned).strip("-_."), text, LABEL_VALUE_MAX)
 
 
+def own_label_value(text: str) -> str:
+    """`label_value`, but no two texts share one: what had to be changed ends in a hash, and what merely looks so as well."""
+    value = label_value(text)
+    if not value or (value == text and not _LOOKS_SHORTENED.search(text)):
+        return value
+    return _hashed(value, text, LABEL_VALUE_MAX)
+
+
 def label_key(text: str) -> str:
     """`text` as a label key: one `/` may stand between a prefix and a name, everything else is as in a value; may be empty."""
     prefix, slash, name = text.partition("/")
@@ -152,6 +160,10 @@ def _joined_once(text: str) -> str:
 def _bounded(name: str, original: str, max_length: int) -> str:
     if len(name) < max_length or (len(name) == max_length and not _LOOKS_SHORTENED.search(name)):
         return name
+    return _hashed(name, original, max_length)
+
+
+def _hashed(name: str, original: str, max_length: int) -> str:
     head = name[: max_length - _HASH_LENGTH - 1]
     if head.endswith("."):  # in a DNS name no dash follows a dot
         head = head[:-1] + "-"

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 from ocicat.dns.reach import Known, View, view
 from ocicat.errors import UserError
@@ -18,8 +21,9 @@ from ocicat.model.net import Cidr, parse_interface
 from ocicat.model.resources import IPPool
 from ocicat.model.v3.document import Document
 from ocicat.model.v3.metadata import Resource
-from ocicat.store.syncer import Updates
+from ocicat.store.syncer import Update, Updates
 
+T = TypeVar("T")
 Documents = tuple[Document | Resource, ...]
 
 log = logging.getLogger(__name__)
@@ -39,17 +43,24 @@ class Policies:
         self._complete = False
 
     def observe(self, updates: Updates) -> None:
-        changed = [self._known.observe(update.key, update.value) for update in updates.updates]
+        changed = [self._observed(update) for update in updates.updates]
         self._complete = self._complete or updates.in_sync
         if self._complete and (any(changed) or self.view is None):
             self._changed.set()
+
+    def _observed(self, update: Update) -> bool:
+        try:
+            return self._known.observe(update.key, update.value)
+        except Exception:  # then it is as if it were not there; the others of the batch count
+            log.exception("%s cannot be read", update.key)
+            return True
 
     async def keep(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
             began = time.monotonic()
-            self.view = await asyncio.to_thread(self._made, self._known.documents())
+            self.view = await _on_a_thread(partial(self._made, self._known.documents()))
             await asyncio.sleep(max(_REST_S, _REST_SHARE * (time.monotonic() - began)))
 
     def _made(self, documents: Documents) -> View | None:
@@ -58,6 +69,24 @@ class Policies:
         except Exception:  # nobody is told anything then, and containers keep their agent
             log.exception("whom policy lets reach whom cannot be said")
             return None
+
+
+async def _on_a_thread(work: Callable[[], T]) -> T:
+    """On one that nobody waits for at the end: `to_thread` would have the whole process wait. `work` raises nothing."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T) -> None:
+        if not made.done():
+            made.set_result(result)
+
+    def run() -> None:
+        result = work()
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, result)
+
+    threading.Thread(target=run, name="view of policy", daemon=True).start()
+    return await made
 
 
 class Pools:

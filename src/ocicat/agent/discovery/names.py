@@ -2,25 +2,29 @@
 
 1. What is served follows the last thing told; while no master tells, it stays as it was.
 2. A task that did not change costs nothing, also when all is told anew.
-3. One task that cannot be named takes nobody else's name: that is told, and it has none.
+3. What cannot be named takes nobody else's name, be it a task, a framework or an agent: that is told once, and it has none.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 from ocicat.dns import records
 from ocicat.dns.answer import Book
+from ocicat.dns.records import Naming
 from ocicat.dns.wire import Type
 from ocicat.dns.zone import Entry
 from ocicat.mesos.masters import Endpoint
-from ocicat.mesos.tasks import Change, Cluster, Task, TaskKey
+from ocicat.mesos.tasks import Change, Cluster, FrameworkSummary, Task, TaskKey
 from ocicat.model.net import Addr
 
 log = logging.getLogger(__name__)
+
+_MOST_TOLD = 1000
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class Names:
     hosts: set[Addr] = field(default_factory=set)
     _tasks: dict[TaskKey, Task] = field(default_factory=dict)
     _leader: Endpoint | None = None
+    _unnamed: set[str] = field(default_factory=set)  # told so
 
     def hear(self, cluster: Cluster, change: Change, now: float) -> None:
         """`now`: seconds since the epoch, for the zone's serial."""
@@ -59,11 +64,7 @@ class Names:
         return self.book.zone.set(_owner(key), self._entries(task) if task else ())
 
     def _entries(self, task: Task) -> tuple[Entry, ...]:
-        try:
-            return records.of_task(task, self.book.naming)
-        except Exception:  # promise 3, whatever it is: containers need the agent more than a name
-            log.exception("task %s of framework %s gets no name", task.id, task.framework)
-            return ()
+        return self._made(f"task {task.id} of framework {task.framework}", partial(records.of_task, task))
 
     def _forget_addresses(self, task: Task) -> None:
         for address in _of_its_own(task):
@@ -75,16 +76,39 @@ class Names:
     def _cluster(self, cluster: Cluster) -> bool:
         naming, agents = self.book.naming, cluster.agents.values()
         addresses = {agent.hostname: agent.address for agent in agents}
-        schedulers = (records.of_framework(one, addresses, naming) for one in cluster.frameworks.values())
+        schedulers = [self._framework(one, addresses) for one in cluster.frameworks.values()]
         self._leader = cluster.leader or self._leader  # promise 1
         changed = [
-            self._set("agents", (records.of_agent(agent, naming) for agent in agents)),
+            self._set("agents", [self._made(f"agent {one.id}", partial(records.of_agent, one)) for one in agents]),
             self._set("frameworks", schedulers),
             self._set("masters", (records.of_masters(self._leader, self.listed, naming),)),
         ]
         told = (entry for owner in ("agents", "masters") for entry in self.book.zone.owned(owner))
         self.hosts = {Addr.unpack(entry.data) for entry in told if entry.type in (Type.A, Type.AAAA)}
         return any(changed)
+
+    def _framework(self, one: FrameworkSummary, addresses: Mapping[str, str]) -> tuple[Entry, ...]:
+        what = f"framework {one.id} ({one.name!r})"
+        if self.book.naming.is_reserved(one.name) and self._is_new(what):
+            log.warning("%s and its tasks get no names: names of that end are the zone's own", what)
+        return self._made(what, lambda naming: records.of_framework(one, addresses, naming))
+
+    def _made(self, what: str, make: Callable[[Naming], tuple[Entry, ...]]) -> tuple[Entry, ...]:
+        try:
+            return make(self.book.naming)
+        except Exception:  # promise 3, whatever it is: containers need the agent more than a name
+            if self._is_new(what):
+                log.exception("%s gets no name", what)
+            return ()
+
+    def _is_new(self, what: str) -> bool:
+        """Once; how many are remembered is bounded, because frameworks may make up as many as they like."""
+        if what in self._unnamed:
+            return False
+        if len(self._unnamed) >= _MOST_TOLD:
+            self._unnamed.clear()
+        self._unnamed.add(what)
+        return True
 
     def _set(self, owner: str, parts: Iterable[tuple[Entry, ...]]) -> bool:
         return self.book.zone.set(owner, chain.from_iterable(parts))

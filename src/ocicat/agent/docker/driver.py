@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from ocicat.agent.docker.networks import Networks
 from ocicat.cni.server import Turns
 from ocicat.docker import messages, options
 from ocicat.errors import Unavailable, UserError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -35,6 +38,17 @@ class Driver:
         except TimeoutError:
             hint = "the agent's log says what it waited for"
             raise Unavailable(f"{name} took more than {self.timeout_s:g} s", hint=hint) from None
+
+    async def collect(self) -> None:
+        """To be called from time to time: what an engine that died has left is given back. Errors: every OcicatError."""
+        self.endpoints.forget_lost()
+        for endpoint_id in self.endpoints.never_joined():
+            call = messages.DeleteEndpoint(endpoint_id=endpoint_id)
+            async with self._turn(messages.subject(call)):
+                if endpoint_id in self.endpoints.never_joined():  # still: it may have waited for its Join to end
+                    log.info("endpoint %s of Docker was never joined: giving it back", endpoint_id[:12])
+                    await self._perform(call)
+        await self.addresses.collect()
 
     def _turn(self, subject: str) -> AbstractAsyncContextManager[None]:
         return self._turns.take(("docker", subject)) if subject else nullcontext()

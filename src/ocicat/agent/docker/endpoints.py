@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,8 +33,6 @@ from ocicat.model.names import label_value
 from ocicat.model.net import Addr, parse_interface
 from ocicat.model.resources import WorkloadEndpoint
 from ocicat.model.wanted import PortMapping
-
-log = logging.getLogger(__name__)
 
 CONNECTED = 1  # libnetwork's number of a route without a next hop
 INTERFACES = "eth"  # in the container; the engine counts
@@ -116,13 +113,23 @@ class Endpoints:
             granted = Granted(addresses, revision, fresh=False)
             await self.workloads.attach_in_force(request, identity.stored(key, endpoint), granted)
 
-    async def collect(self) -> None:
-        """To be called from time to time: takes back what no container ever joined, of an engine that died in between."""
+    def never_joined(self) -> tuple[str, ...]:
+        """Those that no container took in time: of an engine that died in between."""
         old = self.workloads.clock.now() - UNCLAIMED_S
-        for endpoint in [*self.workloads.local.endpoints.values()]:
-            if endpoint.spec.orchestrator == ORCHESTRATOR and read(endpoint) is None and _made(endpoint) < old:
-                log.info("endpoint %s of Docker was never joined: giving it back", endpoint.spec.endpoint[:12])
-                await self.workloads.delete(_request("DEL", endpoint.spec.endpoint))
+        return tuple(
+            endpoint.spec.endpoint
+            for endpoint in self.workloads.local.endpoints.values()
+            if endpoint.spec.orchestrator == ORCHESTRATOR
+            and endpoint.spec.endpoint not in self.sandboxes.places
+            and read(endpoint) is None
+            and _made(endpoint) < old
+        )
+
+    def forget_lost(self) -> None:
+        """What was taken back without the engine, as it had lost its interface, is in no sandbox any more."""
+        for endpoint_id in [*self.sandboxes.places]:
+            if self.workloads.local.find(ORCHESTRATOR, endpoint_id) is None:
+                self.sandboxes.leave(endpoint_id)
 
     def _find(self, endpoint_id: str) -> tuple[str, WorkloadEndpoint]:
         found = self.workloads.local.find(ORCHESTRATOR, endpoint_id)

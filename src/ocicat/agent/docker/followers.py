@@ -80,6 +80,8 @@ class Followers:
         except OcicatError as error:
             if endpoint_id in self.sandboxes.places:  # or else it is gone
                 log.warning("endpoint %s of Docker has no %s: %s", endpoint_id[:12], what, error)
+        except Exception:  # or else the other part would go on without anybody who can end it
+            log.exception("endpoint %s of Docker has no %s: a defect", endpoint_id[:12], what)
 
     async def _route(self, endpoint_id: str) -> None:
         """As soon as the engine has taken the interface."""

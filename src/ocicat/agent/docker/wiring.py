@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
+from ocicat.agent.beside import kept_up
 from ocicat.agent.docker.addresses import Addresses
 from ocicat.agent.docker.config import DockerConfig
 from ocicat.agent.docker.driver import Driver
@@ -33,7 +35,8 @@ async def served(config: DockerConfig, workloads: Workloads) -> AsyncIterator[Dr
     driver = make(config, workloads)
     listener = Listener(Path(config.plugin), answering(driver))
     await listener.start()
-    collecting = asyncio.create_task(_collect(driver), name="collect what Docker left")
+    name = "collect what Docker left"
+    collecting = asyncio.create_task(kept_up(name, partial(_collect, driver)), name=name)
     driver.followers.resume()
     log.info("Docker's engine is served at %s", config.plugin)
     try:
@@ -63,7 +66,6 @@ async def _collect(driver: Driver) -> None:
     while True:
         await asyncio.sleep(COLLECT_S)
         try:
-            await driver.endpoints.collect()
-            await driver.addresses.collect()
+            await driver.collect()
         except OcicatError as error:
             log.warning("what Docker left is given back later: %s", error)

@@ -1,7 +1,7 @@
 """The store's side of the applications: what is read at the start, watched, and written by a leader.
 
 1. Every write of a `Book` holds only while its leader leads: a process that was succeeded changes nothing (Conflict).
-2. A record that cannot be read is told and left alone; it never hides the others.
+2. A record that cannot be read is told and left alone; it never hides the others, and is never taken for one that is not there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _BATCH = 100  # operations of one commit; etcd takes 128
 
 
 class Contents(Struct, frozen=True):
-    """All of it at `revision`."""
+    """All of it at `revision`. `held`: applications whose definition cannot be read. `unreadable`: records of the framework and of
+    its instances that cannot, and what is wrong with them."""
 
     revision: int
     framework_id: str
@@ -33,6 +34,8 @@ class Contents(Struct, frozen=True):
     statuses: dict[str, StatusRecord]
     kills: frozenset[str]
     leader: bytes = b""
+    held: frozenset[str] = frozenset()
+    unreadable: tuple[str, ...] = ()
 
 
 class Change(Struct, frozen=True):
@@ -48,29 +51,42 @@ async def read_all(store: Datastore, keys: Keys, report: Callable[[str], None]) 
 
 
 def contents(snapshot: Snapshot, keys: Keys, report: Callable[[str], None]) -> Contents:
-    def under(prefix: str, wanted: type[T]) -> list[T]:
-        read = (_read(wanted, one.key, one.value, report) for one in snapshot.items if one.key.startswith(prefix))
-        return [one for one in read if one is not None]
+    problems: dict[str, str] = {}  # by key
+
+    def under(prefix: str, wanted: type[T]) -> dict[str, T]:
+        """By the rest of the key."""
+        items = [one for one in snapshot.items if one.key.startswith(prefix)]
+        read = ((one.key.removeprefix(prefix), _read(wanted, one.key, one.value, problems)) for one in items)
+        return {rest: value for rest, value in read if value is not None}
 
     values = {one.key: one.value for one in snapshot.items}
     framework = under(keys.framework, FrameworkRecord)
+    wanted = {app.id: app for app in under(keys.wanted, Application).values()}
+    # A release that computes versions in another way keeps those that instances have.
+    versions = {(app.id, rest.rpartition("@")[2]): app for rest, app in under(keys.versions, Application).items()}
+    tasks = under(keys.tasks, TaskRecord)
+    statuses = {status.app: status for status in under(keys.statuses, StatusRecord).values()}
+    for problem in problems.values():
+        report(f"left out: {problem}")
     return Contents(
         revision=snapshot.revision,
-        framework_id=framework[0].id if framework else "",
-        wanted={app.id: app for app in under(keys.wanted, Application)},
-        versions={(app.id, app.version): app for app in under(keys.versions, Application)},
-        tasks={task.task_id: task for task in under(keys.tasks, TaskRecord)},
-        statuses={status.app: status for status in under(keys.statuses, StatusRecord)},
+        framework_id=framework[""].id if framework else "",
+        wanted=wanted,
+        versions=versions,
+        tasks=tasks,
+        statuses=statuses,
         kills=frozenset(key.removeprefix(keys.kills) for key in values if key.startswith(keys.kills)),
         leader=values.get(keys.leader, b""),
+        held=frozenset("/" + key.removeprefix(keys.wanted) for key in problems if key.startswith(keys.wanted)),
+        unreadable=tuple(text for key, text in problems.items() if key.startswith((keys.framework, keys.tasks))),
     )
 
 
-def _read(wanted: type[T], key: str, value: bytes, report: Callable[[str], None]) -> T | None:
+def _read(wanted: type[T], key: str, value: bytes, problems: dict[str, str]) -> T | None:
     try:
         return decode_json(wanted, value, what=key)
     except UserError as error:
-        report(f"left out: {error}")
+        problems[key] = error.message
         return None
 
 
@@ -86,8 +102,11 @@ async def changes(
                     found.append(Change(kill=event.key.removeprefix(keys.kills)))
                 elif event.key.startswith(keys.wanted):
                     app_id = "/" + event.key.removeprefix(keys.wanted)
-                    app = None if event.value is None else _read(Application, event.key, event.value, report)
-                    if app is not None or event.value is None:
+                    problems: dict[str, str] = {}
+                    app = None if event.value is None else _read(Application, event.key, event.value, problems)
+                    if problems:
+                        report(f"left out: {problems[event.key]}")
+                    else:
                         found.append(Change(app_id=app_id, application=app))
             if found:
                 yield found

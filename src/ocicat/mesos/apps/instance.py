@@ -77,6 +77,16 @@ class Instance:
 
     # --- what happens to it ---
 
+    def placed(self) -> None:
+        """Where it is, and the ports it has there, as far as that is known."""
+        task = self.handle.task
+        self.record = replace(
+            self.record,
+            agent_id=task.agent_id,
+            place=dict(task.place) or self.record.place,
+            ports=task.ports or self.record.ports,
+        )
+
     def end(self) -> None:
         self.ending = True
         for check in self._checks:
@@ -104,13 +114,10 @@ class Instance:
             self.away_since = self._clock.now()
         if status.state == TaskState.RUNNING and not self._checks and not self.ending:
             self._checks = [asyncio.create_task(self._ask(judge)) for judge in self._judges]
-        task = self.handle.task
+        self.placed()
         self.record = replace(
             self.record,
             state=status.state,
-            agent_id=task.agent_id,
-            place=dict(task.place) or self.record.place,
-            ports=task.ports or self.record.ports,
             addresses=status.ip_addresses or self.record.addresses,
             message=status.message,
         )
@@ -122,15 +129,23 @@ class Instance:
             await asyncio.sleep(check.delay_s)
         while True:
             before = judge.healthy
-            judge.heard(await self._failure(check), self._clock.now())
+            judge.heard(await self._answer(check), self._clock.now())
             if judge.healthy != before or judge.hopeless:
                 self._changed()
             await asyncio.sleep(check.interval_s)
+
+    async def _answer(self, check: Check) -> str:
+        try:
+            return await self._failure(check)
+        except Exception as error:  # nobody awaits a check: what it stumbles over must be told as its answer
+            return f"{check.protocol}: {error!r}"
 
     async def _failure(self, check: Check) -> str:
         wanted = [one for one in self.record.addresses if (":" in one) == check.ipv6]
         if not wanted:
             return f"{check.protocol}: the instance has no {'IPv6' if check.ipv6 else 'IPv4'} address"
+        if check.port_index >= len(self.record.ports):
+            return f"{check.protocol}: port {check.port_index} of the instance is not known"
         port = self.record.ports[check.port_index] if check.port_index >= 0 else check.port
         return await failure(check, wanted[0].partition("/")[0], port)
 

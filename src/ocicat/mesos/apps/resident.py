@@ -3,13 +3,14 @@
 1. An instance is written to the store before Mesos hears of it: no leader after this one can start it a second time.
 2. One step at a time: read what happened, plan, write, then act. What fails ends the whole with its error, and a new life of the
    framework (`serve`) begins from what the store and Mesos hold.
-3. Nothing is ended because the state of something is not known.
+3. Nothing is ended because the state of something is not known: an application that cannot be read is left as it is.
+4. Where an instance is to run, and its ports, are written before Mesos hears of it: Mesos would not tell the next leader.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -23,6 +24,7 @@ from ocicat.mesos.framework import Framework, Known, new_task_id
 from ocicat.mesos.frameworks.application import Application
 from ocicat.mesos.handle import TaskHandle
 from ocicat.mesos.matching import why_not_placed
+from ocicat.mesos.scheduler import Task
 from ocicat.mesos.types import TaskSpec
 from ocicat.model.base import replace
 
@@ -32,6 +34,9 @@ _LOOK_AGAIN_S = 2.0  # while an instance finds no place: why not is worth tellin
 def definition_of(record: TaskRecord, contents: Contents) -> Application:
     """What an instance is. Where nobody knows any more, as little as a task can be: it is replaced by and by."""
     known = contents.versions.get((record.app, record.version))
+    wanted = contents.wanted.get(record.app)
+    if known is None and wanted and wanted.version == record.version:
+        return wanted
     return known or Application(id=record.app, spec=TaskSpec(record.task_id, "true", kin=record.app))
 
 
@@ -65,7 +70,10 @@ class Resident:
         self._delays: dict[str, Delay] = {}
         self._failures: dict[str, str] = {}
         self._instances: dict[str, Instance] = {}
+        self._held = set(contents.held)  # applications that cannot be read
         self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()  # an older state of an instance never replaces a newer one
+        framework.before_launch = self._placed
         for handle in framework.adopted:
             record = contents.tasks[handle.task_id]
             self._add(record, definition_of(record, contents), handle)
@@ -86,7 +94,9 @@ class Resident:
         for change in changes:
             if change.kill:
                 self._kills.add(change.kill)
-            elif change.application:
+                continue
+            self._held.discard(change.app_id)
+            if change.application:
                 self._wanted[change.app_id] = change.application
             else:
                 self._wanted.pop(change.app_id, None)
@@ -111,7 +121,8 @@ class Resident:
     def _all(self) -> list[Application]:
         """What is wanted, and what is not any more but has instances left."""
         gone = {one.record.app: one.definition for one in self._instances.values()}
-        rest = [replace(app, instances=0) for app_id, app in gone.items() if app_id not in self._wanted]
+        known = self._wanted.keys() | self._held
+        rest = [replace(app, instances=0) for app_id, app in gone.items() if app_id not in known]
         return [*self._wanted.values(), *rest]
 
     def _of(self, app_id: str) -> list[Instance]:
@@ -139,7 +150,7 @@ class Resident:
     def _end_hopeless(self) -> None:
         now = self._clock.now()
         for one in list(self._instances.values()):
-            if not one.ending and (why := one.hopeless):
+            if not one.ending and one.record.app not in self._held and (why := one.hopeless):
                 delay = self._delays.setdefault(one.record.app, Delay())
                 delay.failed(one.definition.backoff, now, now - one.record.started)
                 self._failures[one.record.app] = why
@@ -166,14 +177,14 @@ class Resident:
         for task_id in plan.end:
             one = self._instances[task_id]
             self._end(one, "is one too many" if one.record.version == app.version else f"makes way for {app.version}")
-        if self._held(app):
+        if self._delayed(app):
             return []
         return [
             TaskRecord(task_id=new_task_id(app.spec.name), app=app.id, version=app.version, started=now)
             for _ in range(plan.start)
         ]
 
-    def _held(self, app: Application) -> str:
+    def _delayed(self, app: Application) -> str:
         """Why nothing of it may start now; "" when it may."""
         delay = self._delays.get(app.id)
         if delay and self._clock.now() < delay.until:
@@ -190,19 +201,27 @@ class Resident:
             one.ready is True and not one.ending and one.record.version == app.version for one in self._of(app.id)
         )
 
+    async def _placed(self, tasks: Sequence[Task]) -> None:
+        async with self._writing:
+            found = [self._instances[task.id] for task in tasks if task.id in self._instances]
+            for one in found:
+                one.placed()
+            await self._book.records([one.record for one in found])
+
     async def _write(self, starting: list[TaskRecord], ended: list[str]) -> None:
         for record in starting:
             app = self._wanted[record.app]
             if (app.id, app.version) not in self._versions:
                 await self._book.version(app)
                 self._versions.add((app.id, app.version))
-        changed = [one for one in self._instances.values() if one.dirty and not one.ended]
-        for one in changed:
-            one.dirty = False
-        statuses = [
-            status for app in self._wanted.values() if (status := self._status(app)) != self._statuses.get(app.id)
-        ]
-        await self._book.records([*starting, *(one.record for one in changed)], ended, statuses)
+        async with self._writing:
+            changed = [one for one in self._instances.values() if one.dirty and not one.ended]
+            for one in changed:
+                one.dirty = False
+            statuses = [
+                status for app in self._wanted.values() if (status := self._status(app)) != self._statuses.get(app.id)
+            ]
+            await self._book.records([*starting, *(one.record for one in changed)], ended, statuses)
         self._statuses |= {status.app: status for status in statuses}
 
     def _status(self, app: Application) -> StatusRecord:
@@ -215,7 +234,7 @@ class Resident:
             instances=len(fresh),
             ready=self._ready(app),
             old=len(mine) - len(fresh),
-            waits=(self._held(app) if len(fresh) < app.instances else "") or self._unplaced(fresh),
+            waits=(self._delayed(app) if len(fresh) < app.instances else "") or self._unplaced(fresh),
             last_failure=self._failures.get(app.id, ""),
         )
 
@@ -234,7 +253,7 @@ class Resident:
         used = {(one.record.app, one.record.version) for one in self._instances.values()}
         used |= {(app.id, app.version) for app in self._wanted.values()}
         versions = sorted(self._versions - used)
-        gone = sorted(self._statuses.keys() - self._wanted.keys() - {app_id for app_id, _ in used})
+        gone = sorted(self._statuses.keys() - self._wanted.keys() - self._held - {app_id for app_id, _ in used})
         if versions or gone:
             await self._book.drop(versions=versions, statuses=gone)
             self._versions -= set(versions)

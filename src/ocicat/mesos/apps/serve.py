@@ -3,6 +3,7 @@
 1. The framework's id is written before anything is launched under it. When Mesos has given that framework up, its instances are
    dead: they are forgotten, and a new framework begins.
 2. Leaving ends no instance: Mesos keeps them for `FAILOVER_S`.
+3. Who cannot read what the store holds of the framework or its instances does not lead: they would be started a second time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import NoReturn
@@ -27,6 +29,8 @@ from ocicat.store.base import Datastore
 
 FAILOVER_S = 7 * 24 * 3600.0
 _PAUSE_S = 1.0  # before another life after a failure that may pass
+_TAKEN = "Framework failed over"  # to one whose id another process has subscribed with, and if it was for a moment only
+_TAKEN_MOST, _TAKEN_S = 3, 300.0  # so often in that time: somebody else means to stay
 _REMOVED = "Framework has been removed"  # Mesos 1.11's words to a framework that was torn down, or away for too long
 
 
@@ -43,6 +47,7 @@ class Options(Struct, frozen=True, kw_only=True):
 async def serve(store: Datastore, options: Options, report: Callable[[str], None]) -> NoReturn:
     """For ever. Raises what does not pass: a master that refuses us, a store that is full."""
     keys = Keys(options.name)
+    taken: deque[float] = deque(maxlen=_TAKEN_MOST)
     while True:
         me = Leader(socket.gethostname(), os.getpid(), SystemClock().now())
         try:
@@ -51,7 +56,7 @@ async def serve(store: Datastore, options: Options, report: Callable[[str], None
         except (Unavailable, Conflict) as error:
             report(f"begins again: {error.message}")
         except Refused as error:
-            if not await _was_deposed(store, keys, me):
+            if not await _was_deposed(store, keys, me) and not _passes(error, taken):
                 raise
             report(f"begins again: {error.message}")
         await asyncio.sleep(_PAUSE_S)
@@ -63,6 +68,11 @@ async def _live(
     book = Book(store, keys, leadership.mine)
     while True:
         contents = await read_all(store, keys, report)
+        if contents.unreadable:
+            hint = "written by a newer release? Run that one; without the key its instances are ended, or started a second time"
+            raise Refused(f"does not lead {options.name}: {'; '.join(contents.unreadable)}", hint=hint)
+        for app_id in sorted(contents.held):
+            report(f"{app_id}: cannot be read; its instances are left as they are until it is defined anew")
         life = Life(contents.framework_id, known_tasks(contents), exclusive=True)
         timing = Timing(placement_s=None, failover_s=FAILOVER_S)
         try:
@@ -100,6 +110,14 @@ async def _given_up(framework: Framework) -> NoReturn:
 
 async def _deposed(leadership: Leadership) -> NoReturn:
     raise Unavailable(f"the lead is lost: {await leadership.lost()}")
+
+
+def _passes(error: Refused, taken: deque[float]) -> bool:
+    """A predecessor that has not heard yet that it was deposed may take the framework for a moment."""
+    if _TAKEN not in error.message:
+        return False
+    taken.append(SystemClock().monotonic())
+    return len(taken) < _TAKEN_MOST or taken[-1] - taken[0] > _TAKEN_S
 
 
 async def _was_deposed(store: Datastore, keys: Keys, me: Leader) -> bool:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 
 from ocicat.mesos.types import TaskSpec
-from ocicat.model.base import Struct
+from ocicat.model.base import NODEFAULT, FieldInfo, Struct, fields
 from ocicat.model.codec import decode_json, encode_json
 
 _ID = re.compile(r"/[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/[a-z0-9]([a-z0-9.-]*[a-z0-9])?)*")
@@ -67,9 +68,7 @@ class Application(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def version(self) -> str:
-        # As it is read again: 1 and 1.0 are the same.
-        written = decode_json(_Launched, encode_json(_Launched(self.spec, self.checks, self.restarts)))
-        return hashlib.sha256(encode_json(written)).hexdigest()[:10]
+        return _version(encode_json(_Launched(self.spec, self.checks, self.restarts)))
 
     @property
     def checked(self) -> bool:
@@ -81,8 +80,26 @@ class _Launched(Struct, frozen=True):
     """What makes a version."""
 
     spec: TaskSpec
-    checks: tuple[Check, ...]
-    restarts: int
+    checks: tuple[Check, ...] = ()
+    restarts: int = 0
+
+
+@lru_cache(maxsize=1024)
+def _version(written: bytes) -> str:
+    """As it is read again: 1 and 1.0 are the same."""
+    return hashlib.sha256(encode_json(essence(decode_json(_Launched, written)))).hexdigest()[:10]
+
+
+def essence(value: object) -> object:
+    """`value` without what is as it always was: a field that later releases add changes nothing for who does not use it."""
+    if isinstance(value, Struct):
+        present = ((one, getattr(value, one.name)) for one in fields(value))
+        return {one.name: essence(found) for one, found in present if found != _default(one)}
+    return [essence(one) for one in value] if isinstance(value, tuple) else value
+
+
+def _default(one: FieldInfo) -> object:
+    return one.default if one.default_factory is NODEFAULT else one.default_factory()
 
 
 def absolute(text: str, base: str) -> str:
