@@ -80,7 +80,8 @@ class Host:
         self.fd = namespace.unnamed()
         self.agent = self.engine = None
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--pid", "--kill-child", "--mount-proc"]
-        command += ["--mount", "--propagation", "private", "sh", "-c", INIT]
+        # "slave": what other tests unmount meanwhile is unmounted here too, and no namespace of theirs is kept alive.
+        command += ["--mount", "--propagation", "slave", "sh", "-c", INIT]
         self._init = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._init.stdout.readline() == b"\n"
         self.pid = child_of(self._init.pid)

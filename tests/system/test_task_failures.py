@@ -305,6 +305,9 @@ async def test_a_task_that_ended_while_the_agent_was_away_for_too_long_is_tidied
             try:
                 await end_all([goes])
                 await until(lambda: not handles(lab, "h2"))
+                # Mesos's agent stays in the network of the container that it was last asked about (its NamespaceRunner), for
+                # as long as it lives: a thread of it keeps that network, and the interface that leads there.
+                await asyncio.to_thread(lab.restart, "mesos-h2")
                 await until(lambda: ": oci" not in sh(lab, "h2", "ip -o link show type veth"))
             finally:
                 await asyncio.to_thread(lab.start, "agent-h2")
