@@ -15,19 +15,20 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from ocicat.cni import relay, result
 from ocicat.cni.config import answer_version
 from ocicat.cni.request import Request, parse
 from ocicat.cni.spec import CniError, Code, ErrorResult
-from ocicat.errors import OcicatError, Refused
+from ocicat.errors import OcicatError
 from ocicat.mesos.netmodules import protocol as netmodules
 from ocicat.model.codec import encode_json
 from ocicat.model.net import Addr
+from ocicat.unix_server import UnixServer
 
 log = logging.getLogger(__name__)
 
@@ -78,44 +79,25 @@ class Server:
     path: Path
     handler: Handler
     net_modules: NetModules
-    _server: asyncio.Server | None = None
+    _socket: UnixServer = field(init=False)
     _turns: Turns = field(default_factory=Turns)
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
-    _closing: bool = False
+
+    def __post_init__(self) -> None:
+        self._socket = UnixServer(self.path, self._serve, "--socket")
 
     async def start(self) -> None:
         """Takes the socket over from an agent that died; one that lives was refused before (see agent.daemon). Refused."""
-        try:
-            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._server = await asyncio.start_unix_server(self._serve, self.path, backlog=512)
-            self.path.chmod(0o600)
-        except OSError as error:
-            raise Refused(f"cannot serve {self.path}: {error}", hint="choose another --socket") from error
+        await self._socket.start()
 
     async def close(self) -> None:
         """Promise 4: what is in hand is broken off."""
-        if self._server is None:
-            return
-        self._closing = True
-        self._server.close()
-        self.path.unlink(missing_ok=True)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await self._server.wait_closed()
+        await self._socket.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._running.add(task)
-        try:
-            with suppress(ConnectionError):
-                reply = await self._reply(reader, writer.get_extra_info("socket"))
-                if not self._closing:  # a request accepted just before `close`: no answer sends it to the next agent
-                    writer.write(reply)
-                    await writer.drain()
-        finally:
-            self._running.discard(task)
-            writer.close()
+        reply = await self._reply(reader, writer.get_extra_info("socket"))
+        if not self._socket.closing:  # a request accepted just before `close`: no answer sends it to the next agent
+            writer.write(reply)
+            await writer.drain()
 
     async def _reply(self, reader: asyncio.StreamReader, connection: socket.socket) -> bytes:
         environment: dict[str, str] = {}

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
-from ocicat.errors import OcicatError, Refused, UserError
+from ocicat.errors import OcicatError, UserError
 from ocicat.model.base import Struct
 from ocicat.model.codec import encode_json
+from ocicat.unix_server import UnixServer
 
 log = logging.getLogger(__name__)
 
@@ -45,40 +44,22 @@ class Listener:
 
     path: Path
     answer: Answer
-    _server: asyncio.Server | None = None
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
-    _closing: bool = False
+    _socket: UnixServer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._socket = UnixServer(self.path, self._serve, "--docker-plugin", LIMIT_BYTES)
 
     async def start(self) -> None:
-        """A socket that somebody left there is taken over. Refused."""
-        try:
-            self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._server = await asyncio.start_unix_server(self._serve, self.path, limit=LIMIT_BYTES)
-            self.path.chmod(0o600)
-        except OSError as error:
-            raise Refused(f"cannot serve {self.path}: {error}", hint="choose another --docker-plugin") from error
+        """Refused."""
+        await self._socket.start()
 
     async def close(self) -> None:
-        if self._server is None:
-            return
-        self._closing = True
-        self._server.close()
-        self.path.unlink(missing_ok=True)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        await self._server.wait_closed()
+        """Promise 3."""
+        await self._socket.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._running.add(task)
-        try:
-            with suppress(ConnectionError):
-                while await self._one(reader, writer):
-                    pass
-        finally:
-            self._running.discard(task)
-            writer.close()
+        while await self._one(reader, writer):
+            pass
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Is there another one to come?"""
@@ -90,7 +71,7 @@ class Listener:
         if request is None:
             return False
         reply = await self.answer(request.path, request.body)
-        if self._closing:
+        if self._socket.closing:
             return False
         await _write(writer, 200, reply)
         return True

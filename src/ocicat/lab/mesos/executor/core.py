@@ -29,10 +29,10 @@ from ocicat.lab.mesos.executor.messages import (
     encode_subscribe,
 )
 
-_INVALID = "REASON_TASK_INVALID"
-_FAILED = "REASON_COMMAND_EXECUTOR_FAILED"
+INVALID = "REASON_TASK_INVALID"
+FAILED = "REASON_COMMAND_EXECUTOR_FAILED"
 _CHECKED = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED"
-_LEAVE_S = 0.5  # an agent that shuts its framework or itself down no longer acknowledges
+LEAVE_S = 0.5  # an agent that shuts its framework or itself down no longer acknowledges
 
 
 class Send(NamedTuple):
@@ -140,7 +140,7 @@ class Executor:
     def not_started(self, cause: str) -> list[Effect]:
         """There is no process, because of `cause`."""
         self._ended = True
-        return [self._update("TASK_FAILED", cause, _FAILED)]
+        return [self._update("TASK_FAILED", cause, FAILED)]
 
     def exited(self, success: bool, how: str) -> list[Effect]:
         """The task's process ended; `how` says it in words."""
@@ -168,12 +168,12 @@ class Executor:
         )
         if problem:
             self._ended = True
-            return [self._update("TASK_FAILED", problem, _INVALID)]
+            return [self._update("TASK_FAILED", problem, INVALID)]
         return [self._update("TASK_STARTING"), Start(task.command)]
 
     def _refuse(self, task_ids: tuple[str, ...], cause: str) -> list[Effect]:
         self._ended = self._ended or self._task is None
-        return [self._update("TASK_FAILED", cause, _INVALID, task_id) for task_id in task_ids]
+        return [self._update("TASK_FAILED", cause, INVALID, task_id) for task_id in task_ids]
 
     def _kill(self, task_id: str, grace_s: float | None) -> list[Effect]:
         if self._task is None or task_id != self._task.task_id:
@@ -192,10 +192,10 @@ class Executor:
             return self._update("TASK_KILLED", how)
         if success:
             return self._update("TASK_FINISHED", how)
-        return self._update("TASK_FAILED", how, _FAILED)
+        return self._update("TASK_FAILED", how, FAILED)
 
     def _leave(self) -> list[Effect]:
-        return [Leave(_LEAVE_S)] if self._leaving and self._ended else []
+        return [Leave(LEAVE_S)] if self._leaving and self._ended else []
 
     def _update(self, state: str, message: str = "", reason: str = "", task_id: str = "") -> Send:
         owner = task_id or (self._task.task_id if self._task else "")

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
-from ocicat.lab.mesos.executor.core import Leave, Send
+from ocicat.lab.mesos.executor.core import FAILED, INVALID, LEAVE_S, Leave, Send
 from ocicat.lab.mesos.executor.messages import (
     Acknowledged,
     Error,
@@ -30,10 +30,6 @@ from ocicat.lab.mesos.executor.messages import (
     encode_subscribe,
 )
 from ocicat.lab.mesos.executor.task import describe
-
-_INVALID = "REASON_TASK_INVALID"
-_FAILED = "REASON_COMMAND_EXECUTOR_FAILED"
-_LEAVE_S = 0.5  # an agent that shuts its framework or itself down no longer acknowledges
 
 
 class LaunchChild(NamedTuple):
@@ -175,11 +171,11 @@ class GroupExecutor:
     def _refuse(self, child: Child, problem: str) -> Send:
         """Of a group in which a task has a problem, none is run."""
         child.ended = True
-        return self._update(child, "TASK_FAILED", problem, _INVALID)
+        return self._update(child, "TASK_FAILED", problem, INVALID)
 
     def _ended(self, child: Child, state: str, how: str) -> list[Effect]:
         child.ended, child.running = True, False
-        effects: list[Effect] = [self._update(child, state, how, _FAILED if state == "TASK_FAILED" else "")]
+        effects: list[Effect] = [self._update(child, state, how, FAILED if state == "TASK_FAILED" else "")]
         if state != "TASK_FINISHED":
             for other in self.alive:
                 effects += self._kill(other, None) if other.group == child.group else []
@@ -194,7 +190,7 @@ class GroupExecutor:
         return [*killing, KillChild(child.container, child.path, signal.SIGTERM, grace)]
 
     def _leave(self) -> list[Effect]:
-        return [Leave(_LEAVE_S)] if self._leaving and not self.alive else []
+        return [Leave(LEAVE_S)] if self._leaving and not self.alive else []
 
     def _acknowledge(self, uuid: str) -> None:
         update = self._unacknowledged.pop(uuid, None)
