@@ -3,6 +3,7 @@
 import json
 import signal
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -341,10 +342,18 @@ def test_add_and_del_of_one_container_at_once(bed):
     bed.delete("c1", netns)
 
 
+def held_namespaces(pid):
+    """Network namespaces that open descriptors of the process keep; a descriptor may close while they are read."""
+    held = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            held.append(str(descriptor.readlink()))
+    return [name for name in held if name.startswith("net:[")]
+
+
 def test_the_containers_namespace_is_not_kept_alive(bed):
     """An agent that holds a descriptor of a namespace would keep it, and all that is in it, for ever."""
     netns = bed.container()
     bed.add("c1", netns)
-    open_files = [str(each.readlink()) for each in Path(f"/proc/{bed.agent.pid}/fd").iterdir()]
-    assert [name for name in open_files if name.startswith("net:[")] == []
+    wait_for(lambda: not held_namespaces(bed.agent.pid), "the agent to let go of the namespace")
     bed.delete("c1", netns)
