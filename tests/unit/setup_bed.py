@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ocicat.mesos.setup import facts, findings, places, plan, record
-from ocicat.mesos.setup.files import Tree
+from ocicat.changes import record
+from ocicat.changes.files import Tree
+from ocicat.mesos.setup import facts, findings, places, plan
 from ocicat.mesos.setup.version import Version
 
 NAMES = facts.Names("ocicat", "ocicat-netmodules", "ocicat.sock", "/run/ocicat/agent.sock")
@@ -40,7 +41,7 @@ def host(root, files):
         target = root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
-    return Tree(root)
+    return Tree(root, "mesos install")
 
 
 def asked(version=(1, 11), **more):

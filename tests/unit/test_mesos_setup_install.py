@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from setup_bed import PACKAGES, PLUGIN, SERVICE, SHAPES, VARIABLES, asked, contents, host, install, settings, uninstall
 
+from ocicat.changes import record
 from ocicat.errors import NotFound, Refused, UserError
-from ocicat.mesos.setup import places, plan, record
+from ocicat.mesos.setup import places, plan
 
 shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 versions = pytest.mark.parametrize("version", [(0, 24), (0, 25), (0, 28, 2), (1, 0), (1, 7, 3), (1, 8), (1, 11)])

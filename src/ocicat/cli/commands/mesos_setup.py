@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ocicat.cli.output import Format, format_option, show
+from ocicat.changes import record
+from ocicat.changes.files import Tree
+from ocicat.changes.record import Change
+from ocicat.cli.findings import tell
+from ocicat.cli.output import Format, format_option
 from ocicat.cli.talk import say
 from ocicat.cni.install import NETMODULES, NETMODULES_PLUGIN, check_socket, executable
 from ocicat.cni.relay import DEFAULT_SOCKET, LINK, PLUGIN
 from ocicat.cni.spec import DEFAULT_VERSION
 from ocicat.errors import OcicatError, Refused
 from ocicat.mesos.netmodules.modules import LIBRARY
-from ocicat.mesos.setup import facts, findings, places, plan, record, version
-from ocicat.mesos.setup.files import Tree
+from ocicat.mesos.setup import facts, findings, places, plan, version
 from ocicat.mesos.setup.places import Place
-from ocicat.mesos.setup.record import Change
 from ocicat.mesos.setup.version import Version
 
+OWNER = "mesos install"
 _PROGRAMS = ("mesos-agent", "mesos-slave")
 _PRINT_S = 20.0
 _NAMES = facts.Names(PLUGIN, NETMODULES, LINK, str(DEFAULT_SOCKET))
@@ -69,7 +71,7 @@ def install(
       ocicat mesos install --default-network ocicat
     """
     check_socket(Path(socket))
-    tree = Tree(root)
+    tree = Tree(root, OWNER)
     found = _version_of(tree, mesos_version, _ask(tree))
     planned = plan.planned(tree, _asked(found, network, default_network, socket, library))
     known = record.load(tree)
@@ -91,17 +93,10 @@ def check(root: Path, mesos_version: str, style: Format) -> None:
     Example:
       ocicat mesos check -o json
     """
-    tree = Tree(root)
+    tree = Tree(root, OWNER)
     running = _ask(tree)
     found = findings.findings(facts.look(tree, _version_of(tree, mesos_version, running), _NAMES, running), _NAMES)
-    if style in ("table", "wide"):
-        for one in found:
-            click.echo(f"{one.about}: {one.problem}\n  so {one.breaks}\n  mend: {one.mend}")
-    else:
-        show(style, found, head=(), row=lambda _: (), name=lambda one: one.about)
-    if found:
-        sys.exit(1)
-    say("nothing is wrong")
+    tell(found, style)
 
 
 @click.command()
@@ -114,7 +109,7 @@ def uninstall(root: Path, dry_run: bool) -> None:
     Example:
       ocicat mesos uninstall --dry-run
     """
-    tree = Tree(root)
+    tree = Tree(root, OWNER)
     known = record.load(tree)
     if dry_run:
         planned, edited = record.removals(tree, known)

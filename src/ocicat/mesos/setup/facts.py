@@ -7,11 +7,11 @@ import socket
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from ocicat.changes.files import Tree
 from ocicat.errors import NotFound, OcicatError, UserError
 from ocicat.mesos.http import Request, fetch
 from ocicat.mesos.masters import Endpoint, parse_endpoint
 from ocicat.mesos.setup import flags, networks, places, plan
-from ocicat.mesos.setup.files import Tree
 from ocicat.mesos.setup.flags import Setting
 from ocicat.mesos.setup.networks import Network
 from ocicat.mesos.setup.version import Version

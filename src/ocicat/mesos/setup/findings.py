@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from itertools import chain
 
+from ocicat.changes.finding import Finding
 from ocicat.errors import UserError
 from ocicat.mesos.masters import Endpoint
 from ocicat.mesos.netmodules.modules import HOOK, ISOLATOR
@@ -36,15 +37,6 @@ _SECONDS = {
 }
 # Of the running agent; it tells others in other words than they were given.
 _COMPARED = ("network_cni_plugins_dir", "network_cni_config_dir", "isolation", "hooks")
-
-
-class Finding(Struct, frozen=True):
-    """`about` is a word for scripts."""
-
-    about: str
-    problem: str
-    breaks: str
-    mend: str
 
 
 Check = Callable[[Facts, Names], Iterator[Finding]]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from ocicat.changes.files import Tree
 from ocicat.errors import UserError
-from ocicat.mesos.setup.files import Tree
 from ocicat.model.base import Struct, field
 from ocicat.model.codec import decode_json
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from ocicat.changes.files import Item, State, Tree
 from ocicat.errors import NotFound, Refused
 from ocicat.mesos.setup import flags
-from ocicat.mesos.setup.files import Item, State, Tree
 from ocicat.mesos.setup.flags import STRENGTH, Setting, Strength, Unit
 from ocicat.model.base import Struct
 

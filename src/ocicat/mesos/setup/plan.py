@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ocicat.changes.files import Item, State, Tree
 from ocicat.errors import Refused, UserError
 from ocicat.mesos.netmodules.modules import HOOK, ISOLATOR, modules
 from ocicat.mesos.setup import networks, places
-from ocicat.mesos.setup.files import Item, State, Tree
 from ocicat.mesos.setup.flags import Setting
 from ocicat.mesos.setup.version import Version
 from ocicat.model.base import Struct

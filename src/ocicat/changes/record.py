@@ -11,12 +11,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from ocicat.changes.files import PLAIN, Item, State, Tree
 from ocicat.errors import Refused
-from ocicat.mesos.setup.files import PLAIN, Item, State, Tree
 from ocicat.model.base import Struct, replace
 from ocicat.model.codec import decode_json, pretty_json
 
-PATH = "/var/lib/ocicat/mesos-install.json"
+
+def path(tree: Tree) -> str:
+    """Where the record of a tree's owner lies."""
+    return f"/var/lib/ocicat/{tree.owner.replace(' ', '-')}.json"
 
 
 class Entry(Struct, frozen=True):
@@ -46,8 +49,8 @@ class Change(Struct, frozen=True):
 
 def load(tree: Tree) -> Record:
     """An empty one where nothing is installed. UserError when it cannot be read."""
-    text = tree.text(PATH)
-    return decode_json(Record, text, what=PATH) if text else Record()
+    text = tree.text(path(tree))
+    return decode_json(Record, text, what=path(tree)) if text else Record()
 
 
 def changes(tree: Tree, record: Record, items: Sequence[Item]) -> list[Change]:
@@ -87,7 +90,7 @@ def _with(tree: Tree, record: Record, planned: Sequence[Change]) -> Record:
     known = {entry.path for entry in record.entries}
     kept = [replace(entry, after=latest.get(entry.path, entry.after)) for entry in record.entries]
     first = [Entry(one.path, one.old, one.new) for one in planned if one.new and one.path not in known]
-    above = {above for path in (PATH, *latest) for above in tree.missing_parents(path)}
+    above = {above for each in (path(tree), *latest) for above in tree.missing_parents(each)}
     return Record((*kept, *first), (*record.directories, *sorted(above, key=len)))
 
 
@@ -109,7 +112,7 @@ def uninstall(tree: Tree, record: Record) -> tuple[list[Change], list[str]]:
     if left:
         _save(tree, replace(record, entries=left))
     else:
-        tree.put(PATH, None)
+        tree.put(path(tree), None)
     for directory in reversed(record.directories):
         tree.remove_if_empty(directory)
     return planned, edited
@@ -150,7 +153,7 @@ def _put(tree: Tree, change: Change) -> None:
 
 
 def _save(tree: Tree, record: Record) -> None:
-    tree.put(PATH, State("file", pretty_json(record).encode(), 0o600))
+    tree.put(path(tree), State("file", pretty_json(record).encode(), 0o600))
 
 
 def _now(tree: Tree, item: Item) -> State | None:

@@ -2,6 +2,7 @@
 
 1. A file takes its new content in one step, keeps its owner, and is never seen half written.
 2. A block is our part of a file that somebody else owns: its end, between two marks. What is outside is never looked at.
+3. Each command has marks of its own: blocks of several in one file do not disturb each other.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ocicat.errors import Refused
 from ocicat.model.base import Struct
@@ -20,9 +21,7 @@ PLAIN = 0o644
 
 _NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
-_BEGIN = b"# --- ocicat mesos install: from here"
 _JOINED = b" (the line before had no end)"
-_END = b"# --- ocicat mesos install: to here\n"
 
 
 class State(Struct, frozen=True):
@@ -41,10 +40,12 @@ class Item(Struct, frozen=True):
 
 
 class Tree:
-    """A file system by its root. Refused where it cannot be read or written."""
+    """A file system by its root, as the command `ocicat OWNER` changes it. Refused where it cannot be read or written."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, owner: str) -> None:
         self.root = root
+        self.owner = owner
+        self._marks = _Marks(f"# --- ocicat {owner}: from here".encode(), f"# --- ocicat {owner}: to here\n".encode())
 
     def at(self, path: str) -> Path:
         return self.root / path.lstrip("/")
@@ -107,8 +108,8 @@ class Tree:
 
     def _put_block(self, target: Path, state: State) -> None:
         old = State("file", target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) if target.exists() else state
-        around = _without_block(old.content) if old.kind == "file" else b""
-        _replace(target, State("file", _with_block(around, state.content), old.mode))
+        around = self._marks.without_block(old.content) if old.kind == "file" else b""
+        _replace(target, State("file", self._marks.with_block(around, state.content), old.mode))
 
     def _whole(self, path: str) -> State:
         target = self.at(path)
@@ -118,25 +119,32 @@ class Tree:
         return State("file", target.read_bytes(), stat.S_IMODE(found.st_mode))
 
     def _block(self, path: str) -> State:
-        text = self.at(path).read_bytes()
-        _, begin, rest = text.partition(_BEGIN)
+        return State("block", self._marks.block(self.at(path).read_bytes()))
+
+
+class _Marks(NamedTuple):
+    """The lines around a block."""
+
+    begin: bytes
+    end: bytes
+
+    def block(self, text: bytes) -> bytes:
+        _, begin, rest = text.partition(self.begin)
         _, _, block = rest.partition(b"\n")
-        return State("block", block.partition(_END)[0] if begin else b"")
+        return block.partition(self.end)[0] if begin else b""
 
+    def with_block(self, around: bytes, block: bytes) -> bytes:
+        if not block:
+            return around
+        joined = bool(around) and not around.endswith(b"\n")
+        return around + (b"\n" + self.begin + _JOINED if joined else self.begin) + b"\n" + block + self.end
 
-def _with_block(around: bytes, block: bytes) -> bytes:
-    if not block:
-        return around
-    joined = bool(around) and not around.endswith(b"\n")
-    return around + (b"\n" + _BEGIN + _JOINED if joined else _BEGIN) + b"\n" + block + _END
-
-
-def _without_block(text: bytes) -> bytes:
-    before, begin, rest = text.partition(_BEGIN)
-    if not begin:
-        return text
-    after = rest.partition(_END)[2]
-    return (before[:-1] if rest.startswith(_JOINED) and not after else before) + after
+    def without_block(self, text: bytes) -> bytes:
+        before, begin, rest = text.partition(self.begin)
+        if not begin:
+            return text
+        after = rest.partition(self.end)[2]
+        return (before[:-1] if rest.startswith(_JOINED) and not after else before) + after
 
 
 def _replace(target: Path, state: State) -> None:
