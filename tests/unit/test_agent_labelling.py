@@ -565,3 +565,8 @@ async def test_an_endpoint_nobody_can_read_hinders_no_other(one):
     one.store.get = get
     assert await labels_of(one, "c2") == told("b")
     assert decode_json(WorkloadEndpoint, (await get(key)).value).metadata.annotations == {}
+
+
+@pytest.mark.parametrize(("took_s", "rest_s"), [(0.0, 0.02), (0.001, 0.02), (0.1, 0.9), (5.0, 10.0)])
+def test_looking_takes_a_tenth_of_the_time_and_never_ends(took_s, rest_s):
+    assert Timing().rest_s(took_s) == pytest.approx(rest_s)

@@ -2,7 +2,8 @@
 
 1. Nothing waits for it: an ADD is answered with what NetworkInfo said. The local Mesos agent is asked as soon as there is a new
    endpoint, which is before its task starts, and again as long as something is missing.
-2. One look serves all endpoints, however many came, and looks take no more than a third of the time.
+2. One look serves all endpoints, however many came, and looks take no more than a tenth of the time: what
+   Mesos spends on its answers, the tasks that it is starting lack.
 3. Who lives where is looked at again from time to time: often where an executor can get other tasks, seldom where it cannot.
 4. An endpoint that somebody changes at the same time is read and decided anew. A deleted one stays deleted. One whose labels the
    datastore refuses keeps no other from its own.
@@ -58,6 +59,10 @@ class Timing(Struct, frozen=True):
     gap_s: float = 0.02  # at least, between two looks
     containers_s: float = 0.1  # that a look waits for what Mesos tells of containers
 
+    def rest_s(self, took_s: float) -> float:
+        """How long there is no other look, whatever comes: a tenth of the time is for looking."""
+        return max(self.gap_s, min(9 * took_s, self.unknown_s))
+
 
 _PATIENT_MISSES = 20  # so many looks for the same missing things are worth `changing_s` between them
 
@@ -100,7 +105,7 @@ class Labelling:
             began = loop.time()
             try:
                 pause_s = await self.look()
-                gap_s = max(self.timing.gap_s, 2 * (loop.time() - began))
+                gap_s = self.timing.rest_s(loop.time() - began)
             except OcicatError as error:
                 gap_s = pause_s = self._tell(error)
             await asyncio.sleep(gap_s)
