@@ -7,14 +7,15 @@ PYTHON  ?= /usr/bin/python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 STATE   := $(VENV)/.made
+TARGET_PYTHON ?= /usr/bin/python3.11
 WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 # What the agent and the lab need from Debian, and what the tests and benchmarks need beside it.
 DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
-DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl default-jre-headless docker.io etcd-server iperf3 iptables \
-               libzookeeper-java podman
+DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl debootstrap default-jre-headless docker.io etcd-server iperf3 iptables \
+               libzookeeper-java podman rpm
 
-.PHONY: demo test lint bench fuzz shim mesos setup setup-dev clean help
+.PHONY: demo test lint bench fuzz shim packages mesos setup setup-dev clean help
 
 help:
 	@echo "make demo [KEEP=1]   three hosts, real Mesos, tasks with their own addresses, policy measured"
@@ -22,6 +23,7 @@ help:
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make bench           the benchmarks, printed"
 	@echo "make fuzz            random policy questions to several models, for OCICAT_FUZZ_S seconds (600)"
+	@echo "make packages        a deb, an rpm, a wheel and the sources, in dist/"
 	@echo "make clean           remove what the other targets made here"
 
 demo: setup mesos
@@ -33,8 +35,8 @@ test: lint mesos
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST)
 
 lint: setup-dev
-	@$(BIN)/ruff check -q src tests bench
-	@$(BIN)/ruff format -q --check src tests bench
+	@$(BIN)/ruff check -q src tests bench packaging setup.py
+	@$(BIN)/ruff format -q --check src tests bench packaging setup.py
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo | tail -n 2
 
@@ -48,6 +50,11 @@ fuzz: setup-dev
 
 shim: setup
 	@$(BIN)/python -m ocicat.cni.install build/cni
+
+# A deb, an rpm, a wheel and the sources, in dist/. For another interpreter than Debian 12's: TARGET_PYTHON=/usr/bin/python3.13
+packages: setup
+	@$(call venv,--group packaging)
+	@$(BIN)/python packaging/build.py dist --python $(TARGET_PYTHON)
 
 # The Apache Mesos 1.11.0 library, from PyPI; kept outside the checkout, so that a second clone has it too.
 mesos: setup
@@ -83,5 +90,5 @@ $(BIN)/python -m pip install -q --upgrade 'pip>=25.1' && $(BIN)/python -m pip in
 endef
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

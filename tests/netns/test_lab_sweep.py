@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ocicat.lab import hosts, proc, state, sweep
+from ocicat.lab import hosts, state, sweep
 from ocicat.lab.processes import enter
 from ocicat.lab.spec import LabSpec
-from ocicat.lab.state import Run, State
+from ocicat.lab.state import State
 from ocicat.lab.sweep import Removed
 from ocicat.netlink import namespace
+from ocicat.supervise import proc
+from ocicat.supervise.keeper import Run
 
 pytestmark = pytest.mark.netns
 

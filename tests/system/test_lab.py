@@ -16,15 +16,16 @@ from pathlib import Path
 import pytest
 
 from ocicat.errors import NotFound, Refused
-from ocicat.lab import hosts, proc, sweep
+from ocicat.lab import hosts, sweep
 from ocicat.lab import lab as labs
 from ocicat.lab.lab import Lab
 from ocicat.lab.processes import enter
 from ocicat.lab.spec import LabSpec
-from ocicat.lab.state import ProcessSpec
 from ocicat.lab.status import ProcessStatus
 from ocicat.lab.sweep import Traces
 from ocicat.netlink import namespace
+from ocicat.supervise import proc
+from ocicat.supervise.keeper import ProcessSpec
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 

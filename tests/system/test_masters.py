@@ -32,10 +32,11 @@ from lab_bed import (
 )
 
 from ocicat.lab import lab as labs
-from ocicat.lab import proc, sweep
+from ocicat.lab import sweep
 from ocicat.lab.demo_checks import task_namespace
 from ocicat.lab.sweep import Traces
 from ocicat.mesos.types import TaskState
+from ocicat.supervise import proc
 
 pytestmark = MARKS
 

@@ -10,7 +10,8 @@ import pytest
 from ocicat.errors import NotFound, Refused
 from ocicat.lab import state
 from ocicat.lab.spec import LabSpec
-from ocicat.lab.state import ProcessSpec, State
+from ocicat.lab.state import State
+from ocicat.supervise.keeper import ProcessSpec
 
 PROCESS = ProcessSpec("agent-h1", "h1", ("true",), "/logs/agent-h1.log", "/ready")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ocicat.lab.proc import Identity
 from ocicat.lab.spec import LabSpec
-from ocicat.lab.state import ProcessSpec, Run, State
+from ocicat.lab.state import State
 from ocicat.lab.status import ProcessState, ProcessStatus, status
+from ocicat.supervise.keeper import ProcessSpec, Run
+from ocicat.supervise.proc import Identity
 
 SUPERVISOR = Run("supervisor", identity=Identity(1, 1), since=50.0)
 PROCESS = ProcessSpec("agent-h1", "h1", ("true",), "/logs/agent-h1.log", "/ready")

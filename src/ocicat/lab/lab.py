@@ -27,11 +27,12 @@ from ocicat.lab.control import Request, ask
 from ocicat.lab.mesos import library, ready
 from ocicat.lab.processes import enter, master_address, processes
 from ocicat.lab.spec import MASTER_PORT, NETWORK, Host, LabSpec, check_name, is_entry
-from ocicat.lab.state import SUPERVISOR, ProcessSpec, State
+from ocicat.lab.state import SUPERVISOR, State
 from ocicat.lab.status import ProcessStatus, Status, status
 from ocicat.lab.sweep import Removed, Traces
 from ocicat.model.base import replace
 from ocicat.netlink import namespace
+from ocicat.supervise.keeper import ProcessSpec
 
 Report = Callable[[str], None]
 

@@ -13,7 +13,7 @@ import sys
 from ocicat.lab import zookeeper
 from ocicat.lab.mesos.options import AgentOptions, MasterOptions
 from ocicat.lab.spec import AGENT_PORT, MASTER_PORT, Host, LabSpec
-from ocicat.lab.state import ProcessSpec
+from ocicat.supervise.keeper import ProcessSpec
 
 _PATH = "/mesos"  # in ZooKeeper
 # An agent looks for its master again when it was not asked for five times this long: 75 s with Mesos's own 15 s.

@@ -12,33 +12,12 @@ import threading
 from pathlib import Path
 
 from ocicat.errors import NotFound, Refused, UserError
-from ocicat.lab.proc import Identity
 from ocicat.lab.spec import LabSpec
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, pretty_json
+from ocicat.supervise.keeper import ProcessSpec, Run
 
 SUPERVISOR = "supervisor"
-
-
-class ProcessSpec(Struct, frozen=True):
-    """A process to keep running. It is ready when the path `ready` exists, which is removed before each start."""
-
-    name: str
-    host: str
-    argv: tuple[str, ...]
-    log: str
-    ready: str
-
-
-class Run(Struct, frozen=True):
-    """What the supervisor last saw of a process. `since` is wall-clock seconds; `identity` None: not running."""
-
-    name: str
-    wanted: bool = True
-    identity: Identity | None = None
-    since: float = 0.0
-    restarts: int = 0
-    last_exit: str = ""
 
 
 class State(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable
 from typing import Literal
 
-from ocicat.lab.proc import Identity, alive
-from ocicat.lab.state import SUPERVISOR, ProcessSpec, Run, State
+from ocicat.lab.state import SUPERVISOR, State
 from ocicat.model.base import Struct
+from ocicat.supervise.keeper import ProcessSpec, Run
+from ocicat.supervise.proc import Identity, alive
 
 ProcessState = Literal["running", "starting", "waiting", "stopped", "dead"]
 

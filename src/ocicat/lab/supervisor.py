@@ -19,13 +19,14 @@ from pathlib import Path
 
 from ocicat.clock import Clock, SystemClock
 from ocicat.errors import OcicatError
-from ocicat.lab import proc, state
+from ocicat.lab import state
 from ocicat.lab.control import Answer, Request
-from ocicat.lab.keeper import Keeper
-from ocicat.lab.state import SUPERVISOR, Run, State
+from ocicat.lab.state import SUPERVISOR, State
 from ocicat.model.base import replace
 from ocicat.model.codec import decode_json, encode_json
 from ocicat.obs import logs
+from ocicat.supervise import proc
+from ocicat.supervise.keeper import Keeper, Run
 
 log = logging.getLogger(__name__)
 

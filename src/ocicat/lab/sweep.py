@@ -17,14 +17,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from ocicat.errors import Refused, Unavailable
-from ocicat.lab import hosts, proc, state
+from ocicat.lab import hosts, state
 from ocicat.lab.mesos.cleanup import cleanup, mounts_below
 from ocicat.lab.mesos.umount import umount
-from ocicat.lab.proc import Identity
 from ocicat.lab.spec import DEFAULT_PARENT, is_entry, is_name
-from ocicat.lab.state import Run
 from ocicat.model.base import Struct
 from ocicat.netlink import namespace
+from ocicat.supervise import proc
+from ocicat.supervise.keeper import Run
+from ocicat.supervise.proc import Identity
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _SUPERVISOR_GRACE_S = 20.0

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ocicat.errors import OcicatError
-from ocicat.lab import proc
 from ocicat.lab.mesos.ready import announce
 from ocicat.model.base import Struct
+from ocicat.supervise import proc
 
 JARS = ("/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar")
 PORT = 2181

@@ -20,9 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocicat.clock import Clock
-from ocicat.lab.proc import identity
-from ocicat.lab.state import ProcessSpec, Run
-from ocicat.model.base import replace
+from ocicat.model.base import Struct, replace
+from ocicat.supervise.proc import Identity, identity
 
 FIRST_PAUSE_S = 0.2
 MAX_PAUSE_S = 10.0
@@ -32,11 +31,36 @@ GRACE_S = 5.0  # between SIGTERM and SIGKILL
 log = logging.getLogger(__name__)
 
 
+class ProcessSpec(Struct, frozen=True):
+    """A process to keep running. It is ready when the path `ready` exists, which is removed before each start; "": nobody asks."""
+
+    name: str
+    host: str
+    argv: tuple[str, ...]
+    log: str
+    ready: str = ""
+
+
+class Run(Struct, frozen=True):
+    """What the keeper last saw of a process. `since` is wall-clock seconds; `identity` None: not running."""
+
+    name: str
+    wanted: bool = True
+    identity: Identity | None = None
+    since: float = 0.0
+    restarts: int = 0
+    last_exit: str = ""
+
+
 class Keeper:
     """Of one process. Everything is called in one event loop."""
 
-    def __init__(self, spec: ProcessSpec, note: Callable[[Run], None], clock: Clock) -> None:
+    def __init__(
+        self, spec: ProcessSpec, note: Callable[[Run], None], clock: Clock, *, grace_s: float | None = None
+    ) -> None:
+        """`grace_s`: between SIGTERM and SIGKILL."""
         self.run = Run(spec.name)
+        self._grace_s = grace_s
         self._spec = spec
         self._note = note
         self._clock = clock
@@ -80,7 +104,7 @@ class Keeper:
     async def _end(self, process: subprocess.Popen[bytes], first: signal.Signals) -> None:
         process.send_signal(first)
         try:
-            await asyncio.wait_for(_exit_of(process), GRACE_S)
+            await asyncio.wait_for(_exit_of(process), GRACE_S if self._grace_s is None else self._grace_s)
         except TimeoutError:
             log.warning("%s does not end by itself", self._spec.name)
             process.kill()
@@ -104,7 +128,8 @@ class Keeper:
     def _spawn(self) -> None:
         """A program that cannot even be started is treated as one that ended."""
         try:
-            Path(self._spec.ready).unlink(missing_ok=True)
+            if self._spec.ready:
+                Path(self._spec.ready).unlink(missing_ok=True)
             with Path(self._spec.log).open("ab") as output:
                 self._process = subprocess.Popen(
                     self._spec.argv,

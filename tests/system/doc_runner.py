@@ -1,0 +1,157 @@
+"""Runs the commands of a page of the documentation on hosts, as they are written, and compares what they print.
+
+A comment before a fenced block says where it runs; nothing in the block itself does:
+
+    <!-- on h1 h2 h3 -->            on these hosts, at the same time
+    <!-- on h1 when tls -->         only in a run that has this word (`when not tls`: only in one that has not)
+    <!-- on h1, exit 1 -->          the last command ends with this status
+    <!-- write h1 /etc/a.toml -->   the block is the content of that file (`when` may follow)
+    <!-- not run: why -->           a block that cannot be
+
+In a ```console block a line with `$ ` begins a command; it goes on over lines that end in a backslash, to the end of a
+here-document. What follows, up to the next `$ `, is what it prints: `...` is anything in a line, alone in one any lines.
+A command without output below it may print what it wants. A block is one shell: it keeps its directory and variables.
+"""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+_MARK = re.compile(r"<!-- (on|write) ([^,]+?)(?:, exit (\d+))? -->")
+_FENCE = re.compile(r"```(\w*)")
+_HERE_DOCUMENT = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?")
+_END = "\x1e"
+PATIENCE_S = 240.0
+
+
+@dataclass(frozen=True)
+class Command:
+    text: str
+    output: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A block: commands to run, or a file's content to write."""
+
+    line: int
+    hosts: tuple[str, ...]
+    when: str
+    commands: tuple[Command, ...] = ()
+    path: str = ""
+    content: str = ""
+    status: int = 0
+
+    def applies(self, words):
+        return (
+            self.when.removeprefix("not ") not in words
+            if self.when.startswith("not ")
+            else not self.when or self.when in words
+        )
+
+
+@dataclass(frozen=True)
+class Unmarked:
+    """A block of commands that no comment says anything of."""
+
+    line: int
+
+
+def parse(text):
+    """The steps of a page, in order, and the blocks that nobody would run."""
+    steps, unmarked, mark, lines = [], [], "", text.splitlines()
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        fence = _FENCE.match(line)
+        if fence:
+            end = lines.index("```", number + 1)
+            block = lines[number + 1 : end]
+            if mark.startswith(("<!-- on", "<!-- write")):
+                steps.append(_step(number + 1, mark, block))
+            elif fence[1] == "console" and not mark.startswith("<!-- not run: "):
+                unmarked.append(Unmarked(number + 1))
+            mark, number = "", end
+        elif line.strip():
+            mark = line.strip() if line.startswith("<!-- ") else ""
+        number += 1
+    return steps, unmarked
+
+
+def _step(line, mark, block):
+    found = _MARK.fullmatch(mark)
+    assert found, f"line {line}: {mark!r} is not understood"
+    kind, words, status = found.groups()
+    words, _, when = words.partition(" when ")
+    if kind == "write":
+        *hosts, path = words.split()
+        return Step(line, tuple(hosts), when, path=path, content="\n".join(block) + "\n")
+    return Step(line, tuple(words.split()), when, commands=tuple(_commands(line, block)), status=int(status or 0))
+
+
+def _commands(line, block):
+    found, lines = [], list(block)
+    while lines:
+        first = lines.pop(0)
+        assert first.startswith("$ "), f"line {line}: {first!r} is not the beginning of a command"
+        typed = [first[2:]]
+        while typed[-1].endswith("\\"):
+            typed.append(lines.pop(0))
+        if here := _HERE_DOCUMENT.search(typed[0]):
+            while typed[-1] != here[1]:
+                typed.append(lines.pop(0))
+        printed = []
+        while lines and not lines[0].startswith("$ "):
+            printed.append(lines.pop(0))
+        found.append(Command("\n".join(typed), tuple(printed)))
+    return found
+
+
+def as_expected(expected, printed):
+    """Is it what the page says? Blanks count as one, empty lines and those at the end do not."""
+    parts = [r"(?:.*\n)*?" if line.strip() == "..." else _pattern(line) for line in expected if line.strip()]
+    text = "".join(f"{_plain(line)}\n" for line in printed.splitlines() if line.strip())
+    return re.fullmatch("".join(parts), text) is not None
+
+
+def _pattern(line):
+    return ".*".join(map(re.escape, _plain(line).split("..."))) + r"\n"
+
+
+def _plain(line):
+    return " ".join(line.split())
+
+
+def play(bed, page, words=()):
+    """All steps of a page that apply. AssertionError with the line, the host and what was printed."""
+    steps, _ = parse(Path(page).read_text())
+    for step in steps:
+        if step.applies(words):
+            with ThreadPoolExecutor(len(step.hosts)) as pool:
+                list(pool.map(lambda name, step=step: _play(bed[name], step, page), step.hosts))
+
+
+def _play(host, step, page):
+    where = f"{Path(page).name}:{step.line} on {host.name}"
+    if step.path:
+        host.write(step.path, step.content)
+        return
+    script = "exec 2>&1\n"
+    for command in step.commands:
+        script += f"{command.text}\n__status=$?; printf '{_END}%s{_END}' $__status; [ $__status = 0 ] || exit 0\n"
+    parts = host.run(["bash", "-c", script], timeout_s=PATIENCE_S).out.split(_END)
+    for command, printed, status, last in zip(
+        step.commands, parts[::2], parts[1::2], _lasts(step.commands), strict=False
+    ):
+        wanted = step.status if last else 0
+        assert int(status) == wanted, f"{where}: {command.text}: status {status}\n{printed}"
+        if command.output:
+            assert as_expected(command.output, printed), (
+                f"{where}: {command.text} printed\n{printed}\nand not\n" + "\n".join(command.output)
+            )
+    assert len(parts) // 2 == len(step.commands), f"{where}: ended early: {parts}"
+
+
+def _lasts(commands):
+    return [number == len(commands) for number in range(1, len(commands) + 1)]

@@ -1,0 +1,123 @@
+"""The bare hosts that other tests stand on: apart from the machine and from each other, real systemd, nothing left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from bare_host import CommandFailed, bare_hosts, wait_for
+
+pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+SERVICE = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
+KILLED = """
+import sys, time
+sys.path.insert(0, {here!r})
+from bare_host import bare_hosts
+with bare_hosts("h1", systemd=True) as bed:
+    bed["h1"].spawn("sleep 1000")
+    print(bed.keeper, bed["h1"].pid, bed.group, flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.fixture(scope="module")
+def bed():
+    with bare_hosts(
+        "h1",
+        "h2",
+        systemd=True,
+        shared=("/srv/both",),
+        given=lambda host: {"/usr/bin/own": f"#!/bin/sh\necho {host.name}\n"},
+    ) as bed:
+        yield bed
+
+
+def groups(name):
+    return [found for found in Path("/sys/fs/cgroup").rglob(f"{name}*") if found.is_dir()]
+
+
+def test_each_has_names_an_address_and_a_network_of_its_own(bed):
+    for host in bed:
+        assert host.run("hostname; hostname -f; own").out.split() == [host.name, host.fqdn, host.name]
+    bed["h1"].run("ping -c1 -W5 h2")
+    assert "default via 172.31.9.1" in bed["h1"].rules()
+    assert bed["h1"].address not in subprocess.run(["ip", "address"], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_failed_command_says_all_it_said(bed):
+    with pytest.raises(CommandFailed, match="h1: echo out; echo err >&2; exit 3: status 3\nout\nerr"):
+        bed["h1"].run("echo out; echo err >&2; exit 3")
+
+
+def test_the_machine_s_settings_cannot_be_written_its_network_s_can(bed):
+    host = bed["h1"]
+    assert host.run("echo 1 > /proc/sys/kernel/panic", check=False).status != 0
+    before = Path("/proc/sys/net/ipv4/ip_forward").read_text()
+    host.run("sysctl -w net.ipv4.ip_forward=1; sysctl -w net.ipv4.conf.eth0.rp_filter=2")
+    assert host.sysctls()["ipv4/ip_forward"] == "1"
+    assert bed["h2"].sysctls()["ipv4/ip_forward"] == "0"
+    assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == before
+
+
+def test_what_is_written_is_told_and_what_is_put_back_is_not(bed):
+    host = bed["h2"]
+    host.mark()
+    host.bash("""
+        echo x >> /etc/passwd; rm /etc/issue; chmod 600 /etc/profile; rm -r /etc/dpkg; mkdir /etc/dpkg /etc/own
+        echo 1 > /etc/own/file
+        cp /etc/shells /root/; echo >> /etc/shells; cat /root/shells > /etc/shells; rm /root/shells
+        ln -sf /nowhere /etc/os-release""")
+    changed = host.changed()
+    assert {path: how for path, how in changed.items() if not path.startswith("/etc/dpkg/")} == {
+        "/etc/passwd": "content",
+        "/etc/issue": "removed",
+        "/etc/profile": "mode or owner",
+        "/etc/own": "added",
+        "/etc/own/file": "added",
+        "/etc/os-release": "content",
+    }
+    assert changed["/etc/dpkg/dpkg.cfg"] == "removed"
+    assert "x" not in Path("/etc/passwd").read_text().splitlines()
+    host.mark()
+    assert host.changed() == {}
+    host.run("rm /etc/own/file")
+    assert host.changed() == {"/etc/own/file": "removed"}
+
+
+def test_systemd_runs_services_also_after_a_reboot(bed):
+    host = bed["h2"]
+    host.write("/etc/systemd/system/idle.service", SERVICE)
+    host.run("systemctl enable --now idle && systemctl is-active idle && nft add table inet own && echo 1 > /run/own")
+    host.reboot()
+    assert host.run("systemctl is-system-running").out == "running\n"
+    host.run("systemctl is-active idle && journalctl -u idle | grep -q Started")
+    assert "table inet own" not in host.rules()
+    assert host.run("ls /run/own", check=False).status != 0
+    host.run("ping -c1 -W5 h1")
+
+
+def test_what_is_shared_is_seen_by_all(bed):
+    bed["h1"].write("/srv/both/file", "seen")
+    assert bed["h2"].read("/srv/both/file") == "seen"
+    assert bed["h1"].changed(ignore=()).get("/srv/both/file") is None
+    assert not Path("/srv/both").exists()
+
+
+def test_nothing_is_left_when_the_test_is_killed():
+    line = [sys.executable, "-c", KILLED.format(here=str(Path(__file__).parent))]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        keeper, pid, name = process.stdout.readline().split()
+        assert groups(name)
+        process.send_signal(signal.SIGKILL)
+    wait_for(lambda: not groups(name), "the control groups to go")
+    wait_for(lambda: not any(alive(number) for number in (keeper, pid)), "the processes to end")
+
+
+def alive(pid):
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False

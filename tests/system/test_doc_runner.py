@@ -1,0 +1,147 @@
+"""What the runner of the documentation's commands makes of a page, and that it notices what is not as written."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from doc_runner import as_expected, parse, play
+
+PAGE = """# A page
+
+<!-- on h1 h2 -->
+```console
+$ cd /tmp; export A=1
+$ echo one \\
+  two
+one   two
+$ cat <<EOF
+$ no command
+EOF
+...
+```
+
+<!-- on h2 when tls, exit 3 -->
+```console
+$ true
+$ (exit 3)
+```
+
+<!-- write h1 /etc/file when not tls -->
+```toml
+key = 1
+```
+
+```
+text
+```
+
+<!-- not run: it takes a year -->
+```console
+$ sleep 31536000
+```
+
+```console
+$ forgotten
+```
+"""
+
+
+@dataclass
+class Done:
+    out: str
+
+
+class Machine:
+    """A host that is none: a shell in a directory."""
+
+    def __init__(self, name):
+        self.name, self.written = name, {}
+
+    def run(self, argv, timeout_s):
+        return Done(subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=timeout_s, check=True).stdout)
+
+    def write(self, path, content):
+        self.written[path] = content
+
+
+def page(tmp_path, commands, mark="on h1"):
+    path = tmp_path / "page.md"
+    path.write_text(f"<!-- {mark} -->\n```console\n{commands}\n```\n")
+    return path
+
+
+def test_a_page_is_steps_in_order_and_blocks_that_were_forgotten():
+    steps, unmarked = parse(PAGE)
+    assert [(step.hosts, step.when, step.status, step.path, step.content) for step in steps] == [
+        (("h1", "h2"), "", 0, "", ""),
+        (("h2",), "tls", 3, "", ""),
+        (("h1",), "not tls", 0, "/etc/file", "key = 1\n"),
+    ]
+    typed = ["cd /tmp; export A=1", "echo one \\\n  two", "cat <<EOF\n$ no command\nEOF"]
+    assert [command.text for command in steps[0].commands] == typed
+    assert [command.output for command in steps[0].commands] == [(), ("one   two",), ("...",)]
+    assert [PAGE.splitlines()[each.line] for each in unmarked] == ["$ forgotten"]
+
+
+def test_a_mark_that_is_not_understood_is_an_error():
+    with pytest.raises(AssertionError, match="not understood"):
+        parse("<!-- on h1, exit never -->\n```console\n$ true\n```\n")
+
+
+def test_the_words_of_a_run_choose_the_steps(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(PAGE)
+    for words, written in (((), {"/etc/file": "key = 1\n"}), (("tls",), {})):
+        bed = {name: Machine(name) for name in ("h1", "h2")}
+        play(bed, path, words)
+        assert bed["h1"].written == written
+
+
+@pytest.mark.parametrize(
+    ("commands", "complaint"),
+    [
+        ("$ false\n$ true", "page.md:2 on h1: false: status 1"),
+        ("$ true\n$ echo why; false", "status 1\nwhy"),
+        ("$ echo a\nb", "printed\na\n"),
+        ("$ echo a >&2\nb", "printed\na\n"),
+        ("$ exit 0\n$ true", "ended early"),
+    ],
+)
+def test_what_is_not_as_written_is_told(tmp_path, commands, complaint):
+    with pytest.raises(AssertionError) as told:
+        play({"h1": Machine("h1")}, page(tmp_path, commands), ())
+    assert complaint in str(told.value)
+
+
+def test_a_status_is_asked_of_the_last_command_only(tmp_path):
+    host = {"h1": Machine("h1")}
+    play(host, page(tmp_path, "$ true\n$ (exit 4)", "on h1, exit 4"))
+    with pytest.raises(AssertionError, match="status 4"):
+        play(host, page(tmp_path, "$ (exit 4)\n$ (exit 4)", "on h1, exit 4"))
+    with pytest.raises(AssertionError, match="status 0"):
+        play(host, page(tmp_path, "$ true", "on h1, exit 4"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "holds"),
+    [
+        (("a  b",), "a b\n\n", True),
+        (("a ... d",), "a b c d\n", True),
+        (("a ... d",), "a d\n", False),
+        (("a", "...", "c"), "a\nb\nb\nc\n", True),
+        (("a", "..."), "a\n", True),
+        (("a",), "a\nb\n", False),
+        (("a.c",), "abc\n", False),
+    ],
+)
+def test_what_is_printed_is_compared_by_lines(expected, printed, holds):
+    assert as_expected(expected, printed) is holds
+
+
+def test_no_block_of_the_guides_is_forgotten():
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    forgotten = {
+        f"{path.name}:{block.line}" for path in docs.glob("guide-*.md") for block in parse(path.read_text())[1]
+    }
+    assert forgotten == set()
