@@ -19,11 +19,10 @@ import pytest
 from etcd_server import free_port
 
 from ocicat.lab import zookeeper
+from ocicat.services.zookeeper_config import JARS
 
 STARTS_IN_S = 60.0
-MISSING = (
-    "" if Path(zookeeper.JARS[0]).exists() and shutil.which("java") else "no ZooKeeper: Debian's libzookeeper-java"
-)
+MISSING = "" if Path(JARS[0]).exists() and shutil.which("java") else "no ZooKeeper: Debian's libzookeeper-java"
 
 
 @dataclass

@@ -65,7 +65,8 @@ class Bed:
     """`root`: what the hosts' file systems are laid over. `known`: /etc/hosts of each names all. `volumes`: directories that are
     file systems of their own there (an engine's data cannot lie on an overlay), whose contents do not count as changed. `shared`:
     directories that all of the hosts have in common, as only hosts with one kernel can. `given(host)`: {path: text} of what was
-    installed on it before (below /usr, not /lib or /sbin, which are links); a text that begins with #! may be executed."""
+    installed on it before, or a Path of this machine's to copy (below /usr, not /lib or /sbin, which are links); what begins with
+    #! may be executed."""
 
     def __init__(
         self,
@@ -163,8 +164,9 @@ class Host:
         for path, text in self._given().items():
             given = self._outside / "given" / path.lstrip("/")
             given.parent.mkdir(parents=True, exist_ok=True)
-            given.write_text(text)
-            given.chmod(0o755 if text.startswith("#!") else 0o644)
+            content = text.read_bytes() if isinstance(text, Path) else text.encode()
+            given.write_bytes(content)
+            given.chmod(0o755 if content.startswith(b"#!") else 0o644)
         self._hide()
 
     def _given(self):
@@ -278,7 +280,7 @@ route add default via {self.bed.subnet}.1"""
         """The command line that runs this one on the host."""
         join = 'for group in $GROUPS_JOINED; do echo $$ > $group/cgroup.procs; done 2>/dev/null; exec "$@"'
         groups = " ".join((self._outside / "groups").read_text().split())
-        inside = ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        inside = ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wdns=/root"]
         return ["sh", "-c", f"GROUPS_JOINED={shlex.quote(groups)}; {join}", "sh", *inside, "--", *command]
 
     def run(self, command, *, check=True, given=None, timeout_s=PATIENCE_S, **variables):
@@ -318,6 +320,15 @@ route add default via {self.bed.subnet}.1"""
             ["sh", "-c", 'mkdir -p "$(dirname "$0")" && cat > "$0" && chmod "$1" "$0"', str(path), f"{mode:o}"],
             given=text,
         )
+
+    def copy(self, path, other):
+        """A file, or a directory with all in it, to the same place on another host, as `scp -pr` would."""
+        into = str(Path(path).parent)
+        packed = subprocess.run(
+            self.enter("tar", "-c", "-C", into, Path(path).name), capture_output=True, check=True
+        ).stdout
+        unpack = other.enter("sh", "-c", 'mkdir -p "$0" && tar -x -C "$0"', into)
+        subprocess.run(unpack, input=packed, check=True)
 
     def mark(self):
         """From now on `changed` compares with the present."""

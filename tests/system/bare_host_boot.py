@@ -5,9 +5,9 @@ TARGETS = """
 multi-user.target sockets.target timers.target sysinit.target getty.target graphical.target network-online.target
 cloud-init.target default.target local-fs.target paths.target
 """
-HIDDEN = [f"/etc/systemd/system/{name}.wants" for name in TARGETS.split()] + [
-    f"/etc/rc{level}.d" for level in "S0123456"
-]
+HIDDEN = [f"/etc/systemd/system/{name}.wants" for name in TARGETS.split()] + [f"/etc/rc{level}.d" for level in "S0123456"]
+# There is no way out to what the lists of packages name; an index of manual pages is not made. Both take seconds for each host.
+HIDDEN += ["/var/lib/apt/lists", "/var/lib/man-db"]
 UNITS = """
 systemd-udevd.service systemd-udev-trigger.service systemd-logind.service getty.target systemd-firstboot.service
 systemd-update-utmp.service systemd-update-utmp-runlevel.service e2scrub_reap.service systemd-random-seed.service dev-

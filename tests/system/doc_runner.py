@@ -6,6 +6,7 @@ A comment before a fenced block says where it runs; nothing in the block itself 
     <!-- on h1 when tls -->         only in a run that has this word (`when not tls`: only in one that has not)
     <!-- on h1, exit 1 -->          the last command ends with this status
     <!-- write h1 /etc/a.toml -->   the block is the content of that file (`when` may follow)
+    <!-- copy h1 h2 /etc/a.d -->    the block copies that from the first host to the second, and is not run: it is done in its place
     <!-- not run: why -->           a block that cannot be
 
 In a ```console block a line with `$ ` begins a command; it goes on over lines that end in a backslash, to the end of a
@@ -18,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-_MARK = re.compile(r"<!-- (on|write) ([^,]+?)(?:, exit (\d+))? -->")
+_MARK = re.compile(r"<!-- (on|write|copy) ([^,]+?)(?:, exit (\d+))? -->")
 _FENCE = re.compile(r"```(\w*)")
 _HERE_DOCUMENT = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?")
 _END = "\x1e"
 PATIENCE_S = 240.0
+BACK = "Back"  # the heading of what takes a page's work back
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,17 @@ class Command:
 
 @dataclass(frozen=True)
 class Step:
-    """A block: commands to run, or a file's content to write."""
+    """A block: commands to run, a file's content to write, or (`source`) a file or directory to copy from another host."""
 
     line: int
+    section: str
     hosts: tuple[str, ...]
     when: str
     commands: tuple[Command, ...] = ()
     path: str = ""
     content: str = ""
     status: int = 0
+    source: str = ""
 
     def applies(self, words):
         return (
@@ -60,7 +64,7 @@ class Unmarked:
 
 def parse(text):
     """The steps of a page, in order, and the blocks that nobody would run."""
-    steps, unmarked, mark, lines = [], [], "", text.splitlines()
+    steps, unmarked, mark, section, lines = [], [], "", "", text.splitlines()
     number = 0
     while number < len(lines):
         line = lines[number]
@@ -68,26 +72,30 @@ def parse(text):
         if fence:
             end = lines.index("```", number + 1)
             block = lines[number + 1 : end]
-            if mark.startswith(("<!-- on", "<!-- write")):
-                steps.append(_step(number + 1, mark, block))
+            if mark.startswith(("<!-- on ", "<!-- write ", "<!-- copy ")):
+                steps.append(_step(number + 1, section, mark, block))
             elif fence[1] == "console" and not mark.startswith("<!-- not run: "):
                 unmarked.append(Unmarked(number + 1))
             mark, number = "", end
         elif line.strip():
             mark = line.strip() if line.startswith("<!-- ") else ""
+            section = line.lstrip("# ") if line.startswith("#") else section
         number += 1
     return steps, unmarked
 
 
-def _step(line, mark, block):
+def _step(line, section, mark, block):
     found = _MARK.fullmatch(mark)
     assert found, f"line {line}: {mark!r} is not understood"
     kind, words, status = found.groups()
     words, _, when = words.partition(" when ")
+    hosts = words.split()
+    if kind == "on":
+        return Step(line, section, tuple(hosts), when, commands=tuple(_commands(line, block)), status=int(status or 0))
+    path = hosts.pop()
     if kind == "write":
-        *hosts, path = words.split()
-        return Step(line, tuple(hosts), when, path=path, content="\n".join(block) + "\n")
-    return Step(line, tuple(words.split()), when, commands=tuple(_commands(line, block)), status=int(status or 0))
+        return Step(line, section, tuple(hosts), when, path=path, content="\n".join(block) + "\n")
+    return Step(line, section, tuple(hosts[1:]), when, path=path, source=hosts[0])
 
 
 def _commands(line, block):
@@ -123,17 +131,21 @@ def _plain(line):
     return " ".join(line.split())
 
 
-def play(bed, page, words=()):
-    """All steps of a page that apply. AssertionError with the line, the host and what was printed."""
+def play(bed, page, words=(), section=None):
+    """All steps of a page that apply; with `section` those below that heading, without it those below any but `BACK`.
+    AssertionError with the line, the host and what was printed."""
     steps, _ = parse(Path(page).read_text())
     for step in steps:
-        if step.applies(words):
+        if step.applies(words) and (step.section == section if section else step.section != BACK):
             with ThreadPoolExecutor(len(step.hosts)) as pool:
-                list(pool.map(lambda name, step=step: _play(bed[name], step, page), step.hosts))
+                list(pool.map(lambda name, step=step: _play(bed, bed[name], step, page), step.hosts))
 
 
-def _play(host, step, page):
+def _play(bed, host, step, page):
     where = f"{Path(page).name}:{step.line} on {host.name}"
+    if step.source:
+        bed[step.source].copy(step.path, host)
+        return
     if step.path:
         host.write(step.path, step.content)
         return

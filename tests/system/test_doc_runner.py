@@ -36,6 +36,11 @@ key = 1
 text
 ```
 
+<!-- copy h1 h2 /etc/file -->
+```console
+$ scp /etc/file h2:
+```
+
 <!-- not run: it takes a year -->
 ```console
 $ sleep 31536000
@@ -43,6 +48,13 @@ $ sleep 31536000
 
 ```console
 $ forgotten
+```
+
+## Back
+
+<!-- on h1 -->
+```console
+$ echo back > back
 ```
 """
 
@@ -64,6 +76,9 @@ class Machine:
     def write(self, path, content):
         self.written[path] = content
 
+    def copy(self, path, other):
+        other.written[path] = f"of {self.name}"
+
 
 def page(tmp_path, commands, mark="on h1"):
     path = tmp_path / "page.md"
@@ -77,7 +92,10 @@ def test_a_page_is_steps_in_order_and_blocks_that_were_forgotten():
         (("h1", "h2"), "", 0, "", ""),
         (("h2",), "tls", 3, "", ""),
         (("h1",), "not tls", 0, "/etc/file", "key = 1\n"),
+        (("h2",), "", 0, "/etc/file", ""),
+        (("h1",), "", 0, "", ""),
     ]
+    assert [(step.section, step.source) for step in steps[2:]] == [("A page", ""), ("A page", "h1"), ("Back", "")]
     typed = ["cd /tmp; export A=1", "echo one \\\n  two", "cat <<EOF\n$ no command\nEOF"]
     assert [command.text for command in steps[0].commands] == typed
     assert [command.output for command in steps[0].commands] == [(), ("one   two",), ("...",)]
@@ -96,6 +114,17 @@ def test_the_words_of_a_run_choose_the_steps(tmp_path):
         bed = {name: Machine(name) for name in ("h1", "h2")}
         play(bed, path, words)
         assert bed["h1"].written == written
+        assert bed["h2"].written == {"/etc/file": "of h1"}
+
+
+def test_the_way_back_is_played_when_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("page.md").write_text(PAGE)
+    bed = {name: Machine(name) for name in ("h1", "h2")}
+    play(bed, "page.md")
+    assert not Path("back").exists()
+    play(bed, "page.md", section="Back")
+    assert Path("back").read_text() == "back\n"
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_a_socket_where_nothing_can_be_made_is_refused_in_words(tmp_path):
 def test_an_agent_that_cannot_get_ready_can_still_be_stopped(tmp_path, monkeypatch):
     undone = []
 
-    async def start(config, stack):
+    async def start(config, stack, reread):
         stack.callback(undone.append, "store closed")
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.Event().wait()
@@ -229,7 +229,7 @@ def test_an_agent_that_cannot_follow_its_datastore_ends_with_that_error(tmp_path
     async def fail():
         raise Refused("the store is damaged")
 
-    async def start(config, stack):
+    async def start(config, stack, reread):
         return asyncio.create_task(fail())
 
     monkeypatch.setattr(daemon, "_start", start)

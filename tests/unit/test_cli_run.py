@@ -136,7 +136,7 @@ def test_a_task_that_does_not_start_in_time_is_4(shell, framework):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "Missing option '--host'"),
+        ((), "host.name: is not set"),
         (("--host", "H", "--address", "10.0.0.1/24"), "host name 'H' is not a DNS name"),
         (("--host", "h", "--address", "x"), "host address: 'x' is not an IP address"),
         (("--host", "h", "--address", "10.0.0.1/24", "--mtu", "-1"), "mtu -1 is not in 576 to 65535"),

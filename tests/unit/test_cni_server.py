@@ -76,11 +76,15 @@ def message(command="ADD", container="c1", interface="eth0", **fields):
     return head + b"\0" + json.dumps({"name": "n", "type": "ocicat", **fields}).encode()
 
 
+async def no_status():
+    return b'{"pid": 7}'
+
+
 @asynccontextmanager
 async def serving():
     with tempfile.TemporaryDirectory(prefix="oct-") as directory:
         handler = Handler()
-        server = Server(Path(directory, "run", "agent.sock"), handler, handler)
+        server = Server(Path(directory, "run", "agent.sock"), handler, handler, no_status)
         await server.start()
         try:
             yield server, handler
@@ -294,6 +298,14 @@ def path():
         yield Path(directory, "agent.sock")
 
 
+def test_whoever_asks_how_the_agent_is_is_told_and_needs_no_document():
+    async def body():
+        async with serving() as (server, _):
+            return await asked(server, b"OCICAT_PROTOCOL=status\0\0")
+
+    assert asyncio.run(body()) == (0, {"pid": 7})
+
+
 def test_the_socket_is_for_root_alone():
     async def body():
         async with serving() as (server, _):
@@ -304,7 +316,7 @@ def test_the_socket_is_for_root_alone():
 
 def test_a_stale_socket_is_replaced_and_ours_is_removed(path):
     async def body():
-        server = Server(path, Handler(), Handler())
+        server = Server(path, Handler(), Handler(), no_status)
         await server.start()
         assert (await asked(server, message()))[0] == 0
         await server.close()
@@ -318,7 +330,7 @@ def test_a_stale_socket_is_replaced_and_ours_is_removed(path):
 def test_a_file_of_somebody_else_is_not_removed(path):
     path.write_text("mine")
     with pytest.raises(Refused, match=r"agent\.sock"):
-        asyncio.run(Server(path, Handler(), Handler()).start())
+        asyncio.run(Server(path, Handler(), Handler(), no_status).start())
     assert path.read_text() == "mine"
 
 

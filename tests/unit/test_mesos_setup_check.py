@@ -204,6 +204,17 @@ def test_only_an_ocicat_agent_counts_as_one(tmp_path):
     assert facts.ocicat_agent(tree, "/s") == facts.Own("h", (1, 2), "/s")
 
 
+def test_an_ocicat_agent_may_be_told_by_its_file(tmp_path):
+    files = {
+        "/proc/3/cmdline": "ocicat\0agent\0--config\0/own.toml\0",
+        "/own.toml": '[host]\nname = "h"\naddress = "10.0.0.1/24"\n[agent]\nsocket = "/t"\n[mesos]\nagent_ports = [7]\n',
+    }
+    tree = host(tmp_path, files)
+    assert facts.ocicat_agent(tree, "/s") == facts.Own("h", (7,), "/t", facts.Endpoint("10.0.0.1", 7))
+    host(tmp_path, {"/own.toml": "[host"})
+    assert facts.ocicat_agent(tree, "/s") == facts.Own(socket="/s")
+
+
 def agent(*words, **variables):
     text = "".join(f"{name}={value}\0" for name, value in variables.items())
     line = "\0".join(["ocicat", "agent", "--host", "h1", "--address", "10.0.0.1/24", *words, ""])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from ocicat.agent.discovery.config import DnsConfig
 from ocicat.agent.docker.config import DockerConfig
@@ -12,15 +14,26 @@ from ocicat.errors import UserError
 from ocicat.mesos.masters import Endpoint, parse_endpoint
 from ocicat.model.base import Struct
 from ocicat.model.net import WIDTH, Addr, Cidr, parse_interface
+from ocicat.model.v3.felix import FelixConfigurationSpec
+from ocicat.settings.table import default_text
 
-DEFAULT_SOCKET = Path("/run/ocicat/agent.sock")
-DEFAULT_STORE = "sqlite:///var/lib/ocicat/store.db"
-DEFAULT_FLOW_LOG = Path("/var/log/ocicat/flows.log")
+DEFAULT_SOCKET = Path(default_text("agent.socket"))
+DEFAULT_STORE = default_text("store.url")
+DEFAULT_FLOW_LOG = Path(default_text("flows.log"))
 MESOS_PORT = 5051
 OFF = "off"
 SOCKET_MAX_BYTES = 107  # the kernel's limit for the path of a unix socket
 _UNREACHED = tuple(map(Cidr.parse, ("127.0.0.0/8", "0.0.0.0/32", "::/127", "fe80::/10", "ff00::/8")))
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9.\-]*[a-z0-9])?")
+
+
+class Live(Struct, frozen=True, kw_only=True):
+    """What a running agent takes over when it is told to. `felix`: what this host says in the words of FelixConfiguration, which
+    goes before the datastore. `log_level` "": as FelixConfiguration says, or info."""
+
+    felix: FelixConfigurationSpec = FelixConfigurationSpec()
+    log_level: str = ""
+    log_style: Literal["text", "json"] = "text"
 
 
 class AgentConfig(Struct, frozen=True, kw_only=True):
@@ -39,10 +52,12 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
     )
     resync_interval_s: float = 90.0
     flow_log: str = str(DEFAULT_FLOW_LOG)  # written only while FelixConfiguration has flow logs on
+    host_root: str = "/"  # where the host's files are; for an agent in a container /proc/1/root
     mesos_agent: str = ""  # where this host's answers; "": at `address` and the first of `agent_ports`; "off": nowhere
     mesos_credential: str = ""  # a file, for a Mesos agent that asks who we are
     docker: DockerConfig | None = None  # where Docker's engine is served
     dns: DnsConfig | None = None  # where names of tasks are served
+    live: Live = Live()
 
     @property
     def mesos_endpoint(self) -> Endpoint | None:
@@ -61,35 +76,70 @@ class AgentConfig(Struct, frozen=True, kw_only=True):
 
 def check(config: AgentConfig) -> AgentConfig:
     """The same, or a UserError that names the setting."""
+    for _, error in faults(config):
+        raise error
+    return config
+
+
+def faults(config: AgentConfig) -> Iterator[tuple[str, UserError]]:
+    """(key of the setting, what is wrong with it), for all that is wrong."""
+    checks: tuple[tuple[str, Callable[[AgentConfig], None]], ...] = (
+        ("host.name", _check_name),
+        ("host.address", lambda one: _check_address("--address", one.address, 4, "10.0.0.11/24")),
+        ("host.address6", lambda one: _check_address("--address6", one.address6, 6, "2001:db8::11/64", needed=False)),
+        ("agent.socket", lambda one: _check_socket(one.socket)),
+        ("flows.log", lambda one: _check_file(one.flow_log)),
+        ("mesos.agent_ports", _check_ports),
+        ("mesos.agent", _check_mesos),
+        ("mesos.credential", _check_credential),
+        ("agent.mtu", _check_mtu),
+        ("agent.add_timeout_s", lambda one: _check_seconds(one.add_timeout_s)),
+        ("agent.resync_interval_s", lambda one: _check_seconds(one.resync_interval_s)),
+    )
+    for key, checked in checks:
+        try:
+            checked(config)
+        except UserError as error:
+            yield key, error
+
+
+def _check_name(config: AgentConfig) -> None:
     if not HOST_NAME.fullmatch(config.host) or len(config.host) > 253:
         raise UserError(
             f"host name {config.host!r} is not a DNS name in lower case",
             hint="give the name under which Mesos knows this host: --host NAME",
         )
-    _check_address("--address", config.address, 4, "10.0.0.11/24")
-    if config.address6:
-        _check_address("--address6", config.address6, 6, "2001:db8::11/64")
-    _check_socket(config.socket)
-    _check_file(config.flow_log)
+
+
+def _check_ports(config: AgentConfig) -> None:
     for port in config.agent_ports:
         if not 1 <= port <= 65535:
             raise UserError(f"Mesos agent port {port} is not in 1 to 65535")
-    _check_mesos(config)
+
+
+def _check_mtu(config: AgentConfig) -> None:
     if config.mtu and not 576 <= config.mtu <= 65535:
         raise UserError(f"mtu {config.mtu} is not in 576 to 65535")
-    if config.add_timeout_s <= 0 or config.resync_interval_s <= 0:
+
+
+def _check_seconds(seconds: float) -> None:
+    if seconds <= 0:
         raise UserError("timeouts and intervals must be greater than 0 s")
-    return config
 
 
 def _check_mesos(config: AgentConfig) -> None:
     if config.mesos_agent.startswith("https://"):
         raise UserError(f"Mesos agent {config.mesos_agent}: only plain HTTP is spoken", hint="--mesos-agent HOST:PORT")
+    if config.mesos_agent in ("", OFF):
+        return  # where nothing is said it is the host's address, and told as that
     try:
-        endpoint = config.mesos_endpoint
+        _ = config.mesos_endpoint
     except UserError as error:
         raise UserError(f"Mesos agent: {error.message}", hint="--mesos-agent HOST:PORT, or off") from error
-    if config.mesos_credential and endpoint is None:
+
+
+def _check_credential(config: AgentConfig) -> None:
+    if config.mesos_credential and (config.mesos_agent == OFF or not (config.mesos_agent or config.agent_ports)):
         raise UserError(
             "a credential for the Mesos agent is given, and it is not to be asked",
             hint="leave out --mesos-credential, or --mesos-agent off",
@@ -109,7 +159,9 @@ def _check_file(text: str) -> None:
         raise UserError(f"flow log {text!r} is not the absolute path of a file", hint=f"for example {DEFAULT_FLOW_LOG}")
 
 
-def _check_address(option: str, text: str, family: int, example: str) -> None:
+def _check_address(option: str, text: str, family: int, example: str, *, needed: bool = True) -> None:
+    if not text and not needed:
+        return
     try:
         address, subnet = parse_interface(text)
     except UserError as error:

@@ -13,7 +13,7 @@ import asyncio
 import fcntl
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,8 @@ from ocicat.agent.labelling import Labelling
 from ocicat.agent.local import Local
 from ocicat.agent.netmodules import NetModules, collect_for_ever
 from ocicat.agent.node import interface_mtu, own_interfaces, register
+from ocicat.agent.reload import Reread, answer, requests
+from ocicat.agent.status import status
 from ocicat.agent.workloads import Workloads
 from ocicat.calc.graph import Graph
 from ocicat.clock import SystemClock
@@ -55,8 +57,11 @@ MESOS_S = 15.0  # for an answer of the Mesos agent, which is busy just when many
 log = logging.getLogger(__name__)
 
 
-async def run(config: AgentConfig) -> None:
-    """Serves until SIGTERM or SIGINT. Errors: UserError, Refused, Unavailable before anything was changed."""
+async def run(config: AgentConfig, reread: Reread | None = None) -> None:
+    """Serves until SIGTERM or SIGINT; on SIGHUP it takes over what `reread` gives.
+
+    Errors: UserError, Refused, Unavailable before anything was changed.
+    """
     check(config)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -66,7 +71,7 @@ async def run(config: AgentConfig) -> None:
         stack.enter_context(_alone(Path(config.socket)))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         stack.push_async_callback(cancelled, stopping)
-        starting = asyncio.create_task(_start(config, stack), name="start")
+        starting = asyncio.create_task(_start(config, stack, reread), name="start")
         if await _first(stopping, starting) is starting:
             await _first(stopping, starting.result())
         else:
@@ -83,15 +88,18 @@ async def _first(stopping: asyncio.Task[bool], *others: asyncio.Task[T]) -> asyn
     return first
 
 
-async def _start(config: AgentConfig, stack: AsyncExitStack) -> asyncio.Task[None]:
+async def _start(config: AgentConfig, stack: AsyncExitStack, reread: Reread | None) -> asyncio.Task[None]:
     """Everything in the order in which it depends on each other; undone in reverse by `stack`. Following the datastore, without
     which there is no agent."""
+    asked = requests() if reread else None
     mtu = min(map(interface_mtu, config.host_addresses))  # before anything is written: the address may be mistyped
     store = await open_store(config.store)
     stack.push_async_callback(store.close)
     await register(store, config)
     beside(stack, "tell of this agent", partial(presence.keep, store, presence.present(config.host, SystemClock())))
     feed = await _wired(config, stack, store, mtu)
+    if asked and reread:
+        beside(stack, "read the settings again", partial(answer, asked, reread, feed))
     beside(stack, "follow the host's interfaces", partial(_follow_interfaces, config.host, feed))
     following = asyncio.create_task(_follow(Syncer(store), feed), name="follow the datastore")
     stack.push_async_callback(cancelled, following)
@@ -117,7 +125,8 @@ async def _wired(config: AgentConfig, stack: AsyncExitStack, store: Datastore, m
     allocator, local = Allocator(store, config.host, SystemClock()), Local(config.host)
     flow_log = FlowLog(partial(_flow_reader, config, dataplane))
     stack.callback(flow_log.stop)
-    feed = Feed(Graph(config.host), allocator, local, dataplane, flow_log, _labelling(config, store, local), names)
+    labelling, graph = _labelling(config, store, local), Graph(config.host, config.live.felix)
+    feed = Feed(graph, allocator, local, dataplane, flow_log, labelling, names, config.live)
     dataplane.start()
     stack.callback(dataplane.stop)
     await allocator.start()
@@ -144,7 +153,12 @@ async def _serve(config: AgentConfig, stack: AsyncExitStack, store: Datastore, f
     stack.push_async_callback(workloads.close)
     await workloads.reclaim(own_interfaces(INTERFACE_PREFIX))
     net_modules = NetModules(config, clock, allocator, workloads)
-    server = Server(Path(config.socket), workloads, net_modules)
+    me = presence.present(config.host, clock)
+
+    def how_i_am() -> Awaitable[bytes]:
+        return status(me, store, dataplane, len(feed.local.endpoints))
+
+    server = Server(Path(config.socket), workloads, net_modules, how_i_am)
     await server.start()
     stack.push_async_callback(server.close)
     if config.docker:

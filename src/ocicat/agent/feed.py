@@ -9,6 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
+from ocicat.agent.config import Live
 from ocicat.agent.discovery.service import Service as Names
 from ocicat.agent.flowlog.control import FlowLog
 from ocicat.agent.inforce import InForce
@@ -19,6 +20,9 @@ from ocicat.calc.graph import Graph
 from ocicat.dataplane.api import Applied, Drift, EndpointFailed, EndpointsInForce, FlowsCut, Problem, Report
 from ocicat.dataplane.apply import Dataplane
 from ocicat.ipam.allocator import Allocator
+from ocicat.obs import logs
+from ocicat.settings.layers import severity
+from ocicat.settings.table import LEVELS, default_text
 from ocicat.store.syncer import Updates
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,7 @@ class Feed:
     flow_log: FlowLog | None = None
     labelling: Labelling | None = None
     names: Names | None = None
+    live: Live | None = None  # None: the log is somebody else's
     in_force: InForce = field(default_factory=InForce)
     applied: asyncio.Event = field(default_factory=asyncio.Event)  # the first complete state is in the kernel
     _problems: dict[str, str] = field(default_factory=dict)
@@ -62,13 +67,29 @@ class Feed:
         if self._revision is not None:
             self._flush(self._revision)
 
+    def take_over(self, live: Live) -> None:
+        """Settings of this host that can change while it runs, from now on."""
+        if self.live and self.live.log_style != live.log_style:
+            logs.set_up(self._level(live), live.log_style)
+        self.live = live
+        self.graph.override(live.felix)
+        if self._revision is not None:
+            self._flush(self._revision)
+
     def _flush(self, revision: int) -> None:
         wanted = self.graph.flush(revision)
         if wanted:
             self.dataplane.submit(wanted)
         if self.flow_log:
             self.flow_log.follow(self.graph, wanted)
+        if self.live:
+            logs.set_level(self._level(self.live))
         self._tell_problems()
+
+    def _level(self, live: Live) -> str:
+        """What this host says goes before FelixConfiguration."""
+        said = severity(self.graph.log_severity())
+        return live.log_level or (said if said in LEVELS else default_text("log.level"))
 
     def report(self, report: Report) -> None:
         match report:

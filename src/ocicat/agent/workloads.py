@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from ocicat.agent import groups, identity
 from ocicat.agent.config import AgentConfig
 from ocicat.agent.departures import Departures, Leaving
+from ocicat.agent.hostroot import on_host
 from ocicat.agent.identity import Identity
 from ocicat.agent.inforce import InForce
 from ocicat.agent.local import Local
@@ -249,7 +250,7 @@ class Workloads:
         return Attach(
             key=ids.key,
             interface=ids.interface,
-            netns_path=request.netns,
+            netns_path=on_host(self.config.host_root, request.netns),
             container_interface=request.interface if request.netns else identity.lent_name(ids.interface),
             addresses=addresses,
             mac=ids.mac,

@@ -88,7 +88,8 @@ class Graph:
         "_workloads",
     )
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, settings: FelixConfigurationSpec | None = None) -> None:
+        """`settings`: what this host says itself in the words of FelixConfiguration; it goes before the datastore's objects."""
         self._host = host
         self._sequencer = Sequencer()
         self._routes = Routes(host, self._sequencer)
@@ -98,7 +99,8 @@ class Graph:
         self._scanner = RuleScanner(self._sequencer, opened=self._open_set, closed=self._close_set)
         self._profiles = ActiveProfiles()
         self._policies = ActivePolicies()
-        self._configuration = Configuration(host, self._sequencer)
+        self._configuration = Configuration(host, self._sequencer, settings)
+        self._outgoing.configure(self._configuration.overlay())
         self._workloads = Workloads(host, self._configuration.of, self._workload)
         self._floating = Floating(self._workload_addresses)
         self._local = LocalEndpoints(self._sequencer, self._policies.applied, self._floating.fault)
@@ -140,6 +142,11 @@ class Graph:
         """
         self._host_endpoints.interfaces_found(found)
 
+    def override(self, settings: FelixConfigurationSpec) -> None:
+        """What this host says itself, from now on."""
+        if self._configuration.override(settings):
+            self._configured()
+
     def in_sync(self) -> None:
         """All that the datastore held at the start has been passed to `update`."""
         self._in_sync = True
@@ -170,6 +177,10 @@ class Graph:
     def failsafe_inbound(self) -> tuple[OpenPort, ...]:
         """This host's ports that must stay open, whatever happens."""
         return self._configuration.of(self._host).failsafe_inbound
+
+    def log_severity(self) -> str:
+        """What FelixConfiguration says about this agent's log, in Felix's words; empty: nothing."""
+        return self._configuration.log_severity()
 
     def flow_log_interval_s(self) -> float | None:
         """How often this host's flows are written, in seconds; None: never."""
@@ -251,10 +262,13 @@ class Graph:
 
     def _configure(self, key: str, spec: FelixConfigurationSpec | None) -> None:
         if self._configuration.set(keys.name_of(key), spec):
-            for endpoint, value in self._workloads.dependent():
-                self._dispatcher.update(endpoint, value)
-            self._host_endpoints.workloads_changed()
-            self._outgoing.configure(self._configuration.overlay())
+            self._configured()
+
+    def _configured(self) -> None:
+        for endpoint, value in self._workloads.dependent():
+            self._dispatcher.update(endpoint, value)
+        self._host_endpoints.workloads_changed()
+        self._outgoing.configure(self._configuration.overlay())
 
     def _node(self, key: str, node: NodeRecord | None) -> None:
         name = keys.name_of(key)

@@ -75,12 +75,12 @@ def install(tree: Tree, record: Record, items: Sequence[Item]) -> list[Change]:
     if not planned:
         return []
     record = _with(tree, record, planned)
-    _save(tree, record)
+    save(tree, record)
     for change in planned:
-        _put(tree, change)
+        put(tree, change)
     wanted = {item.path for item in items}
     left = [entry for entry in record.entries if entry.path in wanted or not _restored(tree, entry)]
-    _save(tree, replace(record, entries=tuple(left)))
+    save(tree, replace(record, entries=tuple(left)))
     return planned
 
 
@@ -107,12 +107,9 @@ def uninstall(tree: Tree, record: Record) -> tuple[list[Change], list[str]]:
     """As `removals`, and done."""
     planned, edited = removals(tree, record)
     for change in planned:
-        _put(tree, change)
+        put(tree, change)
     left = tuple(entry for entry in record.entries if entry.path in edited)
-    if left:
-        _save(tree, replace(record, entries=left))
-    else:
-        tree.put(path(tree), None)
+    save(tree, replace(record, entries=left))
     for directory in reversed(record.directories):
         tree.remove_if_empty(directory)
     return planned, edited
@@ -145,15 +142,17 @@ def _lines(state: State | None) -> list[str] | None:
     return (f"-> {text}\n" if state.kind == "link" else text).splitlines(keepends=True)
 
 
-def _put(tree: Tree, change: Change) -> None:
+def put(tree: Tree, change: Change) -> None:
+    """One change, without a record."""
     if change.new is None and change.old and change.old.kind == "block":
         tree.remove_block(change.path)
     else:
         tree.put(change.path, change.new)
 
 
-def _save(tree: Tree, record: Record) -> None:
-    tree.put(path(tree), State("file", pretty_json(record).encode(), 0o600))
+def save(tree: Tree, record: Record) -> None:
+    """None is there for an empty one."""
+    tree.put(path(tree), State("file", pretty_json(record).encode(), 0o600) if record.entries else None)
 
 
 def _now(tree: Tree, item: Item) -> State | None:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import click
 
+from ocicat.cli.defaults import framework as configured_framework
+from ocicat.cli.defaults import shared
 from ocicat.cli.files import STDIN, contents
 from ocicat.cli.opening import with_store
 from ocicat.cli.output import Format, show
@@ -26,14 +28,11 @@ from ocicat.store.base import Datastore
 
 F = TypeVar("F", bound=Callable[..., None])
 
-master_option = click.option(
-    "--master", envvar="OCICAT_MASTER", default="127.0.0.1:5050", show_default=True, help="The Mesos master."
-)
 framework_option = click.option(
     "--framework",
     envvar="OCICAT_FRAMEWORK",
-    default=DEFAULT_NAME,
-    show_default=True,
+    default=configured_framework,
+    show_default=shared("mesos.framework"),
     callback=lambda _, __, name: _checked(name),
     help="Name of the framework that keeps the applications running.",
 )

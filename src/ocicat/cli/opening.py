@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from ocicat.agent.config import DEFAULT_STORE
+from ocicat.cli.defaults import shared, store_url
 from ocicat.cli.talk import say
 from ocicat.errors import UserError
 from ocicat.model.codec import decode_json
@@ -18,7 +18,11 @@ from ocicat.store.open import open_store
 T = TypeVar("T")
 
 store_option = click.option(
-    "--store", default=DEFAULT_STORE, envvar="OCICAT_STORE", show_default=True, help="URL of the datastore."
+    "--store",
+    default=store_url,
+    envvar="OCICAT_STORE",
+    show_default=shared("store.url"),
+    help="URL of the datastore.",
 )
 
 

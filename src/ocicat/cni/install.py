@@ -1,7 +1,7 @@
 """Puts the plugin where a container runtime looks for it: `python -m ocicat.cni.install DIRECTORY [SOCKET]`; and that for Mesos'
 old network isolator module, which speaks to the same agent.
 
-1. The plugin is the C relay where there is a compiler, and its twin in Python where there is none.
+1. The plugin is the C relay that came with this package, or where there is a compiler, and else its twin in Python.
 2. A plugin that is running meanwhile is not disturbed: the new one takes its name in one step.
 3. It finds its agent by a link beside it, unless the agent serves the default socket.
 """
@@ -26,6 +26,7 @@ from ocicat.mesos import netmodules
 log = logging.getLogger(__name__)
 
 SHIM = Path(__file__).with_name("shim.c")
+PREBUILT = Path(__file__).with_name("shim")  # in a wheel or a package, not in a checkout
 FALLBACK = Path(__file__).with_name("fallback.py")
 NETMODULES = "ocicat-netmodules"
 NETMODULES_PLUGIN = Path(netmodules.__file__).with_name("plugin.py")
@@ -59,6 +60,8 @@ def _install(plugin: Path, content: Callable[[], bytes], socket: Path) -> Path:
 
 def executable() -> bytes:
     """The plugin itself: the compiled relay, else the one in Python. Refused where neither can run."""
+    if PREBUILT.exists():
+        return PREBUILT.read_bytes()
     if compiler := shutil.which("cc"):
         try:
             return compiled(compiler)

@@ -16,6 +16,7 @@ PLUGIN = "ocicat"  # the file's name: what a network configuration gives as its 
 LINK = "ocicat.sock"  # lies beside the plugin and leads to its agent's socket, unless that is the default one
 DEFAULT_SOCKET = Path("/run/ocicat/agent.sock")
 PROTOCOL = "OCICAT_PROTOCOL"
+STATUS = "status"  # the language in which the agent is asked how it is; nothing but the word is said
 LIMIT_BYTES = 1 << 20  # of a request; a network configuration is a few hundred bytes, a megabyte is a mistake
 
 

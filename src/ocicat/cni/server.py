@@ -1,5 +1,5 @@
 """The agent's end of the plugins' socket: requests in, a handler called, results or errors out. Two languages are spoken there:
-that of CNI, and that of Mesos' old network isolator module (`ocicat.mesos.netmodules`).
+that of CNI, and that of Mesos' old network isolator module (`ocicat.mesos.netmodules`); and one word that asks how the agent is.
 
 1. Every request gets one reply, whatever the handler raises; a failure of ours is code 101 and is logged with its trace.
 2. Only root may ask: the peer's credentials are checked beside the mode of the socket.
@@ -74,11 +74,12 @@ class Turns:
 
 @dataclass(slots=True)
 class Server:
-    """Serves both handlers on the unix socket at `path` until `close`."""
+    """Serves both handlers on the unix socket at `path` until `close`. `status`: how the agent is, as JSON."""
 
     path: Path
     handler: Handler
     net_modules: NetModules
+    status: Callable[[], Awaitable[bytes]]
     _socket: UnixServer = field(init=False)
     _turns: Turns = field(default_factory=Turns)
 
@@ -118,6 +119,8 @@ class Server:
     async def _answer(self, environment: dict[str, str], document: bytes) -> bytes:
         if _speaks_netmodules(environment):
             return await self._answer_netmodules(netmodules.parse(document))
+        if environment.get(relay.PROTOCOL) == relay.STATUS:
+            return await self.status()
         request = parse(environment, document)
         async with self._turns.take((request.container_id, request.interface)):
             return await self._perform(request)

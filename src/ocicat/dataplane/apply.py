@@ -107,6 +107,10 @@ class Dataplane:
         """Done when everything of ours was read back and what differed is mended."""
         return self._put(Settled(lambda engine: engine.read_back()))
 
+    def answers(self) -> Future[None]:
+        """Done when the thread has come to it, and has nothing else to do before. Unavailable: the last pass failed, and why."""
+        return self._put(AfterPass(lambda engine: None))
+
     def stop(self, timeout_s: float = 5.0) -> None:
         """Leaves the kernel as it is. What was asked and is not done yet is Unavailable. May be called twice."""
         self._stopping.set()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ocicat.errors import Refused, UserError
 from ocicat.lab.spec import DEFAULT_PARENT, check_name
-from ocicat.lab.zookeeper import JARS
+from ocicat.services.zookeeper_config import JARS
 
 # Debian's package for each program, and for each shared library the Mesos library is linked with.
 PROGRAMS = {"nft": "nftables", "nsenter": "util-linux", "setsid": "util-linux"}

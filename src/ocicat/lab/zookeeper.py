@@ -8,24 +8,26 @@ Must not: use more memory than `HEAP_MB` and what a JVM needs beside its heap.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocicat.errors import OcicatError
+from ocicat.errors import OcicatError, Unavailable
 from ocicat.lab.mesos.ready import announce
 from ocicat.model.base import Struct
+from ocicat.services import spec as services
+from ocicat.services import zookeeper_api
+from ocicat.services.network import Access
+from ocicat.services.spec import CLIENT_PORTS
+from ocicat.services.zookeeper_config import JARS, LOGGING, MAIN, server_line
 from ocicat.supervise import proc
 
-JARS = ("/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar")
-PORT = 2181
+PORT = CLIENT_PORTS["zookeeper"]
 CONFIGURATION = "zoo.cfg"  # the name of the file
 HEAP_MB = 48
 TICK_MS = 200  # a session lasts at least two ticks: 0.4 s
 
-_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 _JVM = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -34,7 +36,6 @@ _JVM = (
     f"-Xmx{HEAP_MB}m",
     "-XX:MaxMetaspaceSize=48m",
 )
-_LOG = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true")
 _POLL_S = 0.05
 _ANSWER_S = 1.0
 
@@ -50,8 +51,7 @@ class Member(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        host = f"[{self.ip}]" if ":" in self.ip else self.ip
-        return f"server.{self.number}={host}:{self.peer_port}:{self.election_port}"
+        return server_line(self.number, services.Member(str(self.number), self.ip), self.peer_port, self.election_port)
 
 
 def write(directory: Path, member: Member, ensemble: Sequence[Member]) -> Path:
@@ -75,17 +75,14 @@ def write(directory: Path, member: Member, ensemble: Sequence[Member]) -> Path:
 
 
 def argv(configuration: Path) -> list[str]:
-    return ["java", *_JVM, *_LOG, "-cp", ":".join(JARS), _MAIN, str(configuration)]
+    return ["java", *_JVM, *LOGGING, "-cp", ":".join(JARS), MAIN, str(configuration)]
 
 
 def serves(ip: str, port: int) -> bool:
     """Does the server there answer, as one of a quorum?"""
     try:
-        with socket.create_connection((ip, port), timeout=_ANSWER_S) as connection:
-            connection.sendall(b"srvr")
-            with connection.makefile("rb") as reader:
-                return reader.read().startswith(b"Zookeeper version")
-    except OSError:
+        return zookeeper_api.ask(ip, port, "srvr", Access(timeout_s=_ANSWER_S)).startswith("Zookeeper version")
+    except Unavailable:
         return False
 
 

@@ -115,6 +115,11 @@ def create_ifb(end: End) -> Request:
     return _create(end, "ifb", b"", "ifb")
 
 
+def create_ipip(end: End) -> Request:
+    """A tunnel of IPv4 in IPv4, without ends."""
+    return _create(end, "ipip", b"", "ipip tunnel")
+
+
 def create_vxlan(end: End, vxlan: Vxlan) -> Request:
     parts = [
         attr_u32(_VXLAN_ID, vxlan.id),

@@ -45,3 +45,11 @@ def set_up(level: str = "info", style: Literal["text", "json"] = "text") -> None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def set_level(level: str) -> bool:
+    """From now on; the rest stays as it was set up. Did it change?"""
+    root, number = logging.getLogger(), logging.getLevelNamesMapping()[level.upper()]
+    changed = root.level != number
+    root.setLevel(number)
+    return changed

@@ -27,8 +27,8 @@ class Unread(Struct, frozen=True):
 _READ = """
     allowIPIPPacketsFromWorkloads allowVXLANPacketsFromWorkloads defaultEndpointToHostAction failsafeInboundHostPorts
     failsafeOutboundHostPorts floatingIPs flowLogsFlushInterval flowLogsLocalReporter interfacePrefix iptablesMarkMask
-    iptablesNATOutgoingInterfaceFilter logActionRateLimit logActionRateLimitBurst logPrefix natOutgoingAddress
-    natOutgoingExclusions natPortRange nftablesMarkMask vxlanPort workloadSourceSpoofing
+    iptablesNATOutgoingInterfaceFilter logActionRateLimit logActionRateLimitBurst logPrefix logSeverityScreen
+    natOutgoingAddress natOutgoingExclusions natPortRange nftablesMarkMask vxlanPort workloadSourceSpoofing
 """
 
 _Row = tuple[str, str, str]
@@ -105,9 +105,9 @@ _NO_EFFECT: tuple[_Row, ...] = (
     ("flow logs are kept in a file of each host", "", "flowLogsGoldmaneServer"),
     ("flow logs tell what was decided when the flow began", "none", "flowLogsPolicyEvaluationMode"),
     (
-        "the agent's log is set where it is started",
+        "the agent writes its log to standard error only",
         "",
-        "logDebugFilenameRegex logFilePath logSeverityFile logSeverityScreen logSeveritySys",
+        "logDebugFilenameRegex logFilePath logSeverityFile logSeveritySys",
     ),
     (
         "the agent has no Prometheus endpoint",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -49,9 +50,21 @@ def main(directory: Path, name: str) -> None:
     job = detached.job_of(directory, name)
     held = detached.claim(directory, name)
     try:
+        _allow(job.open_files)
         asyncio.run(supervise(directory, job))
     finally:
         os.close(held)
+
+
+def _allow(open_files: int) -> None:
+    """The process inherits it. Where there cannot be as many, as many as there can."""
+    if not open_files:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, max(open_files, most)))
+    except (OSError, ValueError):  # not even root may, in a container for example
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(open_files, most), most))
 
 
 if __name__ == "__main__":

@@ -27,17 +27,20 @@ from ocicat.supervise.proc import Identity
 _STARTS_IN_S = 20.0
 _POLL_S = 0.02
 _LAST_LINES = 5
+_OURS = __name__.rpartition(".")[0]  # the loggers of this package
 _BEYOND_GRACE_S = 10.0  # for the supervisor itself
 
 
 class Job(Struct, frozen=True):
-    """`user`: as whom; empty for the caller. `grace_s`: between SIGTERM and SIGKILL when it is stopped."""
+    """`user`: as whom; empty for the caller. `grace_s`: between SIGTERM and SIGKILL when it is stopped. `open_files`: how many it
+    may have open, 0 for as many as the caller may."""
 
     name: str
     argv: tuple[str, ...]
     log: str
     user: str = ""
     grace_s: float = 30.0
+    open_files: int = 0
 
 
 class Sight(Struct, frozen=True):
@@ -122,11 +125,12 @@ def command(job: Job) -> tuple[str, ...]:
 
 
 def last_lines(log: str, lines: int = _LAST_LINES) -> str:
-    """Of a log; empty when there is none."""
+    """Of a log, without what the supervisor itself says there; empty when there is none."""
     try:
-        return "\n".join(Path(log).read_text(errors="replace").splitlines()[-lines:])
+        found = Path(log).read_text(errors="replace").splitlines()
     except OSError:
         return ""
+    return "\n".join([line for line in found if f" {_OURS}." not in line][-lines:])
 
 
 def _appeared(job: Job, directory: Path) -> Sight:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from ocicat.agent.docker.change import changed
 from ocicat.agent.docker.sandboxes import Place, Sandboxes
+from ocicat.agent.hostroot import on_host
 from ocicat.agent.mesoslabels import is_reserved
 from ocicat.agent.workloads import Workloads
 from ocicat.dataplane.api import Attach
@@ -91,7 +92,7 @@ class Followers:
             attach = Attach(
                 key=key,
                 interface=endpoint.spec.interface_name,
-                netns_path=self._place(endpoint_id).sandbox,
+                netns_path=on_host(self.workloads.config.host_root, self._place(endpoint_id).sandbox),
                 container_interface="",
                 addresses=tuple(parse_interface(text)[0] for text in endpoint.spec.ip_networks),
             )

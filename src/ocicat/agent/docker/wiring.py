@@ -17,6 +17,7 @@ from ocicat.agent.docker.endpoints import Endpoints
 from ocicat.agent.docker.followers import Followers
 from ocicat.agent.docker.networks import Networks
 from ocicat.agent.docker.sandboxes import Sandboxes
+from ocicat.agent.hostroot import on_host
 from ocicat.agent.workloads import Workloads
 from ocicat.docker.engine import Engine
 from ocicat.docker.http import Listener
@@ -49,7 +50,7 @@ async def served(config: DockerConfig, workloads: Workloads) -> AsyncIterator[Dr
 
 def make(config: DockerConfig, workloads: Workloads) -> Driver:
     """Nothing is touched. `workloads` must know this host's endpoints already."""
-    engine = Engine(Path(config.engine))
+    engine = Engine(Path(on_host(workloads.config.host_root, config.engine)))
     networks = Networks(workloads.config.host, workloads.store, engine)
     addresses = Addresses(workloads.config, workloads.clock, workloads.allocator)
     sandboxes = Sandboxes.known(workloads.local.endpoints)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ocicat.cli.applications import framework_option, keep_running, master_option
+from ocicat.cli.applications import framework_option, keep_running
+from ocicat.cli.defaults import master_option
 from ocicat.cli.opening import store_option, with_store
 from ocicat.cli.output import Format, format_option, show
 from ocicat.cli.talk import say

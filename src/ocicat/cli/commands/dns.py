@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from ocicat.agent.discovery.config import DEFAULT_ZONE, DnsConfig, endpoint, naming
+from ocicat.agent.discovery.config import DnsConfig, endpoint, naming
 from ocicat.agent.discovery.names import Names
+from ocicat.cli.defaults import dns_server, dns_zone, master_option, shared
 from ocicat.cli.output import Format, format_option, show
 from ocicat.dns import names
 from ocicat.dns.answer import Book
@@ -47,10 +48,10 @@ def command() -> None:
 @click.argument("record_type", metavar="[TYPE]", default="")
 @click.option(
     "--server",
-    default="",
+    default=dns_server,
     envvar="OCICAT_DNS_SERVER",
     metavar="ADDRESS[:PORT]",
-    help="Whom to ask. [default: the first of /etc/resolv.conf]",
+    help="Whom to ask. [default: dns.server of the configuration, or the first of /etc/resolv.conf]",
 )
 @click.option("--tcp", "by_tcp", is_flag=True, help="By TCP at once, not only where the answer is long.")
 @format_option
@@ -82,9 +83,13 @@ def query(name: str, record_type: str, server: str, by_tcp: bool, style: Format)
 
 @command.command("list")
 @click.argument("pattern", default="*")
-@click.option("--master", envvar="OCICAT_MASTER", default="127.0.0.1:5050", show_default=True, help="The Mesos master.")
+@master_option
 @click.option(
-    "--zone", default=DEFAULT_ZONE, envvar="OCICAT_DNS_ZONE", show_default=True, help="The domain of the names."
+    "--zone",
+    default=dns_zone,
+    envvar="OCICAT_DNS_ZONE",
+    show_default=shared("dns.zone"),
+    help="The domain of the names.",
 )
 @click.option("--rfc952", is_flag=True, help="Names of 24 characters at most, that begin with a letter.")
 @format_option

@@ -6,7 +6,8 @@ import asyncio
 
 import click
 
-from ocicat.agent.config import DEFAULT_STORE
+from ocicat.cli.defaults import framework as configured_framework
+from ocicat.cli.defaults import master_option, shared, store_url
 from ocicat.cli.output import Format, format_option
 from ocicat.errors import OcicatError, UserError
 from ocicat.mesos.framework import Framework
@@ -36,7 +37,7 @@ _FOR_FILES = {
 
 
 @click.command(context_settings={"allow_interspersed_args": False})  # what follows the first word of COMMAND is its own
-@click.option("--master", envvar="OCICAT_MASTER", default="127.0.0.1:5050", show_default=True, help="The Mesos master.")
+@master_option
 @click.option("--name", default="ocicat-run", show_default=True, help="Name of the task.")
 @click.option(
     "--network",
@@ -75,11 +76,16 @@ _FOR_FILES = {
 @click.option(
     "--framework",
     envvar="OCICAT_FRAMEWORK",
-    default="",
-    help="With -f: name of the framework that keeps them running. [default: ocicat]",
+    default=configured_framework,
+    show_default=shared("mesos.framework"),
+    help="With -f: name of the framework that keeps them running.",
 )
 @click.option(
-    "--store", default=DEFAULT_STORE, envvar="OCICAT_STORE", show_default=True, help="With -f: the datastore."
+    "--store",
+    default=store_url,
+    envvar="OCICAT_STORE",
+    show_default=shared("store.url"),
+    help="With -f: the datastore.",
 )
 @format_option
 @click.argument("command_line", nargs=-1, type=click.UNPROCESSED, metavar="-- COMMAND...")

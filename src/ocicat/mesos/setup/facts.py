@@ -11,22 +11,19 @@ from ocicat.changes.files import Tree
 from ocicat.errors import NotFound, OcicatError, UserError
 from ocicat.mesos.http import Request, fetch
 from ocicat.mesos.masters import Endpoint, parse_endpoint
-from ocicat.mesos.setup import flags, networks, places, plan
+from ocicat.mesos.setup import networks, places, plan
 from ocicat.mesos.setup.flags import Setting
 from ocicat.mesos.setup.networks import Network
 from ocicat.mesos.setup.version import Version
 from ocicat.model.base import Struct, field
 from ocicat.model.codec import decode_json, encode_json
+from ocicat.settings import layers
+from ocicat.settings.arguments import Process, is_agent, started
+from ocicat.settings.resolve import Resolved, resolve
 
 MESOS_PORT = 5051
 TOLD = "whatever starts the Mesos agent"
 _TOLD_OTHERWISE = frozenset({"modules", "default_container_info"})  # not in the words in which they were given
-_VARIABLES = {  # that stand for options of the ocicat agent
-    "host": "OCICAT_HOST",
-    "address": "OCICAT_ADDRESS",
-    "mesos-agent": "OCICAT_MESOS_AGENT",
-    "mesos-credential": "OCICAT_MESOS_CREDENTIAL",
-}
 _TIMEOUT_S = 5.0
 
 
@@ -175,44 +172,36 @@ def ocicat_agent(tree: Tree, default_socket: str) -> Own | None:
     for pid in filter(str.isdigit, tree.names("/proc")):
         with suppress(OcicatError, OSError):
             words = tree.text(f"/proc/{pid}/cmdline").split("\0")
-            if "agent" in words and words[words.index("agent") - 1].rpartition("/")[2] == "ocicat":
+            if is_agent(words):
                 environment = tree.text(f"/proc/{pid}/environ").split("\0")
-                return _own(words[words.index("agent") + 1 :], environment, default_socket)
+                return _own(tree, Process(tuple(words), tuple(environment)), default_socket)
     return None
 
 
-def _own(words: list[str], environment: list[str], default_socket: str) -> Own:
-    """Options go before variables, as for the agent itself."""
-    variables = dict(pair.partition("=")[::2] for pair in environment)
-    given = {name: text for name, variable in _VARIABLES.items() if (text := variables.get(variable, ""))}
-    given |= flags.of_command(_joined(words))
-    ports = [int(word.partition("=")[2]) for word in _joined(words) if word.startswith("--agent-port=")]
+def _own(tree: Tree, process: Process, default_socket: str) -> Own:
+    """As the agent itself reads its options, its variables and its file."""
+    begun = started(process)
+    said = [layers.of_options(begun.options), layers.of_variables(process.variables)]
+    if tree.is_file(begun.file):
+        with suppress(UserError):
+            said.append(layers.of_file(tree.text(begun.file), begun.file))
+    resolved = resolve(said)
+    ports = resolved.wholes("mesos.agent_ports")
     return Own(
-        host=given.get("host", ""),
-        ports=tuple(ports) or (MESOS_PORT,),
-        socket=given.get("socket", default_socket),
-        asks=_asks(given, (*ports, MESOS_PORT)[0]),
-        credential=given.get("mesos-credential", ""),
+        host=resolved.text("host.name"),
+        ports=ports,
+        socket=resolved.text("agent.socket") if resolved.is_local("agent.socket") else default_socket,
+        asks=_asks(resolved, (*ports, MESOS_PORT)[0]),
+        credential=resolved.text("mesos.credential"),
     )
 
 
-def _asks(given: dict[str, str], port: int) -> Endpoint | None:
-    text = given.get("mesos-agent", "") or f"{given.get('address', '').partition('/')[0]}:{port}"
+def _asks(resolved: Resolved, port: int) -> Endpoint | None:
+    text = resolved.text("mesos.agent") or f"{resolved.text('host.address').partition('/')[0]}:{port}"
     try:
         return None if text == "off" else parse_endpoint(text.removeprefix("http://").rstrip("/"), MESOS_PORT)
     except UserError:
         return None
-
-
-def _joined(words: list[str]) -> list[str]:
-    """`--host h1` as `--host=h1`: every option of the agent has a value."""
-    joined: list[str] = []
-    for word in words:
-        if joined and joined[-1].startswith("--") and "=" not in joined[-1]:
-            joined[-1] += f"={word}"
-        else:
-            joined.append(word)
-    return joined
 
 
 def _link(tree: Tree, path: str) -> str:

@@ -1,0 +1,220 @@
+"""`ocicat services up` and `down`: a service set up on this host, and what was there before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from ocicat.changes import record
+from ocicat.cli.services_options import dry_run_option, known, members, named, need_root, which_argument
+from ocicat.cli.talk import say
+from ocicat.clock import SystemClock
+from ocicat.errors import Refused, UserError
+from ocicat.services import auth, bring, data, packages, running, setup, upgrade
+from ocicat.services.etcd_config import store_url
+from ocicat.services.setup import Asked
+from ocicat.services.spec import HEAP_MB, Service
+from ocicat.services.zookeeper_config import mesos_url
+
+_WAIT_S = 60.0
+
+
+@click.command()
+@which_argument
+@click.option(
+    "--members", "text", default="", help="All of them: h1=10.0.0.1,h2=10.0.0.2,h3=10.0.0.3 [default: this host alone]"
+)
+@click.option("--name", default="", help="Which of the members is this host. [default: by its addresses or name]")
+@click.option(
+    "--with",
+    "by",
+    type=click.Choice(["native", "docker"]),
+    default="native",
+    show_default=True,
+    help="The distribution's programs, under systemd where it runs; or containers.",
+)
+@click.option(
+    "--tls", default="", metavar="DIRECTORY", help="Talk TLS, with the certificate that ocicat pki issue put there."
+)
+@click.option("--secure-only", is_flag=True, help="ZooKeeper: no plain port for clients. Mesos itself needs it.")
+@click.option("--auth", "with_auth", is_flag=True, help="Ask for users and passwords; see docs/services.md.")
+@click.option("--user", default="", help="As whom it runs. [default: etcd, zookeeper]")
+@click.option(
+    "--data", "directory", default="", help="Its data. [default: /var/lib/ocicat-etcd, /var/lib/ocicat-zookeeper]"
+)
+@click.option("--program", default="", help="etcd, or java for ZooKeeper, of one's own.")
+@click.option("--image", default="", help="With docker: the image. [default: those of the projects]")
+@click.option("--heap-mb", type=click.IntRange(32), default=HEAP_MB, show_default=True, help="Of ZooKeeper.")
+@click.option("--install", is_flag=True, help="Have apt-get install what is missing, and make the user.")
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=_WAIT_S,
+    show_default=True,
+    help="Seconds until it has to serve.",
+)
+@dry_run_option
+def up(
+    which: tuple[str, ...],
+    text: str,
+    name: str,
+    by: Literal["native", "docker"],
+    tls: str,
+    secure_only: bool,
+    with_auth: bool,
+    user: str,
+    directory: str,
+    program: str,
+    image: str,
+    heap_mb: int,
+    install: bool,
+    wait_s: float,
+    dry_run: bool,
+) -> None:
+    """Set up ZooKeeper or etcd on this host, start it, and wait until it serves.
+
+    The same command on each member's host makes a cluster. Run again it changes what has to be changed, and nothing else.
+
+    \b
+    Examples:
+      ocicat services up zookeeper etcd --dry-run
+      ocicat services up zookeeper etcd --members h1=10.0.0.1,h2=10.0.0.2,h3=10.0.0.3
+      ocicat services up etcd --members h1=10.0.0.1,h2=10.0.0.2,h3=10.0.0.3 --tls /etc/ocicat/tls/h1 --auth
+    """
+    need_root()
+    if len(which) > 1 and (user or directory or program or image):
+        raise UserError("--user, --data, --program and --image are of one service", hint="bring up one after the other")
+    if image and by != "docker":
+        raise UserError("--image: only with --with docker")
+    found, me = members(text, name)
+    wanted = [
+        setup.planned(
+            Asked(
+                service=one,
+                members=found,
+                me=me,
+                with_docker=by == "docker",
+                user=user,
+                program=program,
+                image=image,
+                data=directory,
+                tls=tls,
+                secure_only=secure_only,
+                auth=with_auth,
+                heap_mb=heap_mb,
+            )
+        )
+        for one in named(which)
+    ]
+    for service in wanted:
+        if install and not dry_run:
+            _install(service)
+        setup.check(service)
+    for service in wanted:
+        if dry_run:
+            _show(service)
+        else:
+            _bring(service, wait_s)
+
+
+@click.command()
+@which_argument
+@click.option("--purge", is_flag=True, help="Remove its data, its log and its passwords too.")
+@dry_run_option
+def down(which: tuple[str, ...], purge: bool, dry_run: bool) -> None:
+    """Stop a service of this host and take back what `up` has done, except for what somebody has edited since.
+
+    Data stays unless it is purged; packages that were installed stay.
+
+    \b
+    Examples:
+      ocicat services down etcd --dry-run
+      ocicat services down zookeeper etcd --purge
+    """
+    need_root()
+    left: list[str] = []
+    for service in known(which):
+        if dry_run:
+            planned, edited = setup.removals(service.service)
+            click.echo(record.diff(planned), nl=False)
+            if purge:
+                say(f"would remove {', '.join(map(str, data.everything(service)))}")
+        else:
+            edited = _take_down(service, purge=purge)
+        left += edited
+    if left:
+        raise Refused(
+            f"edited since it was set up, and left as it is: {', '.join(left)}",
+            hint="put back what was written, or remove it, and run it again",
+        )
+
+
+def _install(service: Service) -> None:
+    if absent := packages.missing(service):
+        packages.install(absent, say)
+    if service.how != "docker":
+        packages.make_user(service.user, service.data, say)
+
+
+def _show(service: Service) -> None:
+    click.echo(record.diff(setup.changes(service)), nl=False)
+    for file in auth.missing(service):
+        say(f"would make a password: {file}")
+    say(f"would start {service.service} as member {service.me}, {_how(service)}, with its data in {service.data}")
+
+
+def _bring(service: Service, wait_s: float) -> None:
+    was = setup.find(service.service)
+    before = running.look(was) if was else None
+    planned = setup.changes(service)
+    if was and before and before.is_running and planned:
+        say(f"{service.service} is restarted, because its configuration changes")
+        upgrade.check_others(was)
+        running.stop(was)
+    for file in auth.make_passwords(service):
+        say(f"made a password: {file}; copy it to the hosts of the other members")
+    for change in setup.install(service):
+        click.echo(change.path)
+    if planned or not running.look(service).is_running:
+        running.stop(service)
+        running.start(service)
+    _report(service, bring.wait(service, SystemClock(), wait_s))
+
+
+def _report(service: Service, outcome: bring.Outcome) -> None:
+    me = f"{service.service} {service.me}"
+    if outcome == "waits for a majority":
+        others = ", ".join(one.name for one in service.members if one.name != service.me)
+        say(f"{me} {outcome} of its members: run the same command on {others}")
+    else:
+        if bring.secure(service):
+            say(f"{me}: users and passwords are asked for from now on")
+        say(f"{me} {outcome}, {_how(service)}")
+    click.echo(store_url(service) if service.service == "etcd" else mesos_url(service))
+
+
+def _how(service: Service) -> str:
+    return {
+        "systemd": f"under systemd as {service.unit}",
+        "supervised": "under a supervisor of its own: this host runs no systemd",
+        "docker": f"in the container {service.unit}",
+    }[service.how]
+
+
+def _take_down(service: Service, *, purge: bool) -> list[str]:
+    """The paths that are left."""
+    running.stop(service)
+    planned, edited = setup.uninstall(service)
+    for change in planned:
+        click.echo(change.path)
+    if service.how == "systemd":
+        running.forget()
+    if purge:
+        for path in setup.purge(service):
+            click.echo(path)
+    elif Path(service.data).exists():
+        say(f"its data stays in {service.data}; --purge removes it")
+    return edited

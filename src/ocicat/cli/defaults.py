@@ -1,0 +1,57 @@
+"""What commands take from the configuration file for options that were not given. The file is read only then."""
+
+from __future__ import annotations
+
+import click
+
+from ocicat.settings.setting import DEFAULT_FILE
+from ocicat.settings.table import default_text
+
+LOCAL_MASTER = "127.0.0.1:5050"
+
+
+def store_url() -> str:
+    """For commands that were given none: the file's, or the usual one."""
+    return _one("store.url")
+
+
+def mesos_master() -> str:
+    return _one("mesos.master") or LOCAL_MASTER
+
+
+def framework() -> str:
+    return _one("mesos.framework")
+
+
+def dns_zone() -> str:
+    return _one("dns.zone")
+
+
+def dns_server() -> str:
+    return _one("dns.server")
+
+
+def _one(key: str) -> str:
+    """A command that needs one setting is not kept from it by what is wrong with others."""
+    from ocicat.settings.reading import file_layer, path_of  # a command that is given all reads no file
+    from ocicat.settings.resolve import resolve
+
+    layer = file_layer(path_of())
+    for fault in layer.faults:
+        if fault.key == key:
+            raise fault.error()
+    return resolve([layer]).text(key)
+
+
+def shared(key: str, *, otherwise: str = "") -> str:
+    """The default of such an option, for its help."""
+    return f"{key} of {DEFAULT_FILE}, or {otherwise or default_text(key)}"
+
+
+master_option = click.option(
+    "--master",
+    envvar="OCICAT_MASTER",
+    default=mesos_master,
+    show_default=shared("mesos.master", otherwise=LOCAL_MASTER),
+    help="The Mesos master.",
+)

@@ -1,0 +1,1 @@
+"""A host before it is part of a cluster: what is wrong with it, and what makes it fit."""

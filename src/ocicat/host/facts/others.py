@@ -1,0 +1,158 @@
+"""Traces of other network systems on this host: interfaces, routes, chains, plugins' files, and what manages the links."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from ocicat.changes.files import Tree
+from ocicat.errors import OcicatError
+from ocicat.host.facts.processes import Process
+from ocicat.host.firewall.programs import attempt
+from ocicat.model.base import Struct, field
+from ocicat.model.codec import decode_json
+from ocicat.netlink import link, route
+from ocicat.netlink.inet import INET, INET6
+from ocicat.netlink.socket import RouteSocket
+
+BIRD, CALICO = 12, 80  # the protocol numbers of their routes
+CALICO_LINKS = ("cali", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali")
+CALICO_CHAINS = "cali-"
+CNI = "/etc/cni/net.d"
+_CALICO_PROGRAMS = ("calico-felix", "calico-node", "felix")
+_BIRD_PROGRAMS = ("bird", "bird6", "calico-node")
+_IPTABLES = ("iptables-legacy-save", "ip6tables-legacy-save")
+_ENABLED = "/etc/systemd/system/multi-user.target.wants"
+_NETWORK_DIRECTORIES = (
+    "/etc/systemd/network",
+    "/run/systemd/network",
+    "/usr/lib/systemd/network",
+    "/lib/systemd/network",
+)
+
+
+class Plugin(Struct, frozen=True):
+    """A network of another CNI plugin. `type`: of the first that speaks for it."""
+
+    path: str
+    type: str
+
+
+class Text(Struct, frozen=True):
+    """A file that some program reads."""
+
+    path: str
+    text: str
+
+
+class Others(Struct, frozen=True, kw_only=True):
+    """`routes`: how many, by protocol number, in the main table. `networkd`, `networkmanager`: their files, in the order in which
+    they are read; None where they neither run nor will after a boot. `links`: of networkd, by precedence."""
+
+    calico_runs: bool = False
+    bird_runs: bool = False
+    interfaces: tuple[str, ...] = ()
+    routes: Mapping[int, int] = {}
+    chains: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
+    networkmanager: tuple[Text, ...] | None = None
+    networkd: tuple[Text, ...] | None = None
+    links: tuple[Text, ...] = ()
+
+
+def look(tree: Tree, running: Iterable[Process]) -> Others:
+    processes = tuple(running)
+
+    def runs(*names: str) -> bool:
+        return any(one.is_called(*names) for one in processes)
+
+    def manages(program: str, unit: str) -> bool:
+        return runs(program) or tree.state(f"{_ENABLED}/{unit}.service") is not None
+
+    with RouteSocket() as kernel:
+        interfaces = tuple(one.name for one in kernel.dump(link.dump()))
+        routes = [each for family in (INET, INET6) for each in kernel.dump(route.dump(family, table=route.MAIN))]
+    return Others(
+        calico_runs=runs(*_CALICO_PROGRAMS),
+        bird_runs=runs(*_BIRD_PROGRAMS),
+        interfaces=interfaces,
+        routes=Counter(each.protocol for each in routes),
+        chains=_chains(),
+        plugins=tuple(_plugins(tree)),
+        networkmanager=_networkmanager(tree) if manages("NetworkManager", "NetworkManager") else None,
+        networkd=_networkd(tree) if manages("systemd-networkd", "systemd-networkd") else None,
+        links=_by_name(tree, _NETWORK_DIRECTORIES, ".network"),
+    )
+
+
+class _NftChain(Struct, frozen=True):
+    family: str
+    table: str
+    name: str
+
+
+class _NftObject(Struct, frozen=True):
+    chain: _NftChain | None = None
+
+
+class _NftListing(Struct, frozen=True):
+    objects: tuple[_NftObject, ...] = field(default=(), name="nftables")
+
+
+def _chains() -> tuple[str, ...]:
+    """Calico's, wherever they are. Legacy tables are asked for only where they are loaded: asking would load them."""
+    listing = attempt(["nft", "-j", "list", "chains"])
+    objects = decode_json(_NftListing, listing, what="nft").objects if listing else ()
+    named = (one.chain for one in objects if one.chain and one.chain.name.startswith(CALICO_CHAINS))
+    found = [f"{chain.family} {chain.table} {chain.name}" for chain in named]
+    for program in _IPTABLES:
+        lines = (line for line in attempt([program]).splitlines() if line.startswith(f":{CALICO_CHAINS}"))
+        found += [f"{program.removesuffix('-save')} {line[1:].split()[0]}" for line in lines]
+    return tuple(found)
+
+
+class _CniPlugin(Struct, frozen=True):
+    type: str = ""
+
+
+class _CniFile(Struct, frozen=True):
+    type: str = ""
+    plugins: tuple[_CniPlugin, ...] = ()
+
+
+def _plugins(tree: Tree) -> Iterable[Plugin]:
+    for name in tree.names(CNI):
+        if name.endswith((".conf", ".conflist", ".json")):
+            try:
+                found = decode_json(_CniFile, tree.text(f"{CNI}/{name}"))
+            except OcicatError:
+                continue  # `mesos check` tells of files that nobody can read
+            kind = found.type or next((one.type for one in found.plugins), "")
+            yield Plugin(f"{CNI}/{name}", kind)
+
+
+def _networkmanager(tree: Tree) -> tuple[Text, ...]:
+    """As NetworkManager.conf(5) has it."""
+    main = "/etc/NetworkManager/NetworkManager.conf"
+    more = _by_name(
+        tree,
+        ("/etc/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/usr/lib/NetworkManager/conf.d"),
+        ".conf",
+    )
+    return (Text(main, tree.text(main)), *more)
+
+
+def _networkd(tree: Tree) -> tuple[Text, ...]:
+    main = "/etc/systemd/networkd.conf"
+    directories = [f"{base}/systemd/networkd.conf.d" for base in ("/etc", "/run", "/usr/lib", "/lib")]
+    return (Text(main, tree.text(main)), *_by_name(tree, directories, ".conf"))
+
+
+def _by_name(tree: Tree, directories: Iterable[str], suffix: str) -> tuple[Text, ...]:
+    """Sorted by file name; a name in an earlier directory hides it in the later ones."""
+    files: dict[str, str] = {}
+    for directory in directories:
+        for name in tree.names(directory):
+            if name.endswith(suffix):
+                files.setdefault(name, f"{directory}/{name}")
+    return tuple(Text(files[name], tree.text(files[name])) for name in sorted(files))

@@ -1,0 +1,67 @@
+"""Kernel settings as they are now, and as they will be after the next boot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+from ocicat.changes.files import Tree
+from ocicat.host.sysctls import Want
+from ocicat.model.base import Struct
+
+# As sysctl.d(5) has it: the first of these that has a file of some name hides all others of that name.
+_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+_LAST = "/etc/sysctl.conf"
+
+
+class Later(Struct, frozen=True):
+    """What a file sets."""
+
+    value: str
+    path: str
+
+
+class Settings(Struct, frozen=True):
+    """By name of the setting. Not in `now`: this kernel, or this network namespace, has none of that name."""
+
+    now: Mapping[str, str]
+    boot: Mapping[str, Later] = {}
+
+
+def look(tree: Tree, wants: Iterable[Want]) -> Settings:
+    """`now` is of the calling process's network namespace, `boot` of the tree."""
+    wanted = tuple(wants)
+    return Settings(dict(_now(tree, wanted)), dict(_boot(tree, wanted)))
+
+
+def _now(tree: Tree, wants: Iterable[Want]) -> Iterator[tuple[str, str]]:
+    for want in wants:
+        if tree.is_file(want.path):
+            yield want.name, " ".join(tree.text(want.path).split())
+
+
+def _boot(tree: Tree, wants: tuple[Want, ...]) -> Iterator[tuple[str, Later]]:
+    lines = list(_assignments(tree))
+    for want in wants:
+        exact = [later for name, later in lines if name == want.name]
+        globbed = [later for name, later in lines if "*" in name and fnmatchcase(want.name, name)]
+        if found := exact or globbed:
+            yield want.name, found[-1]
+
+
+def _assignments(tree: Tree) -> Iterator[tuple[str, Later]]:
+    """In the order in which they are applied."""
+    files: dict[str, str] = {}
+    for directory in reversed(_DIRECTORIES):
+        files |= {name: f"{directory}/{name}" for name in tree.names(directory) if name.endswith(".conf")}
+    for path in (*(files[name] for name in sorted(files)), _LAST):
+        for line in tree.text(path).splitlines():
+            name, equals, value = line.partition("=")
+            if equals and not line.lstrip().startswith(("#", ";")):
+                yield _dotted(name.strip().removeprefix("-")), Later(value.strip(), path)
+
+
+def _dotted(name: str) -> str:
+    """The first separator says which of the two forms it is; interfaces with dots are named with slashes."""
+    slash, dot = name.find("/"), name.find(".")
+    return name.translate(str.maketrans("/.", "./")) if 0 <= slash < (dot if dot >= 0 else len(name)) else name

@@ -1,0 +1,35 @@
+"""Kernel settings that are not as the dataplane needs them, now or after the next boot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ocicat.changes.finding import Finding
+from ocicat.host.facts.settings import Settings
+from ocicat.host.sysctls import Want
+
+_NO_IPV6 = "net.ipv6.conf.all.disable_ipv6"
+
+
+def findings(wants: Iterable[Want], settings: Settings) -> Iterator[Finding]:
+    for want in wants:
+        now, later = settings.now.get(want.name), settings.boot.get(want.name)
+        if now is not None and not want.is_met(now):
+            yield Finding("sysctl", f"{want.name} is {now}, not {_wanted(want)}", want.breaks, _mend(want))
+        elif later and not want.is_met(later.value):
+            yield Finding(
+                "sysctl-file",
+                f"{later.path} sets {want.name} to {later.value}, not {_wanted(want)}",
+                f"after the next boot, or `sysctl --system`: {want.breaks}",
+                f"{_mend(want)}, in a file of /etc/sysctl.d that comes later",
+            )
+        elif now is None and want.name == _NO_IPV6:
+            yield Finding("ipv6", "this kernel has no IPv6", want.breaks, "boot without ipv6.disable=1")
+
+
+def _wanted(want: Want) -> str:
+    return f"{want.value} or more" if want.least else want.value
+
+
+def _mend(want: Want) -> str:
+    return f"set {want.name} = {want.value}"

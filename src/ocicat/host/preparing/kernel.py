@@ -1,0 +1,43 @@
+"""Kernel settings: at once, and after each boot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ocicat.changes.files import Item, State
+from ocicat.changes.settings import Wish
+from ocicat.host.facts.settings import Later
+from ocicat.host.prepare import Planned
+from ocicat.host.sysctls import Want
+
+SYSCTLS = "/etc/sysctl.d/99-z-ocicat.conf"  # after 99-sysctl.conf, by which Debian has /etc/sysctl.conf read at boot
+MODULES = "/etc/modules-load.d/ocicat.conf"
+_LAST = "/etc/sysctl.conf"  # of `sysctl --system` it is the last
+_CONNTRACK = "nf_conntrack"
+_HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"
+
+
+def plan(wants: Iterable[Want], before: Mapping[str, str], later: Mapping[str, Later], *, loadable: bool) -> Planned:
+    """`before`: the values without anything of ours; what is not there cannot be set. `later`: what files of others set at boot.
+
+    `loadable`: connection tracking is a module, whose settings are there only once it is loaded.
+    """
+    settable = [want for want in wants if want.name in before]
+    mine = [want for want in settable if not (want.least and _is_enough(want, before, later))]
+    if not mine:
+        return Planned()
+    items = [Item(SYSCTLS, State("file", _sysctls(mine)))]
+    if loadable and any(_CONNTRACK in want.name for want in mine):
+        items.append(Item(MODULES, State("file", f"{_HEAD}{_CONNTRACK}\n".encode())))
+    against = [want.name for want in mine if want.name in later and later[want.name].path == _LAST]
+    off = [Wish(f"line {_LAST} {name}", "") for name in against]
+    return Planned(tuple(items), (*(Wish(f"sysctl {want.name}", want.value) for want in mine), *off))
+
+
+def _is_enough(want: Want, before: Mapping[str, str], later: Mapping[str, Later]) -> bool:
+    """As much as is wanted, or more, now and after a boot: less would take something away."""
+    return want.is_met(before[want.name]) and (want.name not in later or want.is_met(later[want.name].value))
+
+
+def _sysctls(wants: Iterable[Want]) -> bytes:
+    return (_HEAD + "".join(f"{want.name} = {want.value}\n" for want in wants)).encode()

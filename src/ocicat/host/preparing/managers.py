@@ -1,0 +1,90 @@
+"""Who else looks after links, kept from containers' interfaces; and what other networks have left, removed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ocicat.changes.files import Item, State
+from ocicat.changes.settings import Wish
+from ocicat.host.facts.others import CALICO_LINKS, Others
+from ocicat.host.prepare import Planned
+from ocicat.model.base import Struct
+
+NETWORKMANAGER = "/etc/NetworkManager/conf.d/90-ocicat.conf"
+NETWORKD = "/etc/systemd/networkd.conf.d/90-ocicat.conf"
+NETWORKD_LINKS = "/etc/systemd/network/00-ocicat.network"
+_HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"
+_NETWORKMANAGER = "[keyfile]\nunmanaged-devices={}interface-name:oci*;interface-name:bwoci*\n"
+_NETWORKD = "[Network]\nManageForeignRoutes=no\n"
+_LINKS = "[Match]\nName=oci* bwoci*\n\n[Link]\nUnmanaged=yes\n"
+_KEY = "unmanaged-devices"
+_PROGRAMS = {
+    "ip": "iptables-nft",
+    "ip6": "ip6tables-nft",
+    "iptables-legacy": "iptables-legacy",
+    "ip6tables-legacy": "ip6tables-legacy",
+}
+
+
+class Leftovers(Struct, frozen=True):
+    """`settings`: of chains and of routes, by their names."""
+
+    interfaces: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.interfaces or self.settings)
+
+    @property
+    def said(self) -> list[str]:
+        return [*self.interfaces, *self.settings]
+
+    @property
+    def wishes(self) -> list[Wish]:
+        return [*(Wish(one, "") for one in self.settings), *(Wish(f"interface {one}", None) for one in self.interfaces)]
+
+
+def plan(others: Others, left: Leftovers, *, remove: bool) -> Planned:
+    """`remove`: what others have left."""
+    items = []
+    if others.networkmanager is not None:
+        items.append(_item(NETWORKMANAGER, _NETWORKMANAGER.format(_said_before(others))))
+    if others.networkd is not None:
+        items += [_item(NETWORKD, _NETWORKD), _item(NETWORKD_LINKS, _LINKS)]
+    if not left:
+        return Planned(tuple(items))
+    if not remove:
+        remark = f"other networks have left {', '.join(left.said)}: give --remove-leftovers to have them removed"
+        return Planned(tuple(items), remarks=(remark,))
+    lost = ("interfaces that Calico has left do not come back with `ocicat host undo`",) if left.interfaces else ()
+    return Planned(tuple(items), tuple(left.wishes), lost)
+
+
+def leftovers(others: Others, settings: Iterable[str], routes: Iterable[str]) -> Leftovers:
+    """`settings`: names of those that an earlier run has changed. `routes`: their settings, where they are there now."""
+    if others.calico_runs:
+        return Leftovers()
+    before = [name for name in settings if name.startswith(("chains ", "routes "))]
+    chains = [
+        f"chains {_PROGRAMS[family]} cali-" for one in others.chains if (family := one.split(" ")[0]) in _PROGRAMS
+    ]
+    return Leftovers(
+        interfaces=tuple(name for name in others.interfaces if name.startswith(CALICO_LINKS)),
+        settings=tuple(dict.fromkeys((*before, *chains, *routes))),
+    )
+
+
+def _said_before(others: Others) -> str:
+    """What another file keeps from NetworkManager stays so: of this key the last file counts."""
+    found = ""
+    for file in others.networkmanager or ():
+        if file.path == NETWORKMANAGER:
+            continue
+        for line in file.text.splitlines():
+            key, equals, value = line.partition("=")
+            found = value.strip() if equals and key.strip() == _KEY else found
+    return f"{found.rstrip(';')};" if found else ""
+
+
+def _item(path: str, text: str) -> Item:
+    return Item(path, State("file", (_HEAD + text).encode()))

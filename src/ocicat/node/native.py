@@ -1,0 +1,60 @@
+"""The agent kept by a supervisor of ours, where neither Docker nor systemd is wanted. It does not come back after a boot."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ocicat.errors import NotFound, Unavailable
+from ocicat.supervise import detached
+from ocicat.supervise.detached import Job, Sight
+
+NAME = "agent"
+DIRECTORY = Path("/run/ocicat/node")
+LOG = Path("/var/log/ocicat/agent.log")
+
+
+def job(arguments: Sequence[str]) -> Job:
+    return Job(NAME, (sys.executable, "-m", "ocicat", "agent", *arguments), str(LOG))
+
+
+def sight() -> Sight | None:
+    """None: it is not kept here."""
+    return detached.look(DIRECTORY, NAME)
+
+
+def start(wanted: Job) -> None:
+    """One that was told something else is replaced. Refused."""
+    if sight():
+        detached.stop(DIRECTORY, NAME)
+    detached.start(wanted, DIRECTORY)
+
+
+def stop() -> bool:
+    """False: there was none."""
+    return detached.stop(DIRECTORY, NAME)
+
+
+def ended() -> str:
+    """Why it will not serve; "" while it may."""
+    found = sight()
+    if found is None:
+        return "its supervisor is gone"
+    return found.run.last_exit if found.run.restarts else ""
+
+
+def last_lines(lines: int = 5) -> list[str]:
+    return detached.last_lines(str(LOG), lines).splitlines()
+
+
+def logs(*, follow: bool, lines: int) -> None:
+    """This process becomes that command."""
+    if not LOG.exists():
+        raise NotFound(f"there is no {LOG}")
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(LOG)]
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise Unavailable("there is no program tail on this host") from error

@@ -1,0 +1,126 @@
+"""The agent kept by systemd, by the unit that the packages install: told what to run, started, stopped.
+
+Arguments of the agent stand in a drop-in of ours, recorded and taken back like every file that a command changes on a host.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from ocicat.changes.files import Item, State
+from ocicat.errors import NotFound, Refused, Unavailable
+from ocicat.model.base import Struct
+
+UNIT = "ocicat-agent.service"
+DROP_IN = f"/etc/systemd/system/{UNIT}.d/node-start.conf"
+_TIMEOUT_S = 90.0
+_RUNS = Path("/run/systemd/system")
+
+
+class Unit(Struct, frozen=True):
+    """`load`: `loaded`, `not-found`, ...; `active`: `active`, `activating`, `failed`, `inactive`; `result`: of its last end."""
+
+    load: str
+    active: str
+    result: str
+
+    @property
+    def running(self) -> bool:
+        return self.active in {"active", "activating", "reloading"}
+
+
+def is_here() -> bool:
+    """Is systemd this host's first process?"""
+    return _RUNS.is_dir() and shutil.which("systemctl") is not None
+
+
+def unit() -> Unit | None:
+    """None: no systemd, or no such unit."""
+    if not is_here():
+        return None
+    printed = _run("show", UNIT, "--property", "LoadState,ActiveState,Result")
+    said = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+    found = Unit(said.get("LoadState", ""), said.get("ActiveState", ""), said.get("Result", ""))
+    return found if found.load == "loaded" else None
+
+
+def wanted(program: str, arguments: Sequence[str]) -> list[Item]:
+    """The drop-in, if the agent is told more than stands in its configuration."""
+    if not arguments:
+        return []
+    line = " ".join(map(_quoted, (program, "agent", *arguments)))
+    return [Item(DROP_IN, State("file", f"[Service]\nExecStart=\nExecStart={line}\n".encode()))]
+
+
+def check() -> None:
+    """What stands in the way of being kept by systemd: Unavailable, NotFound."""
+    if not is_here():
+        raise Unavailable("systemd does not run on this host", hint="--with native, or --with docker")
+    if unit() is None:
+        raise NotFound(f"there is no {UNIT}", hint="install the package, or --with native")
+
+
+def start(*, changed: bool) -> None:
+    """Now and after every boot; anew where its command line has changed."""
+    if changed:
+        _run("daemon-reload")
+    _run("enable", UNIT)
+    _run("restart" if changed else "start", UNIT)
+
+
+def stop(*, reload: bool) -> None:
+    """Now, and not after the next boot."""
+    _run("disable", "--now", UNIT)
+    if reload:
+        _run("daemon-reload")
+
+
+def ended() -> str:
+    """Why it will not serve; "" while it may."""
+    found = unit()
+    if found is None:
+        return f"{UNIT} is gone"
+    return "" if found.active == "active" else f"{UNIT} is {found.active}: {found.result}"
+
+
+def logs(*, follow: bool, lines: int) -> None:
+    """This process becomes that command."""
+    command = ["journalctl", "--unit", UNIT, "--lines", str(lines), *(["--follow"] if follow else ["--no-pager"])]
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise Unavailable("there is no program journalctl on this host") from error
+
+
+def last_lines(lines: int = 5) -> list[str]:
+    command = ["journalctl", "--unit", UNIT, "--lines", str(lines), "--no-pager", "--output", "cat"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines()
+
+
+def _quoted(word: str) -> str:
+    """As systemd reads a command line: `%` and `$` would be replaced, a backslash would escape."""
+    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return plain if plain and not any(char.isspace() or char in "\"';" for char in plain) else f'"{plain}"'
+
+
+def _run(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["systemctl", *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"systemctl {arguments[0]}: {error}") from error
+    if done.returncode != 0:
+        raise Refused(
+            f"systemctl {' '.join(arguments)}: {done.stderr.strip() or done.returncode}",
+            hint=f"systemctl status {UNIT}",
+        )
+    return done.stdout

@@ -1,0 +1,139 @@
+"""The files of a service on its host: what it was told, its configuration, and what starts it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ocicat.changes.files import Item, State
+from ocicat.model.codec import pretty_json
+from ocicat.services import etcd_config, zookeeper_config
+from ocicat.services.spec import CONFIGURATION, Service, description
+
+OPEN_FILES = 65536
+
+_TITLES = {"etcd": "etcd, the datastore of ocicat", "zookeeper": "ZooKeeper, by which Mesos finds its masters"}
+_HARDENED = (
+    "NoNewPrivileges=yes",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "PrivateTmp=yes",
+    "PrivateDevices=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectControlGroups=yes",
+)
+
+
+def items(service: Service, user: str) -> list[Item]:
+    """`user`: as a container's engine knows it, UID:GID."""
+    config = etcd_config if service.service == "etcd" else zookeeper_config
+    made = [
+        Item(description(service.service), _file(pretty_json(service))),
+        Item(config.PATH, _file(config.text(service))),
+    ]
+    if service.how == "systemd":
+        made.append(Item(unit_path(service), _file(unit(service))))
+    if service.how == "docker":
+        made.append(Item(compose_path(service), _file(compose(service, user))))
+    return made
+
+
+def argv(service: Service) -> tuple[str, ...]:
+    """The server in the foreground, on this host."""
+    if service.service == "etcd":
+        return (service.program, "--config-file", etcd_config.PATH)
+    return zookeeper_config.argv(service)
+
+
+def unit_path(service: Service) -> str:
+    return f"/etc/systemd/system/{service.unit}.service"
+
+
+def compose_path(service: Service) -> str:
+    return f"{CONFIGURATION}/{service.service}.compose.yml"
+
+
+def unit(service: Service) -> str:
+    """A member of a cluster serves when a majority is there: nothing here waits for that."""
+    return "\n".join(
+        [
+            "[Unit]",
+            f"Description={_TITLES[service.service]}",
+            "Documentation=https://etcd.io/docs"
+            if service.service == "etcd"
+            else "Documentation=https://zookeeper.apache.org",
+            "Wants=network-online.target",
+            "After=network-online.target",
+            "StartLimitIntervalSec=0",
+            "",
+            "[Service]",
+            "Type=exec",
+            f"User={service.user}",
+            f"ExecStart={' '.join(argv(service))}",
+            "Restart=always",
+            "RestartSec=2",
+            "SuccessExitStatus=143",  # what a JVM ends with when it is told to end
+            f"LimitNOFILE={OPEN_FILES}",
+            "OOMScoreAdjust=-500",
+            f"ReadWritePaths={service.data}",
+            *_HARDENED,
+            "",
+            "[Install]",
+            "WantedBy=multi-user.target",
+            "",
+        ]
+    )
+
+
+def compose(service: Service, user: str) -> str:
+    """For the compose plugin or docker-compose; `run` says the same to the engine itself."""
+    lines = [
+        "name: ocicat-services",
+        "services:",
+        f"  {service.service}:",
+        f"    image: {json.dumps(service.image)}",
+        f"    container_name: {service.unit}",
+        "    network_mode: host",
+        "    restart: always",
+        f"    user: {json.dumps(user)}",
+        f"    command: {json.dumps(list(_inside(service)))}",
+        "    stop_grace_period: 30s",
+        "    environment:",
+        *(f"      {name}: {json.dumps(value)}" for name, value in _environment(service)),
+        "    volumes:",
+        *(f"      - {json.dumps(volume)}" for volume in _volumes(service)),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def run(service: Service, user: str) -> tuple[str, ...]:
+    """The arguments of docker that do what the compose file does."""
+    options = ["run", "--detach", f"--name={service.unit}", "--network=host", "--restart=always", f"--user={user}"]
+    options += ["--stop-timeout=30", *(f"--env={name}={value}" for name, value in _environment(service))]
+    options += [f"--volume={volume}" for volume in _volumes(service)]
+    return (*options, service.image, *_inside(service))
+
+
+def _inside(service: Service) -> Sequence[str]:
+    """The command in the container: that of the projects' own images."""
+    if service.service == "etcd":
+        return ("etcd", "--config-file", etcd_config.PATH)
+    return ("zkServer.sh", "start-foreground", zookeeper_config.PATH)
+
+
+def _environment(service: Service) -> list[tuple[str, str]]:
+    if service.service == "etcd":
+        return [("GODEBUG", "madvdontneed=1")]  # memory that is free is shown as free
+    return [("ZK_SERVER_HEAP", str(service.heap_mb))]
+
+
+def _volumes(service: Service) -> list[str]:
+    """Where they are on the host: one file says what is true for both."""
+    config = etcd_config.PATH if service.service == "etcd" else zookeeper_config.PATH
+    files = [f"{config}:{config}:ro", f"{service.data}:{service.data}"]
+    return files + ([f"{service.tls}:{service.tls}:ro"] if service.tls else [])
+
+
+def _file(text: str) -> State:
+    return State("file", text.encode())

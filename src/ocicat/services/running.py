@@ -1,0 +1,214 @@
+"""A service of this host started, stopped and looked at: by systemd, by a supervisor of ours, or by a container engine.
+
+Errors: Refused with the words of who was asked.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ocicat.errors import Refused, UserError
+from ocicat.model.base import Struct, field
+from ocicat.model.codec import decode_json
+from ocicat.services import items
+from ocicat.services.spec import RUN, Service
+from ocicat.supervise import detached
+from ocicat.supervise.detached import Job
+
+LOG_LINES = 6
+_LONGEST_S = 180.0
+_GRACE_S = 30.0
+_SYSTEMD = Path("/run/systemd/system")
+
+
+class Running(Struct, frozen=True, kw_only=True):
+    """`state`: a word; `since`: seconds since the epoch, 0 when it is not known; `last_exit`: in words, where we were told."""
+
+    is_running: bool
+    state: str
+    pid: int = 0
+    since: float = 0.0
+    restarts: int = 0
+    last_exit: str = ""
+
+
+class _Container(Struct, frozen=True):
+    """What an engine says of one."""
+
+    status: str = field(name="Status", default="")
+    running: bool = field(name="Running", default=False)
+    restarting: bool = field(name="Restarting", default=False)
+    pid: int = field(name="Pid", default=0)
+    exit_code: int = field(name="ExitCode", default=0)
+
+
+def has_systemd() -> bool:
+    return _SYSTEMD.is_dir()
+
+
+def start(service: Service) -> None:
+    """It is on its way on return, and comes back when it ends; with systemd or an engine after a reboot, too."""
+    match service.how:
+        case "systemd":
+            _run("systemctl", "daemon-reload")
+            _run("systemctl", "enable", service.unit)
+            _run("systemctl", "--no-block", "restart", service.unit)
+        case "supervised":
+            job = Job(service.service, items.argv(service), service.log, service.user, _GRACE_S, items.OPEN_FILES)
+            detached.start(job, Path(RUN))
+        case "docker":
+            _run("docker", "rm", "--force", service.unit, may_fail=True)
+            _run(*_engine(service, "up"))
+
+
+def stop(service: Service) -> None:
+    """Gone on return, and not coming back. Nothing to do when it is not there."""
+    match service.how:
+        case "systemd":
+            if _run("systemctl", "list-unit-files", "--quiet", f"{service.unit}.service", may_fail=True):
+                _run("systemctl", "disable", "--now", service.unit)
+        case "supervised":
+            detached.stop(Path(RUN), service.service)
+        case "docker":
+            _run("docker", "stop", service.unit, may_fail=True)
+            _run("docker", "rm", "--force", service.unit, may_fail=True)
+
+
+def forget() -> None:
+    """Units whose files are gone."""
+    _run("systemctl", "daemon-reload")
+
+
+def look(service: Service) -> Running:
+    match service.how:
+        case "systemd":
+            names = "ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestampMonotonic,ExecMainStatus"
+            return _of_systemd(_run("systemctl", "show", f"--property={names}", service.unit, may_fail=True))
+        case "supervised":
+            return _of_supervisor(service)
+        case "docker":
+            told = _run("docker", "inspect", "--format={{json .State}}\n{{.RestartCount}}", service.unit, may_fail=True)
+            return _of_engine(told)
+
+
+def last_words(service: Service) -> str:
+    """The end of its log."""
+    match service.how:
+        case "systemd":
+            return _run(
+                "journalctl", "--quiet", "--no-pager", f"--lines={LOG_LINES}", f"--unit={service.unit}", may_fail=True
+            )
+        case "supervised":
+            return detached.last_lines(service.log, LOG_LINES)
+        case "docker":
+            return _run("docker", "logs", f"--tail={LOG_LINES}", service.unit, may_fail=True)
+
+
+def log_hint(service: Service) -> str:
+    return {
+        "systemd": f"journalctl -u {service.unit}",
+        "supervised": f"see {service.log}",
+        "docker": f"docker logs {service.unit}",
+    }[service.how]
+
+
+def user_ids(user: str) -> tuple[int, int]:
+    """Of a name, or of UID:GID. UserError: this host has no such user."""
+    uid, colon, gid = user.partition(":")
+    if colon and uid.isdecimal() and gid.isdecimal():
+        return int(uid), int(gid)
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError as error:
+        raise UserError(f"this host has no user {user}", hint="name another one with --user") from error
+    return found.pw_uid, found.pw_gid
+
+
+def has_user(user: str) -> bool:
+    try:
+        user_ids(user)
+    except UserError:
+        return False
+    return True
+
+
+def engine_user(user: str) -> str:
+    """As a container engine takes it: names are those of the image, numbers those of this host."""
+    uid, gid = user_ids(user)
+    return f"{uid}:{gid}"
+
+
+def _engine(service: Service, verb: str) -> Sequence[str]:
+    """By whichever tool is there; what they do is the same."""
+    file = items.compose_path(service)
+    if _run("docker", "compose", "version", may_fail=True):
+        return ("docker", "compose", "--file", file, verb, "--detach")
+    if shutil.which("docker-compose"):
+        return ("docker-compose", "--file", file, verb, "--detach")
+    return ("docker", *items.run(service, engine_user(service.user)))
+
+
+def _of_systemd(text: str) -> Running:
+    told = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    entered_s = int(told.get("ActiveEnterTimestampMonotonic", "0")) / 1e6
+    active = told.get("ActiveState") == "active"
+    return Running(
+        is_running=active,
+        state=f"{told.get('ActiveState', 'unknown')} ({told.get('SubState', 'unknown')})",
+        pid=int(told.get("MainPID", "0")),
+        since=time.time() - time.monotonic() + entered_s if active else 0.0,
+        restarts=int(told.get("NRestarts", "0")),
+        last_exit="" if told.get("ExecMainStatus", "0") == "0" else f"ended with status {told['ExecMainStatus']}",
+    )
+
+
+def _of_supervisor(service: Service) -> Running:
+    seen = detached.look(Path(RUN), service.service)
+    if not seen:
+        return Running(is_running=False, state="stopped")
+    run = seen.run
+    return Running(
+        is_running=run.identity is not None,
+        state="running" if run.identity else "waiting to be started again",
+        pid=run.identity.pid if run.identity else 0,
+        since=run.since,
+        restarts=run.restarts,
+        last_exit=run.last_exit,
+    )
+
+
+def _of_engine(text: str) -> Running:
+    state, _, restarts = text.partition("\n")
+    if not state:
+        return Running(is_running=False, state="no container")
+    told = decode_json(_Container, state, what="docker inspect")
+    return Running(
+        is_running=told.running and not told.restarting,
+        state=told.status,
+        pid=told.pid,
+        restarts=int(restarts or "0"),
+        last_exit=f"ended with status {told.exit_code}" if told.exit_code else "",
+    )
+
+
+def _run(*line: str, may_fail: bool = False) -> str:
+    """Its output; what it says when it fails is the error. `may_fail`: then nothing is said, and the output is empty."""
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=_LONGEST_S, check=False, env=environment)
+    except FileNotFoundError as error:
+        if may_fail:
+            return ""
+        raise Refused(f"{line[0]} is not installed on this host") from error
+    except subprocess.TimeoutExpired as error:
+        raise Refused(f"{' '.join(line[:3])}: did not end within {_LONGEST_S:.0f} s") from error
+    if done.returncode and not may_fail:
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        raise Refused(f"{' '.join(line[:3])}: {said[-1]}")
+    return "" if done.returncode else done.stdout.strip() or done.stderr.strip()

@@ -1,0 +1,222 @@
+"""Setting up a service on its host: what is asked for, what is in the way, and the files; and all of it taken back.
+
+1. Everything that is in the way is found before anything is changed.
+2. Nothing that would change who belongs to a cluster is done to one that has data.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ocicat.changes import record
+from ocicat.changes.files import Item, Tree
+from ocicat.changes.record import Change
+from ocicat.errors import NotFound, Refused, UserError
+from ocicat.model.base import Struct
+from ocicat.model.codec import decode_json
+from ocicat.services import auth, data, items, network, packages, running
+from ocicat.services.pki import findings as certificates
+from ocicat.services.pki.authority import KEY
+from ocicat.services.spec import (
+    CLIENT_PORTS,
+    HEAP_MB,
+    IMAGES,
+    LOGS,
+    PEER_PORTS,
+    PROGRAMS,
+    RUN,
+    USERS,
+    How,
+    Member,
+    Service,
+    ServiceName,
+    data_directory,
+    description,
+)
+
+_HOST = Path("/")
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What `up` is told; what is empty has a default."""
+
+    service: ServiceName
+    members: tuple[Member, ...]
+    me: str
+    with_docker: bool = False
+    user: str = ""
+    program: str = ""
+    image: str = ""
+    data: str = ""
+    tls: str = ""
+    secure_only: bool = False
+    auth: bool = False
+    heap_mb: int = HEAP_MB
+
+
+def tree(service: ServiceName) -> Tree:
+    return Tree(_HOST, f"services {service}")
+
+
+def load(service: ServiceName) -> Service:
+    """As it was set up on this host. NotFound when it is not."""
+    text = tree(service).text(description(service))
+    if not text:
+        raise NotFound(f"{service} is not set up on this host", hint=f"ocicat services up {service}")
+    return decode_json(Service, text, what=description(service))
+
+
+def find(service: ServiceName) -> Service | None:
+    with suppress(NotFound):
+        return load(service)
+    return None
+
+
+def planned(asked: Asked) -> Service:
+    """UserError for what does not fit together."""
+    name = asked.service
+    if asked.secure_only and (name != "zookeeper" or not asked.tls):
+        raise UserError("--secure-only closes ZooKeeper's plain port: it needs --tls, and zookeeper alone")
+    if asked.tls and not asked.tls.startswith("/"):
+        raise UserError(
+            f"--tls {asked.tls}: give an absolute path", hint="the directory that `ocicat pki issue` printed"
+        )
+    how: How = "docker" if asked.with_docker else "systemd" if running.has_systemd() else "supervised"
+    user = asked.user or (USERS[name] if how != "docker" or running.has_user(USERS[name]) else "root")
+    return Service(
+        service=name,
+        how=how,
+        me=asked.me,
+        members=asked.members,
+        data=asked.data or data_directory(name),
+        user=user,
+        program=_program(asked.program or PROGRAMS[name]),
+        image=(asked.image or IMAGES[name]) if how == "docker" else "",
+        tls=asked.tls.rstrip("/"),
+        secure_only=asked.secure_only,
+        auth=asked.auth,
+        heap_mb=asked.heap_mb,
+    )
+
+
+def check(service: Service) -> None:
+    """Refused or UserError for what is in the way; nothing has been changed."""
+    if absent := packages.missing(service):
+        raise Refused(
+            f"{service.service} needs software that is not installed: {', '.join(absent)}",
+            hint=f"apt-get install {' '.join(absent)}, or --install to have that done",
+        )
+    if not running.has_user(service.user):
+        raise Refused(
+            f"this host has no user {service.user} for {service.service}",
+            hint="--install makes it; or name another one with --user",
+        )
+    _check_tls(service)
+    auth.check(service)
+    _check_former(service)
+    _check_ports(service)
+
+
+def changes(service: Service) -> list[Change]:
+    """Of files, that setting it up makes. Refused for what somebody has edited."""
+    at = tree(service.service)
+    return record.changes(at, record.load(at), _items(service))
+
+
+def install(service: Service) -> list[Change]:
+    """The files and the data directory. What has changed of the files."""
+    at = tree(service.service)
+    done = record.install(at, record.load(at), _items(service))
+    data.make(service)
+    return done
+
+
+def removals(service: ServiceName) -> tuple[list[Change], list[str]]:
+    """What `uninstall` changes, and the paths that it leaves because somebody has edited them."""
+    at = tree(service)
+    return record.removals(at, record.load(at))
+
+
+def uninstall(service: Service) -> tuple[list[Change], list[str]]:
+    """The service, stopped before, is not set up any more. Its data stays."""
+    at = tree(service.service)
+    return record.uninstall(at, record.load(at))
+
+
+def purge(service: Service) -> list[str]:
+    """Data, log and passwords. What was removed."""
+    gone = [str(path) for path in data.remove(service)]
+    for path in (Path(service.log), *(Path(service.password_file(user)) for user in auth.users(service))):
+        if path.exists():
+            path.unlink()
+            gone.append(str(path))
+    for directory in (LOGS, RUN, str(Path(RUN).parent), str(Path(description(service.service)).parent)):
+        tree(service.service).remove_if_empty(directory)
+    return gone
+
+
+def _items(service: Service) -> list[Item]:
+    user = running.engine_user(service.user) if service.how == "docker" else ""
+    return items.items(service, user)
+
+
+def _program(given: str) -> str:
+    """By its path: what starts it later may look elsewhere."""
+    return shutil.which(given) or given
+
+
+def _check_tls(service: Service) -> None:
+    """A certificate that others would refuse, or a key that the service could not read, is found out here."""
+    if not service.tls:
+        return
+    seen = certificates.look(service.me, Path(service.tls))
+    found = certificates.findings(seen, time.time(), 0, [service.member.address])
+    if found:
+        raise Refused(f"--tls: {found[0].problem}", hint=found[0].mend)
+    if not seen.certificate.for_servers:
+        raise Refused(f"--tls: {seen.certificate.path} is not for servers", hint="issue one without --client")
+    uid, _ = running.user_ids(service.user)
+    owner = Path(service.tls_file(KEY)).stat().st_uid
+    if uid not in (0, owner):
+        raise Refused(
+            f"--tls: user {service.user} cannot read {service.tls_file(KEY)}",
+            hint=f"chown {service.user} {service.tls}/tls.*",
+        )
+
+
+def _check_former(service: Service) -> None:
+    was = find(service.service)
+    if was is None or not data.holds_something(was):
+        return
+    for what, old, new in (
+        ("members", _named(was.members), _named(service.members)),
+        ("data", was.data, service.data),
+        ("name", was.me, service.me),
+    ):
+        if old != new:
+            raise Refused(
+                f"{service.service} is set up on this host with other {what}, and has data: {old}",
+                hint=f"ocicat services down {service.service} first; with --purge its data goes",
+            )
+
+
+def _named(members: Sequence[Member]) -> str:
+    return ",".join(f"{one.name}={one.address}" for one in members)
+
+
+def _check_ports(service: Service) -> None:
+    """Somebody else's server there would be taken for ours."""
+    was = find(service.service)
+    if was and running.look(was).is_running:
+        return
+    ports = (*PEER_PORTS[service.service], service.client_port, CLIENT_PORTS[service.service])
+    taken = next((port for port in ports if network.is_taken(service.member.address, port)), None)
+    if taken:
+        raise Refused(
+            f"port {taken} of {service.member.address} is taken by another program",
+            hint=f"ss -ltnp 'sport = :{taken}' says which; end it first",
+        )

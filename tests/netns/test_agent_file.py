@@ -1,0 +1,136 @@
+"""The real agent, told by a file alone: it starts, takes over what changes in it, and keeps to what is right when it is wrong."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from cni_bed import HOST, POOL, Bed, wait_for
+
+pytestmark = pytest.mark.netns
+
+FILE = """
+[host]
+name = "h1"
+address = "{address}/24"
+[store]
+url = "{store}"
+[agent]
+socket = "{socket}"
+{agent}
+[mesos]
+agent = "off"
+[flows]
+log = "{flow_log}"
+[log]
+level = "{level}"
+[felix]
+vxlanPort = {port}
+"""
+OF_ALL = """
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {vxlanPort: 4790, allowIPIPPacketsFromWorkloads: true}
+"""
+
+
+class Told(Bed):
+    """A bed whose agent has no options."""
+
+    variables = {}
+
+    def write(self, *, port=4791, agent="", level="info"):
+        facts = {"address": HOST, "store": self.store, "socket": self.socket, "flow_log": self.flow_log}
+        (self.directory / "ocicat.toml").write_text(FILE.format(port=port, agent=agent, level=level, **facts))
+
+    def start(self, *, wait=True):
+        enter = f"--net=/proc/{os.getpid()}/fd/{self.host}"
+        environment = os.environ | {"OCICAT_CONFIG": str(self.directory / "ocicat.toml")} | self.variables
+        command = ["setpriv", "--pdeathsig", "KILL", "nsenter", enter, sys.executable, "-m", "ocicat", "agent"]
+        self.agent = subprocess.Popen(command, stderr=self.log, env=environment)
+        if wait:
+            wait_for(self._ready, "the agent")
+
+    def tell(self, expected):
+        """The agent reads its file again, and its log says so."""
+        before = len(self.log_text())
+        self.agent.send_signal(signal.SIGHUP)
+        return wait_for(lambda: expected in self.log_text()[before:] and self.log_text()[before:], expected)
+
+    def vxlan_ports(self):
+        """Towards which workloads may send nothing."""
+        rules = self.output("nft", "list", "table", "inet", "ocicat").decode()
+        return set(re.findall(r"udp dport (\d+) .*drop", rules))
+
+
+@pytest.fixture
+def bed():
+    made = Told()
+    try:
+        made.cli("pool", "add", "default", POOL)
+        (made.directory / "felix.yaml").write_text(OF_ALL)
+        made.cli("apply", "-f", str(made.directory / "felix.yaml"))
+        yield made
+    finally:
+        made.close()
+
+
+def test_an_agent_without_options_is_as_its_file_says_and_follows_it(bed):
+    bed.write(port=4791)
+    bed.start()
+    assert bed.agent.args[-1] == "agent"
+    bed.add("c1", bed.container(), cniVersion="1.0.0")
+    wait_for(lambda: bed.vxlan_ports() == {"4791"}, "the file's port, not the datastore's")
+
+    bed.write(port=4792, agent="mtu = 1400", level="debug")
+    said = bed.tell("the settings were read again")
+    assert f"agent.mtu is 0 until the agent is started again; {bed.directory}/ocicat.toml:9: 1400" in said
+    wait_for(lambda: bed.vxlan_ports() == {"4792"}, "the new port")
+
+    bed.write(port=70000)
+    said = bed.tell("what is in force stays")
+    assert f"{bed.directory}/ocicat.toml:17: felix.vxlanPort: must be between 1 and 65535" in said
+    assert bed.vxlan_ports() == {"4792"}
+
+    (bed.directory / "ocicat.toml").write_text("[host")
+    assert "is no TOML" in bed.tell("what is in force stays")
+    assert bed.agent.poll() is None
+
+    bed.write(port=4789)
+    text = (bed.directory / "ocicat.toml").read_text()
+    (bed.directory / "ocicat.toml").write_text(text.replace("vxlanPort = 4789", "vxlanPortt = 1"))
+    assert "felix.vxlanPortt: is no setting (did you mean felix.vxlanPort?)" in bed.tell("the settings were read again")
+    wait_for(lambda: bed.vxlan_ports() == {"4790"}, "the datastore's port, where the file says none")
+    bed.delete("c1")
+
+
+def test_the_environment_goes_before_the_file_and_what_runs_can_be_looked_at(bed):
+    bed.variables = {"FELIX_VXLANPORT": "4793"}
+    bed.write(port=4791)
+    bed.start()
+    bed.add("c1", bed.container(), cniVersion="1.0.0")
+    wait_for(lambda: bed.vxlan_ports() == {"4793"}, "the variable's port")
+    command = [sys.executable, "-m", "ocicat", "config", "show", "-o", "wide"]
+    environment = os.environ | {"OCICAT_SOCKET": str(bed.socket)}
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=environment)
+    assert f"the agent runs (process {bed.agent.pid})" in shown.stderr
+    rows = {line.split()[0]: line for line in shown.stdout.splitlines()}
+    assert re.match(r"felix.vxlanPort +4793 +FELIX_VXLANPORT +live ", rows["felix.vxlanPort"])
+    assert "4790 (FelixConfiguration default)" in rows["felix.vxlanPort"]
+    assert re.match(r"host.name +h1 +\S+ocicat.toml:3 +restart ", rows["host.name"])
+    assert re.match(
+        r"felix.allowIPIPPacketsFromWorkloads +true +FelixConfiguration default +live ",
+        rows["felix.allowIPIPPacketsFromWorkloads"],
+    )
+    bed.delete("c1")
+
+
+def test_a_file_that_says_too_little_or_something_wrong_starts_no_agent(bed):
+    (bed.directory / "ocicat.toml").write_text('[host]\nname = "h1"\n[log]\nlevel = "loud"\n')
+    bed.start(wait=False)
+    assert bed.agent.wait(20) == 2
+    assert f"{bed.directory}/ocicat.toml:4: log.level: 'loud' is not one of" in bed.log_text()
+    bed.agent = None

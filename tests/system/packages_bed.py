@@ -1,0 +1,108 @@
+"""The packages, made from the checkout as it is: once for all runners and runs that see the same sources.
+
+What a killed run left half made is removed by the next one; of what was made from other sources the latest few are kept.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = Path("/var/tmp/ocicat-test")
+SOURCES = ("src", "packaging", "setup.py", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE")
+KEPT = 8
+LIMIT_S = 300
+
+
+@dataclass(frozen=True)
+class Built:
+    """`version` is that of the wheel and of both packages."""
+
+    directory: Path
+    version: str
+
+    def _one(self, pattern):
+        (found,) = self.directory.glob(pattern)
+        return found
+
+    @property
+    def deb(self):
+        return self._one("*.deb")
+
+    @property
+    def rpm(self):
+        return self._one("*.rpm")
+
+    @property
+    def wheel(self):
+        return self._one("*.whl")
+
+    @property
+    def sdist(self):
+        return self._one("*.tar.gz")
+
+
+@cache
+def built(version=""):
+    """Of the checkout; with another version than it says of itself, if one is given: what there is to upgrade to."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    target = CACHE / f"packages-{digest()}-{version or 'own'}"
+    if not target.exists():
+        with locked():
+            if not target.exists():  # nor has another runner made it meanwhile
+                remove_old()
+                make(target, version)
+    os.utime(target)
+    (wheel,) = target.glob("*.whl")
+    return Built(target, wheel.name.split("-")[1])
+
+
+def digest():
+    """Of everything that the packages are made from."""
+    found = sha256(sys.version.encode())
+    for path in sorted(each for name in SOURCES for each in [ROOT / name, *(ROOT / name).rglob("*")]):
+        if path.is_file() and "__pycache__" not in path.parts and ".egg-info" not in str(path):
+            found.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+@contextmanager
+def locked():
+    with (CACHE / "packages.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def remove_old():
+    for left in CACHE.glob("building-*"):
+        shutil.rmtree(left)
+    for old in sorted(CACHE.glob("packages-*-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def make(target, version):
+    """With pinned times: what is made twice is the same."""
+    folder = Path(tempfile.mkdtemp(prefix="building-", dir=CACHE))
+    try:
+        command = [sys.executable, str(ROOT / "packaging/build.py"), str(folder / "out")]
+        if version:
+            command += ["--version", version]
+        variables = {
+            **os.environ,
+            "TMPDIR": str(folder),
+            "SOURCE_DATE_EPOCH": "1700000000",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=variables, check=False)
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+        (folder / "out").rename(target)
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,285 @@
+"""What has to be there for a host to be fit: names, kernel settings, links, managers, what starts at boot."""
+
+import subprocess
+
+import pytest
+
+from ocicat.changes.files import State, Tree
+from ocicat.changes.settings import Wish
+from ocicat.host.changing.chains import extract, removal
+from ocicat.host.changing.texts import OFF, RuleLines, Switched, with_lines
+from ocicat.host.facts.clock import Skew
+from ocicat.host.facts.others import Others, Text
+from ocicat.host.facts.settings import Later
+from ocicat.host.firewall.letting import MARK, Allowed, Letting
+from ocicat.host.firewall.places import Place
+from ocicat.host.ports import Opening
+from ocicat.host.preparing import boot, clock, firewalls, kernel, links, managers, names
+from ocicat.host.preparing.boot import Command
+from ocicat.host.preparing.firewalls import Need
+from ocicat.host.preparing.links import Link
+from ocicat.host.preparing.names import Host
+from ocicat.host.sessions import Session, allowed, parse_connection
+from ocicat.host.sysctls import Want
+
+DEBIAN = "127.0.0.1\tlocalhost\n127.0.1.1\th1.example.com\th1\n\n::1 localhost ip6-localhost\n"
+H1, H2 = Host("h1.example.com", "10.0.0.1"), Host("h2", "10.0.0.2")
+
+
+def block(planned):
+    return "".join(item.state.content.decode() for item in planned.items)
+
+
+# names
+
+
+def test_the_installer_s_line_is_switched_off_and_the_host_s_own_comes():
+    planned = names.hosts([H1, H2], DEBIAN)
+    assert planned.wishes == (Wish("line /etc/hosts 127.0.1.1", ""),)
+    assert block(planned) == "10.0.0.1 h1.example.com h1\n10.0.0.2 h2\n"
+
+
+def test_what_a_line_said_beside_stays_said():
+    planned = names.hosts([H2], "127.0.0.1 localhost h2 # me\n10.0.0.9 old\n10.0.0.2 wrong store\n")
+    assert [wish.name for wish in planned.wishes] == ["line /etc/hosts 127.0.0.1", "line /etc/hosts 10.0.0.2"]
+    assert block(planned) == "10.0.0.2 h2 wrong store\n127.0.0.1 localhost\n"
+
+
+@pytest.mark.parametrize("text", ["10.0.0.2 h2\n", "10.0.0.2 h2 alias\n10.0.0.3 h2\n", "#10.0.0.9 h2\n10.0.0.2 h2\n"])
+def test_what_the_file_says_rightly_is_not_said_again(text):
+    assert names.hosts([H2], text) == names.hosts([], text)
+
+
+def test_our_own_block_and_what_we_switched_off_are_seen_through(tmp_path):
+    tree = Tree(tmp_path, "host prepare")
+    tree.put("/etc/hosts", State("file", DEBIAN.encode()))
+    planned = names.hosts([H1], DEBIAN)
+    Switched(tree, "/etc/hosts", "127.0.1.1").write("")
+    tree.put("/etc/hosts", planned.items[0].state)
+    ours = tree.state("/etc/hosts", block=True).content.decode()
+    assert names.names_in(ours) == {"h1.example.com", "h1"}
+    assert names.without_ours(tree.text("/etc/hosts"), ours).split() == DEBIAN.split()
+
+
+@pytest.mark.parametrize("name", ["h1", "h1.example.com", "a-b.c0"])
+def test_names_of_hosts(name):
+    assert names.is_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "H1", "-h1", "h1-", "h1..com", "h_1", "h1.", "10.0.0.1", "x" * 65, "h1 h2", "h1\n"]
+)
+def test_what_is_no_name_of_a_host(name):
+    assert not names.is_name(name)
+
+
+# lines in files of others
+
+
+def test_a_line_switched_off_and_on_is_what_it_was(tmp_path):
+    tree = Tree(tmp_path, "host prepare")
+    text = b"# net.ipv4.ip_forward=1\n net.ipv4.ip_forward = 0\nnet.ipv4.ip_forwardx=3\nnet.ipv4.ip_forward=\xff"
+    tree.put("/s", State("file", text, 0o600))
+    line = Switched(tree, "/s", "net.ipv4.ip_forward")
+    was = line.read()
+    assert was.splitlines()[0] == " net.ipv4.ip_forward = 0"
+    line.write("")
+    assert line.read() == ""
+    assert tree.at("/s").read_bytes().count(OFF.encode()) == 2
+    line.write(was)
+    assert tree.state("/s") == State("file", text, 0o600)
+
+
+@pytest.mark.parametrize("text", ["a\nb\n", "a\nb", "", "\n"])
+@pytest.mark.parametrize("commit", [False, True])
+def test_rules_put_into_a_file_and_taken_out_leave_it_as_it_was(tmp_path, text, commit):
+    text = f"*nat\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n{text}\nCOMMIT\n# end" if commit else text
+    tree = Tree(tmp_path, "host prepare")
+    tree.put("/rules", State("file", text.encode(), 0o640))
+    lines = RuleLines(tree, "/rules", before_commit=commit)
+    lines.write(f"-I INPUT 1 {MARK}\n-I INPUT 2 {MARK}")
+    assert lines.read() == f"-I INPUT 1 {MARK}\n-I INPUT 2 {MARK}"
+    if commit:
+        assert f"{MARK}\nCOMMIT\n# end" in tree.text("/rules")
+    lines.write(f"-I INPUT 1 {MARK}")
+    lines.write(None)
+    assert tree.state("/rules") == State("file", text.encode(), 0o640)
+
+
+def test_ours_are_found_in_a_file_that_was_written_anew():
+    saved = f'table inet filter {{\n\tchain input {{\n\t\ttcp dport 5051 accept comment "{MARK}"\n\t}}\n}}\n'
+    assert MARK not in with_lines(saved, [], commit=False)
+
+
+# the kernel
+
+FORWARD = Want("net.ipv4.ip_forward", "1", "nothing is forwarded")
+TABLE = Want("net.netfilter.nf_conntrack_max", "65536", "it overflows", least=True)
+
+
+def test_settings_are_set_now_and_at_each_boot():
+    planned = kernel.plan([FORWARD, TABLE], {"net.ipv4.ip_forward": "0", TABLE.name: "1000"}, {}, loadable=True)
+    assert planned.wishes == (Wish("sysctl net.ipv4.ip_forward", "1"), Wish(f"sysctl {TABLE.name}", "65536"))
+    files = {item.path: item.state.content.decode() for item in planned.items}
+    assert files[kernel.SYSCTLS].endswith("\nnet.ipv4.ip_forward = 1\nnet.netfilter.nf_conntrack_max = 65536\n")
+    assert files[kernel.MODULES].endswith("\nnf_conntrack\n")
+
+
+def test_more_than_is_wanted_is_left_and_what_is_not_there_is_not_set():
+    assert kernel.plan([FORWARD, TABLE], {TABLE.name: "262144"}, {}, loadable=True) == kernel.plan(
+        [], {}, {}, loadable=True
+    )
+
+
+def test_more_now_and_less_after_a_boot_is_less():
+    later = {TABLE.name: Later("1000", "/etc/sysctl.d/a.conf")}
+    assert kernel.plan([TABLE], {TABLE.name: "262144"}, later, loadable=False).items
+
+
+def test_what_sysctl_conf_says_otherwise_is_switched_off():
+    later = {FORWARD.name: Later("0", "/etc/sysctl.conf")}
+    planned = kernel.plan([FORWARD], {FORWARD.name: "0"}, later, loadable=False)
+    assert Wish("line /etc/sysctl.conf net.ipv4.ip_forward", "") in planned.wishes
+
+
+# links, clock, managers
+
+
+def test_the_mtu_is_kept_by_whoever_configures_the_link():
+    some = [
+        Link("eth0", 1400, "/run/systemd/network/10-a.network"),
+        Link("eth1", 1400, "", networkmanager=True),
+        Link("eth2", 1400),
+        Link("eth3", 9000),
+    ]
+    planned, commands = links.plan(some, 1500)
+    assert planned.wishes == tuple(Wish(f"mtu eth{number}", "1500") for number in range(3))
+    assert {item.path: item.state.content.decode().splitlines()[-1] for item in planned.items} == {
+        "/etc/systemd/network/10-a.network.d/90-ocicat-mtu.conf": "MTUBytes=1500",
+        "/etc/NetworkManager/conf.d/91-ocicat-mtu-eth1.conf": "ethernet.mtu=1500",
+    }
+    assert commands == (Command("ip link set dev eth2 mtu 1500"),)
+    assert links.plan(some, 0) == (firewalls.Planned(), ())
+
+
+def test_a_time_daemon_that_is_there_is_started():
+    assert clock.plan(["chrony.service", "ntp.service"], [], disciplined=False).wishes == (
+        Wish("unit chrony.service", "enabled, active"),
+    )
+    assert not clock.plan(["chrony.service"], ["ntp.service"], disciplined=False).wishes
+    assert not clock.plan(["chrony.service"], [], disciplined=True).wishes
+    assert "apt-get install chrony" in clock.plan([], [], disciplined=False).remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "step"), [([3600, 3601, 0.2], -3600), ([-30, -30, -30], 30), ([1.5, 1.5, 1.5], 0), ([2.4], 0), ([], 0)]
+)
+def test_the_clock_is_put_to_where_most_peers_are(ahead, step):
+    assert clock.behind_s([Skew("h", one, 0.5) for one in ahead]) == step
+
+
+def test_a_step_is_set_once(monkeypatch):
+    monkeypatch.setattr(clock.time, "time", lambda: 1000.0)
+    done = []
+    clock.step(-3.5, lambda which, to: done.append((which, to)))
+    assert done == [(clock.time.CLOCK_REALTIME, 996.5)]
+
+
+def test_who_manages_links_leaves_ours_alone_and_keeps_what_it_was_told():
+    before = Text("/etc/NetworkManager/conf.d/a.conf", "[keyfile]\nunmanaged-devices=mac:00:11\n")
+    ours = Text(managers.NETWORKMANAGER, "[keyfile]\nunmanaged-devices=interface-name:oci*\n")
+    planned = managers.plan(Others(networkmanager=(before, ours), networkd=()), managers.Leftovers(), remove=False)
+    text = {item.path: item.state.content.decode() for item in planned.items}
+    assert "unmanaged-devices=mac:00:11;interface-name:oci*;interface-name:bwoci*\n" in text[managers.NETWORKMANAGER]
+    assert "ManageForeignRoutes=no" in text[managers.NETWORKD]
+    assert "Unmanaged=yes" in text[managers.NETWORKD_LINKS]
+    assert not managers.plan(Others(), managers.Leftovers(), remove=True).items
+
+
+def test_leftovers_go_only_when_that_is_asked_for():
+    others = Others(
+        interfaces=("lo", "cali123"), chains=("ip filter cali-INPUT", "iptables-legacy cali-FORWARD", "inet own cali-x")
+    )
+    left = managers.leftovers(others, ["chains ip6tables-nft cali-", "mtu eth0"], ["routes 4 80"])
+    assert left.settings == (
+        "chains ip6tables-nft cali-",
+        "chains iptables-nft cali-",
+        "chains iptables-legacy cali-",
+        "routes 4 80",
+    )
+    kept = managers.plan(others, left, remove=False)
+    assert (kept.wishes, len(kept.remarks)) == ((), 1)
+    gone = managers.plan(others, left, remove=True).wishes
+    assert gone == (*(Wish(one, "") for one in left.settings), Wish("interface cali123", None))
+    assert not managers.leftovers(Others(calico_runs=True, interfaces=("cali123",)), [], [])
+
+
+SAVED = """*nat
+:PREROUTING ACCEPT [1:2]
+-A PREROUTING -j OWN
+COMMIT
+*filter
+:INPUT DROP [0:0]
+:cali-INPUT - [0:0]
+:cali-fw - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m comment --comment "cali:1" -j cali-INPUT
+-A INPUT -j DROP
+-A cali-INPUT -j cali-fw
+COMMIT
+"""
+
+
+def test_chains_of_others_are_taken_out_with_all_that_leads_there():
+    lines = extract(SAVED, "cali-")
+    assert lines == [
+        "*filter", ":cali-INPUT - [0:0]", ":cali-fw - [0:0]",
+        '-I INPUT 2 -m comment --comment "cali:1" -j cali-INPUT', "-A cali-INPUT -j cali-fw", "COMMIT",
+    ]  # fmt: skip
+    assert list(removal(lines)) == [
+        "*filter", "-F cali-INPUT", "-F cali-fw", '-D INPUT -m comment --comment "cali:1" -j cali-INPUT',
+        "-X cali-INPUT", "-X cali-fw", "COMMIT",
+    ]  # fmt: skip
+
+
+# firewalls, and what starts at boot
+
+NFT = Place("nftables", "inet", "filter", input=("input",), forward=("forward",))
+DOCKER = Place("iptables", "", "filter", "iptables-nft", 4, ("INPUT",), ("DOCKER-USER",))
+LETTING = Letting((Allowed(Opening("tcp", 5051), ("10.0.0.2",)),), forward=True)
+
+
+def test_rules_that_no_file_brings_back_are_made_at_boot():
+    planned, commands = firewalls.plan([Need(NFT, LETTING), Need(DOCKER, LETTING, "/etc/iptables/rules.v4")])
+    assert [wish.name for wish in planned.wishes] == [
+        "rules nft inet filter input", "rules nft inet filter forward",
+        "rules iptables-nft INPUT", "rules iptables-nft DOCKER-USER", "lines /etc/iptables/rules.v4",
+    ]  # fmt: skip
+    assert "DOCKER-USER" not in planned.wishes[-1].value
+    script = next(
+        item.state.content.decode() for item in boot.items(commands, systemd=True) if item.path == boot.SCRIPT
+    )
+    assert script.count("insert rule inet filter") == 3
+    assert script.count("iptables-nft -w -I DOCKER-USER") == 2
+    assert "INPUT" not in script
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+
+
+def test_without_systemd_the_operator_is_told_what_to_run():
+    commands = (Command("true"),)
+    assert [item.path for item in boot.items(commands, systemd=False)] == [boot.SCRIPT]
+    assert boot.SCRIPT in boot.remarks(commands, systemd=False)[0]
+    assert boot.items((), systemd=True) == boot.remarks((), systemd=False) == ()
+
+
+@pytest.mark.parametrize(("commands", "status"), [(("true",), 0), (("false", "true"), 1)])
+def test_the_script_tells_when_something_fails(tmp_path, commands, status):
+    made = boot.items(tuple(Command(f"{one} <<'END'\ntext\nEND", unless="false") for one in commands), systemd=False)
+    assert subprocess.run(["sh", "-c", made[0].state.content.decode()], check=False).returncode == status
+
+
+def test_the_session_is_kept_open_by_its_address_and_port():
+    assert parse_connection("::ffff:10.9.9.9 51234 10.0.0.1 2222") == Session("10.9.9.9", 2222, ours=True)
+    assert parse_connection("") is parse_connection("a b c d") is None
+    found = allowed([Session("10.9.9.9", 22), Session("10.9.9.8", 22)])
+    assert [(str(one.opening), one.sources) for one in found] == [("22/tcp", ("10.9.9.8", "10.9.9.9"))]

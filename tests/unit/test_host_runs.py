@@ -1,0 +1,214 @@
+"""A host's preparation carried out: killed anywhere, confirmed or not, and taken back to the byte."""
+
+import time
+
+import pytest
+from test_changes_settings import Killed, Values
+
+from ocicat.changes.files import Item, State, Tree
+from ocicat.changes.settings import Wish
+from ocicat.errors import NotFound, Refused
+from ocicat.host import prepare
+from ocicat.host.prepare import Planned
+from ocicat.supervise import proc
+
+HOSTS = b"127.0.0.1 localhost\n10.0.0.9 mine"
+FIRST = Planned(
+    (
+        Item("/etc/hosts", State("block", b"10.0.0.2 h2\n")),
+        Item("/etc/ocicat/host-boot", State("file", b"#!/bin/sh\n", 0o755)),
+        Item("/etc/ocicat/link", State("link", b"/etc/hosts")),
+    ),
+    (Wish("own-rules", "a"), Wish("forward", "1")),
+)
+SECOND = Planned((Item("/etc/hosts", State("block", b"10.0.0.3 h3\n")),), (Wish("own-rules", "a\nb"), Wish("mtu", "9000")))
+
+
+class Killable(Tree):
+    """Ends everything before its n-th change."""
+
+    left = None
+
+    def put(self, path, state):
+        if self.left == 0:
+            raise Killed
+        if self.left is not None:
+            self.left -= 1
+        super().put(path, state)
+
+    def remove_block(self, path):
+        left, self.left = self.left, None
+        super().remove_block(path)
+        self.left = left
+
+
+@pytest.fixture
+def tree(tmp_path):
+    tree = Killable(tmp_path, prepare.OWNER)
+    tree.put("/etc/hosts", State("file", HOSTS, 0o640))
+    (tmp_path / "var/lib").mkdir(parents=True)
+    return tree
+
+
+@pytest.fixture
+def system():
+    return Values(forward="0", mtu="1500", **{"own-rules": ""})
+
+
+def files(tree):
+    """All that there is: content and mode, or where a link leads."""
+    found = {}
+    for path in sorted(tree.root.rglob("*")):
+        link = path.readlink() if path.is_symlink() else None
+        found[str(path)] = link or (path.stat().st_mode, path.read_bytes() if path.is_file() else None)
+    return found
+
+
+def everything(tree, system):
+    return files(tree), dict(system.values)
+
+
+def test_prepared_again_changes_nothing_and_undone_all_is_as_before(tree, system):
+    before = everything(tree, system)
+    assert prepare.apply(tree, system, FIRST)
+    after = everything(tree, system)
+    assert not prepare.apply(tree, system, FIRST)
+    assert everything(tree, system) == after
+    assert prepare.undo(tree, system)[1] == []
+    assert everything(tree, system) == before
+
+
+def test_asked_for_something_else_what_was_asked_for_before_goes(tree, system):
+    before = everything(tree, system)
+    prepare.apply(tree, system, FIRST)
+    prepare.apply(tree, system, SECOND)
+    assert system.values == {"forward": "0", "mtu": "9000", "own-rules": "a\nb"}
+    assert not tree.at("/etc/ocicat").exists() or not tree.names("/etc/ocicat")
+    prepare.undo(tree, system)
+    assert everything(tree, system) == before
+
+
+@pytest.mark.parametrize("then", ["again", "otherwise", "undo"])
+@pytest.mark.parametrize("count", range(7))
+def test_killed_before_any_change_of_a_file_it_is_completed_or_undone(tree, system, count, then):
+    before = everything(tree, system)
+    tree.left = count
+    with pytest.raises(Killed):
+        prepare.apply(tree, system, FIRST)
+    settle(tree, system, then)
+    assert everything(tree, system) == before
+
+
+@pytest.mark.parametrize("then", ["again", "otherwise", "undo"])
+@pytest.mark.parametrize("count", range(2))
+def test_killed_before_any_change_of_a_setting_it_is_completed_or_undone(tree, system, count, then):
+    before = everything(tree, system)
+    system.left = count
+    with pytest.raises(Killed):
+        prepare.apply(tree, system, FIRST)
+    settle(tree, system, then)
+    assert everything(tree, system) == before
+
+
+def settle(tree, system, then):
+    tree.left = system.left = None
+    if then == "again":
+        prepare.apply(tree, system, FIRST)
+        assert not prepare.changes(tree, system, FIRST)
+        assert prepare.journal(tree) is None
+    if then == "otherwise":
+        prepare.apply(tree, system, SECOND)
+        assert not prepare.changes(tree, system, SECOND)
+    assert prepare.undo(tree, system)[1] == []
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_undo_killed_anywhere_is_completed_by_undo(tree, system, count):
+    before = everything(tree, system)
+    prepare.apply(tree, system, FIRST)
+    tree.left = count
+    with pytest.raises(Killed):
+        prepare.undo(tree, system)
+    tree.left = None
+    prepare.undo(tree, system)
+    assert everything(tree, system) == before
+
+
+def test_what_somebody_has_edited_since_is_left(tree, system):
+    prepare.apply(tree, system, FIRST)
+    tree.put("/etc/ocicat/host-boot", State("file", b"mine", 0o755))
+    system.values["forward"] = "2"
+    assert prepare.undo(tree, system)[1] == ["/etc/ocicat/host-boot", "forward"]
+    assert (tree.text("/etc/ocicat/host-boot"), system.values["forward"]) == ("mine", "2")
+
+
+def test_nothing_waits_for_a_confirmation(tree, system):
+    with pytest.raises(NotFound):
+        prepare.confirm(tree)
+    prepare.apply(tree, system, FIRST)
+    with pytest.raises(NotFound):
+        prepare.confirm(tree)
+
+
+def test_until_it_is_confirmed_nothing_else_is_changed(tree, system):
+    before = everything(tree, system)
+    prepare.apply(tree, system, FIRST, confirm_s=600)
+    with pytest.raises(Refused, match="confirmation"):
+        prepare.apply(tree, system, SECOND)
+    watcher = prepare.journal(tree).watcher
+    prepare.confirm(tree)
+    assert proc.wait_gone([watcher], timeout_s=30)
+    assert prepare.apply(tree, system, SECOND)
+    prepare.undo(tree, system)
+    assert everything(tree, system) == before
+
+
+def test_not_confirmed_it_goes_back_to_before_this_run_and_undo_to_before_the_first(tree, system):
+    before = everything(tree, system)
+    prepare.apply(tree, system, FIRST)
+    first = everything(tree, system)
+    prepare.apply(tree, system, SECOND, confirm_s=600)
+    waiting = prepare.journal(tree)
+    assert prepare.roll_back(tree, system, waiting.until_s)
+    assert everything(tree, system) == first
+    assert not prepare.roll_back(tree, system, waiting.until_s)
+    assert proc.wait_gone([waiting.watcher], timeout_s=30)
+    prepare.undo(tree, system)
+    assert everything(tree, system) == before
+
+
+def test_the_very_first_run_taken_back_leaves_nothing(tree, system):
+    before = everything(tree, system)
+    prepare.apply(tree, system, FIRST, confirm_s=600)
+    waiting = prepare.journal(tree)
+    assert prepare.roll_back(tree, system, waiting.until_s)
+    assert everything(tree, system) == before
+    assert proc.wait_gone([waiting.watcher], timeout_s=30)
+
+
+def test_it_goes_back_by_itself(tree):
+    """Files only: the process that goes back knows this machine's settings, and none of this test's."""
+    before = files(tree)
+    planned = Planned(FIRST.items)
+    prepare.apply(tree, Values(), planned, confirm_s=0.5)
+    watcher = prepare.journal(tree).watcher
+    assert proc.wait_gone([watcher], timeout_s=60)
+    assert files(tree) == before
+
+
+def test_killed_while_it_waits_it_can_be_prepared_again(tree, system):
+    prepare.apply(tree, system, FIRST, confirm_s=600)
+    watcher = prepare.journal(tree).watcher
+    proc.end([watcher], grace_s=0)
+    with pytest.raises(Refused, match="interrupted"):
+        prepare.confirm(tree)
+    prepare.apply(tree, system, FIRST)
+    assert prepare.journal(tree) is None
+
+
+def test_the_time_left_is_told(tree, system):
+    prepare.apply(tree, system, FIRST, confirm_s=600)
+    found = prepare.journal(tree)
+    assert 500 < found.until_s - time.monotonic() <= 600
+    prepare.undo(tree, system)
+    assert proc.wait_gone([found.watcher], timeout_s=30)
