@@ -63,7 +63,7 @@ def _files(stage: Path, venv: Path) -> None:
     for shell in SHELLS:
         _write(stage / f"completion/ocicat.{shell}", say("completion", shell))
     _write(stage / "etc/ocicat/ocicat.toml", say("config", "default"))
-    manuals = stage / "usr/share/man/man1"
+    manuals = stage / "usr/share/man"
     subprocess.run([venv / "bin/python", HERE / "manuals.py", manuals], check=True, env=run)
     unit = "usr/lib/systemd/system/ocicat-agent.service"
     _write(stage / unit, (HERE / "systemd/ocicat-agent.service").read_text())

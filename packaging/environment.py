@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ("src", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+SOURCES = ("src", "packaging/systemd", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 EXTRAS = ("etcd", "zk", "metrics", "pki")  # those of them that pyproject.toml has
 PREFIX = "opt/ocicat"
 PYTHON = "/usr/bin/python3.11"
@@ -137,6 +137,7 @@ def _compile(dest: Path, venv: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     else:

@@ -1,4 +1,5 @@
-"""Writes the manual pages: `manuals.py DIRECTORY`; one of each command, made of what its `--help` says, so that both say the same.
+"""Writes the manual pages: `manuals.py DIRECTORY`; one of each command, made of what its `--help` says, so that both say the same,
+and one of the file of settings, which is that file with all its comments.
 
 Run by the environment's own interpreter: the pages are of the version that is in it.
 """
@@ -10,12 +11,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 import click
 
 from ocicat import __version__
 from ocicat.cli.main import cli
+from ocicat.settings.document import default_file
 
 EXIT_STATUS = (
     ("0", "Done."),
@@ -34,11 +37,16 @@ FILES = (
 
 def main() -> int:
     target = Path(sys.argv[1])
-    target.mkdir(parents=True, exist_ok=True)
     for path, ctx in pages(click.Context(cli, info_name="ocicat"), ("ocicat",)):
-        # without the time, or no two would be the same
-        (target / f"{'-'.join(path)}.1.gz").write_bytes(gzip.compress(page(path, ctx).encode(), mtime=0))
+        write(target / f"man1/{'-'.join(path)}.1.gz", page(path, ctx))
+    write(target / "man5/ocicat.toml.5.gz", settings())
     return 0
+
+
+def write(path: Path, text: str) -> None:
+    """Without the time, or no two would be the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
 
 
 def pages(ctx: click.Context, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Context]]:
@@ -56,11 +64,10 @@ def below(ctx: click.Context) -> list[tuple[str, click.Command]]:
 
 
 def page(path: tuple[str, ...], ctx: click.Context) -> str:
-    paragraphs = [part for part in (ctx.command.help or "").split("\n\n") if part.strip()]
+    paragraphs = [part for part in cleandoc(ctx.command.help or "").split("\n\n") if part.strip()]
     examples = [part for part in paragraphs if is_example(part)]
     name = "-".join(path)
-    date = time.strftime("%Y-%m-%d", time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))))
-    lines = [f'.TH "{name.upper()}" 1 "{date}" "ocicat {__version__}" "ocicat"', ".nh", ".ad l"]
+    lines = heading(name, 1)
     lines += [".SH NAME", f"{escaped(name)} \\- {escaped(ctx.command.get_short_help_str(limit=200).rstrip('.'))}"]
     lines += [
         ".SH SYNOPSIS",
@@ -77,6 +84,18 @@ def page(path: tuple[str, ...], ctx: click.Context) -> str:
     else:
         lines += [".SH SEE ALSO", f"\\fB{escaped('-'.join(path[:-1]))}\\fR(1)"]
     return "\n".join(lines) + "\n"
+
+
+def heading(name: str, section: int) -> list[str]:
+    date = time.strftime("%Y-%m-%d", time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))))
+    return [f'.TH "{name.upper()}" {section} "{date}" "ocicat {__version__}" "ocicat"', ".nh", ".ad l"]
+
+
+def settings() -> str:
+    lines = [*heading("ocicat.toml", 5), ".SH NAME", "ocicat.toml \\- the settings of ocicat on this host"]
+    lines += [".SH DESCRIPTION", "The file as it is shipped: every setting, with its default, in a comment."]
+    lines += [".nf", *map(escaped, default_file().splitlines()), ".fi"]
+    return "\n".join([*lines, ".SH SEE ALSO", "\\fBocicat\\-config\\fR(1)"]) + "\n"
 
 
 def brief(command: click.Command) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ocicat.netlink import address, link, namespace
@@ -150,17 +151,25 @@ class Bed:
     def members(self):
         return ",".join(f"{host.name}={host.address}" for host in self.hosts)
 
-    def certify(self, owner="root"):
+    def each(self, action, hosts=None):
+        """On all hosts at once; what each gave, in their order."""
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(action, hosts or self.hosts))
+
+    def certify(self):
         """An authority on the first host, and a certificate for each, carried there; the directory's name."""
         first = self.hosts[0]
         first.do("pki", "init")
-        for host in self.hosts:
+
+        def issue(host):
             names = ("--address", host.address, "--address", host.name)
-            first.do("pki", "issue", host.name, *names, "--owner", owner, "--out", f"/etc/tls/{host.name}")
+            first.do("pki", "issue", host.name, *names, "--out", f"/etc/tls/{host.name}")
             if host is not first:
                 (host.root / "etc/tls").mkdir()
                 subprocess.run(["mv", first.root / f"etc/tls/{host.name}", host.root / "etc/tls/"], check=True)
-        return [f"/etc/tls/{host.name}" for host in self.hosts]
+            return f"/etc/tls/{host.name}"
+
+        return self.each(issue)
 
     @staticmethod
     def _connect(wire, host):

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from cni_bed import POOL, WAIT_S, Bed, wait_for
 
 from ocicat.netlink import namespace
+from ocicat.store.schema.mark import KEY as SCHEMA
 
 pytestmark = pytest.mark.netns
 
@@ -264,3 +267,91 @@ def test_nor_where_policy_has_changed_meanwhile(bed, number):
         allow(bed, "more", 5, "9")
         bed.start()
         wait_for(lambda: "more" in ruleset(bed), "the policy that has changed")
+
+
+# --- another version --------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+BEFORE_SCHEMA = "8622977"  # the last that knew neither a configuration file nor a schema of the datastore
+OTHER_CHAINS = "a9b99be"  # where it follows a later version it loses packets itself: there is no way back to it
+HERE, THERE = 'priority="filter - 1"', 'priority="filter - 3"'
+
+
+def of_history(commit, to):
+    """The sources of an earlier version."""
+    git = ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", "archive", commit, "src"]
+    found = subprocess.run(git, capture_output=True, check=False, timeout=60)
+    if found.returncode:
+        pytest.skip(f"the history of this checkout does not have {commit}: {found.stderr.decode().strip()}")
+    subprocess.run(["tar", "-x", "-C", to], input=found.stdout, check=True, timeout=60)
+    return to / "src"
+
+
+def of_a_later_version(to):
+    """Ours, with base chains at other places."""
+    shutil.copytree(ROOT / "src", to / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    path = to / "src/ocicat/dataplane/skeleton.py"
+    text = path.read_text()
+    assert text.count(HERE) > 1
+    path.write_text(text.replace(HERE, THERE))
+    return to / "src"
+
+
+def start(bed, sources=None):
+    """An agent of this version, or of those sources."""
+    if sources is None:
+        bed.start()
+        return
+    asked = [sys.executable, "-c", "import ocicat; print(ocicat.__file__)"]
+    environment = os.environ | {"PYTHONPATH": str(sources)}
+    found = subprocess.run(asked, env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert Path(found.stdout.strip()).is_relative_to(sources)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(sources))
+        bed.start()
+
+
+def replaced(bed, sources, number=signal.SIGTERM):
+    """The agent by that of other sources; what the one attached the other detaches."""
+    attached = f"of-{bed.agent.pid}"
+    container(bed, attached)
+    end(bed, number)
+    start(bed, sources)
+    bed.delete(attached)
+
+
+def test_an_upgrade_loses_nothing_nor_does_the_way_back(bed, tmp_path):
+    earlier = of_history(BEFORE_SCHEMA, tmp_path)
+    end(bed, signal.SIGTERM)
+    start(bed, earlier)
+    with talking(bed):
+        replaced(bed, None)
+        assert [item.key for item in bed.stored(SCHEMA)] == [SCHEMA]
+        replaced(bed, earlier, signal.SIGKILL)
+        replaced(bed, None)
+    bed.cli("store", "migrate")
+
+
+def test_nor_does_one_from_a_version_with_other_base_chains(bed, tmp_path):
+    earlier = of_history(OTHER_CHAINS, tmp_path)
+    end(bed, signal.SIGTERM)
+    start(bed, earlier)
+    before = ruleset(bed)
+    with talking(bed):
+        replaced(bed, None)
+    assert base_chains(before) != base_chains(ruleset(bed))
+
+
+def test_nor_does_the_way_back_from_a_version_with_other_base_chains(bed, tmp_path):
+    later = of_a_later_version(tmp_path)
+    before = base_chains(ruleset(bed))
+    with talking(bed):
+        replaced(bed, later)
+        wait_for(lambda: "filter - 3" in ruleset(bed), "the later version's ruleset")
+        replaced(bed, None)
+        wait_for(lambda: base_chains(ruleset(bed)) >= before, "ours")
+    assert "filter - 3" not in ruleset(bed)
+
+
+def base_chains(text):
+    return set(re.findall(r"type filter hook .*;", text))

@@ -30,13 +30,14 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("OCICAT_CACHE") or "/var/cache/ocicat")  # of the Mesos library
 FIRST = 11  # the last byte of the first host's address
 PATIENCE_S = 90.0
+HOME = "/root"
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
+    "HOME": HOME,
     "LANG": "C.UTF-8",
 }
 # Of no interest to anybody who asks what a command has changed: what running programs write down of themselves.
-VOLATILE = ("/var/log", "/var/lib/systemd", "/var/cache/ldconfig", "/etc/.pwd.lock", "/root/.cache")
+VOLATILE = ("/var/log", "/var/lib/systemd", "/var/cache/ldconfig", "/etc/.pwd.lock", f"{HOME}/.cache")
 
 
 class CommandFailed(AssertionError):
@@ -250,6 +251,8 @@ link set {self.name} master fabric up"""
 link set eth0 up
 address add {self.address}/24 dev eth0
 route add default via {self.bed.subnet}.1"""
+        left = ["nsenter", f"--net=/proc/{self.bed.keeper}/ns/net", "ip", "link", "delete", self.name]
+        subprocess.run(left, check=False, stderr=subprocess.DEVNULL)  # of a host that the kernel is still taking away
         for pid, batch in ((self.bed.keeper, lines), (self.pid, inside)):
             subprocess.run(
                 ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-batch", "-"], input=batch, text=True, check=True
@@ -280,7 +283,9 @@ route add default via {self.bed.subnet}.1"""
         """The command line that runs this one on the host."""
         join = 'for group in $GROUPS_JOINED; do echo $$ > $group/cgroup.procs; done 2>/dev/null; exec "$@"'
         groups = " ".join((self._outside / "groups").read_text().split())
-        inside = ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wdns=/root"]
+        kinds = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        inside = ["setpriv", "--bounding-set=-sys_time", "nsenter", *kinds]
+        inside += [f"--target={self.pid}", f"--wdns={HOME}"]
         return ["sh", "-c", f"GROUPS_JOINED={shlex.quote(groups)}; {join}", "sh", *inside, "--", *command]
 
     def run(self, command, *, check=True, given=None, timeout_s=PATIENCE_S, **variables):
@@ -360,7 +365,8 @@ route add default via {self.bed.subnet}.1"""
     def sysctls(self):
         """{name: value} of its network's settings."""
         found = self.run(
-            "cd /proc/sys/net && grep -rs '' . | grep -v 'ipv6/.*/stable_secret\\|tcp_fastopen_key'", check=False
+            "cd /proc/sys/net && grep -rs '' . | grep -v 'ipv6/.*/stable_secret\\|tcp_fastopen_key\\|nf_conntrack_count'",
+            check=False,
         ).out
         return dict(line[2:].split(":", 1) for line in found.splitlines() if line.startswith("./"))
 

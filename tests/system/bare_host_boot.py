@@ -5,7 +5,9 @@ TARGETS = """
 multi-user.target sockets.target timers.target sysinit.target getty.target graphical.target network-online.target
 cloud-init.target default.target local-fs.target paths.target
 """
-HIDDEN = [f"/etc/systemd/system/{name}.wants" for name in TARGETS.split()] + [f"/etc/rc{level}.d" for level in "S0123456"]
+HIDDEN = [f"/etc/systemd/system/{name}.wants" for name in TARGETS.split()] + [
+    f"/etc/rc{level}.d" for level in "S0123456"
+]
 # There is no way out to what the lists of packages name; an index of manual pages is not made. Both take seconds for each host.
 HIDDEN += ["/var/lib/apt/lists", "/var/lib/man-db"]
 UNITS = """
@@ -30,7 +32,8 @@ while IFS=: read -r _ kind path; do
   mkdir -p "$group"; echo $$ > "$group/cgroup.procs"; grep -qx "$group" $BASE/$NAME/groups || echo "$group" >> $BASE/$NAME/groups
 done <<< "$OUTSIDE"
 mountpoint -q $BASE/$NAME/before || mount -t overlay before -o ro,lowerdir=$BASE/$NAME/given:$ROOT $BASE/$NAME/before
-exec setpriv --pdeathsig KILL unshare --fork --kill-child --pid --mount --net --uts --ipc --cgroup \\
+# Time has no namespace: nothing on a host may set the clock.
+exec setpriv --pdeathsig KILL --bounding-set=-sys_time unshare --fork --kill-child --pid --mount --net --uts --ipc --cgroup \\
   bash -c "$FIRST_PROCESS" 2>/dev/null
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path("/var/tmp/ocicat-test")
 SOURCES = ("src", "packaging", "setup.py", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE")
-KEPT = 8
+KEPT = 12
 LIMIT_S = 300
 
 

@@ -1,5 +1,6 @@
 """`ocicat host check`: nothing is wrong with a good host; one made bad in one way has the finding of that, and no other."""
 
+import compileall
 import json
 import os
 import shlex
@@ -8,7 +9,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from bare_host import bare_hosts, child_of, wait_for
+from bare_host import CHECKOUT, bare_hosts, child_of, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -36,6 +37,7 @@ http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Answer).serve_forever()
 
 @pytest.fixture(scope="module")
 def bed():
+    compileall.compile_dir(CHECKOUT / "src/ocicat", quiet=1)  # hosts see the checkout and cannot write there
     with bare_hosts("h1", "h2") as bed:
         for host in (bed["h1"], bed["h2"]):
             host.write("/etc/hosts", NAMES)
@@ -83,8 +85,8 @@ def listens(host, port):
 
 @contextmanager
 def answering(host, port, ahead_s=0.0, hostname="elsewhere"):
-    host.write("/root/answering.py", ANSWERING)
-    with running(host, ["python3", "/root/answering.py", str(port), str(ahead_s), hostname]):
+    host.write("/srv/answering.py", ANSWERING)
+    with running(host, ["python3", "/srv/answering.py", str(port), str(ahead_s), hostname]):
         wait_for(listens(host, port), "the server", 20)
         yield
 
@@ -152,12 +154,17 @@ BAD = {  # what makes it bad, and good again; the finding; a piece of its text
     "peer back to another": (hosts(f"{MINE}\n172.31.9.12 wrong.example\n{THEIRS}"), "peer-name-back", "wrong.example"),
     "same name": (("hostname h2", "hostname h1"), "duplicate-name", "has the name of this host"),
     "own port shut": ((f"{INPUT} tcp dport 5051 drop", "nft delete table inet fw"), "firewall", "5051/tcp"),
+    "shut to containers": (
+        (f"{INPUT} 'iifname \"oci*\" tcp dport 5051 drop'", "nft delete table inet fw"),
+        "firewall",
+        "comes from containers to 5051/tcp",
+    ),
     "policy of iptables": (
         ("iptables-legacy -P FORWARD DROP", "iptables-legacy -P FORWARD ACCEPT"),
         "forward",
         "containers",
     ),
-    "no nft": (("mv /usr/sbin/nft /root/nft", "mv /root/nft /usr/sbin/nft"), "nft", "no program nft"),
+    "no nft": (("mv /usr/sbin/nft /srv/nft", "mv /srv/nft /usr/sbin/nft"), "nft", "no program nft"),
     "no forwarding": (setting("net.ipv4.ip_forward", 0, 1), "sysctl", "net.ipv4.ip_forward is 0"),
     "strict": (setting("net.ipv4.conf.all.rp_filter", 1, 0), "sysctl", "rp_filter is 1"),
     "loopback": (setting("net.ipv4.conf.all.route_localnet", 1, 0), "sysctl", "route_localnet is 1"),
@@ -338,17 +345,55 @@ def test_a_peer_whose_interface_takes_less_is_seen_from_both_sides(h1, h2):
     assert told["about"] == "mtu-interface"
 
 
+def test_the_datastore_knows_another_host_of_this_name(h1):
+    node = "{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: h1}, spec: {bgp: {ipv4Address: 172.31.9.%d/24}}}"
+    for last, wanted in ((77, ["duplicate-name"]), (11, [])):
+        h1.bash(
+            f"ocicat store init --store sqlite:///srv/s.db; ocicat apply --store sqlite:///srv/s.db -f - <<< '{node % last}'"
+        )
+        assert words(h1, "--store", "sqlite:///srv/s.db") == wanted
+
+
+def test_a_router_on_the_way_with_a_smaller_link(h1, h2):
+    """h2 is the router; behind it is a host on a link of 1400 bytes."""
+    h2.bash(
+        "ip netns add far; ip link add near type veth peer name eth0 netns far; ip link set near up mtu 1400\n"
+        "ip address add 10.8.0.1/24 dev near; ip netns exec far ip address add 10.8.0.2/24 dev eth0\n"
+        "ip netns exec far ip link set eth0 up mtu 1400; ip netns exec far ip route add default via 10.8.0.1"
+    )
+    h1.run("ip route add 10.8.0.0/24 via 172.31.9.12")
+    try:
+        (found,) = check(h1, peer="10.8.0.2")
+    finally:
+        h1.run("ip route del 10.8.0.0/24")
+        h2.run("ip netns del far")
+    assert (found["about"], "of which 1400 get to 10.8.0.2" in found["problem"]) == ("mtu", True)
+
+
+def test_a_peer_that_has_ipv6_alone(h1, h2):
+    for host, last in ((h1, 11), (h2, 12)):
+        host.run(f"ip address add fd77::{last}/64 dev eth0 nodad")
+    assert words(h1, peer="fd77::12") == []
+    h2.run("ip link set eth0 mtu 1400")
+    try:
+        (found,) = check(h1, peer="fd77::12")
+        (taken,) = check(h2, peer="fd77::11")
+    finally:
+        h2.run("ip link set eth0 mtu 1500")
+    assert (found["about"], taken["about"]) == ("mtu", "mtu-interface")
+
+
 # --- the kernel, and the programs that run here ----------------------------------------------------------------------------
 
 
 def test_a_ruleset_that_is_refused_is_told_by_what_is_missing(h1):
     refusing = '#!/bin/bash\ntext=$(cat)\n[[ $text == *"ct count"* ]] && { echo "Error: Could not process rule" >&2; exit 1; }\n'
-    h1.bash("mv /usr/sbin/nft /root/nft")
-    h1.write("/usr/sbin/nft", f'{refusing}exec /root/nft "$@" <<< "$text"\n', 0o755)
+    h1.bash("mv /usr/sbin/nft /srv/nft")
+    h1.write("/usr/sbin/nft", f'{refusing}exec /srv/nft "$@" <<< "$text"\n', 0o755)
     try:
         (found,) = check(h1)
     finally:
-        h1.bash("mv /root/nft /usr/sbin/nft")
+        h1.bash("mv /srv/nft /usr/sbin/nft")
     assert found["about"] == "kernel"
     assert "limits of connections: nft: Could not process rule" in found["problem"]
     assert "CONFIG_NFT_CONNLIMIT" in found["mend"]
@@ -409,8 +454,8 @@ def test_it_takes_seconds_however_many_peers_are_silent(h1):
 
 
 def rules(host):
-    """Without what IPv6 does by itself, seconds after a link came up."""
-    return [line for line in host.rules().splitlines() if "fe80" not in line]
+    """Without what IPv6 does by itself, seconds after a link came up, and without what is counted."""
+    return [line.partition(" [")[0] for line in host.rules().splitlines() if "fe80" not in line]
 
 
 def test_it_changes_nothing(h1):

@@ -108,8 +108,18 @@ def test_every_command_has_a_manual_page(host):
         page = host.run(f"gzip -dc /usr/share/man/man1/ocicat-{name}.1.gz").out
         assert page.startswith(f'.TH "OCICAT-{name.upper()}" 1 ')
         assert ".SH SYNOPSIS" in page
+    agent = host.run("gzip -dc /usr/share/man/man1/ocicat-agent.1.gz").out
+    assert ".SH EXAMPLES\n.nf\n  ocicat agent\n  ocicat agent \\-\\-host" in agent  # as they are to be typed
+    assert "Variable: OCICAT_STORE." in host.run("gzip -dc /usr/share/man/man1/ocicat-get.1.gz").out
     main = host.run("gzip -dc /usr/share/man/man1/ocicat.1.gz").out
     assert all(f"ocicat\\-{name}(1)" in main for name in COMMANDS)
+
+
+def test_the_settings_have_one_too(host):
+    page = host.run("gzip -dc /usr/share/man/man5/ocicat.toml.5.gz").out.replace("\\-", "-").replace("\\&", "")
+    shipped = host.read(CONFIG).replace("\\", "\\e").splitlines()
+    assert len(shipped) > 50
+    assert [line for line in shipped if line not in page.splitlines()] == []
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("ocicat ag", {"agent"}), ("ocicat agent --mt", {"--mtu"})])

@@ -58,6 +58,7 @@ def test_init_makes_what_calicos_tools_expect_and_says_so(shell):
     ended = shell.ok("store", "init", "--pool", "default=10.65.0.0/16", "--pool", "six=fd00::/64")
     assert ended.out.splitlines() == [
         "clusterinformation/default created",
+        "schema/1.1 created",
         "tier/default created",
         "tier/kube-admin created",
         "tier/kube-baseline created",
@@ -153,11 +154,12 @@ def test_status_tells_what_is_kept_and_who_is_connected(shell):
         "ippools": 1,
         "ipam handles": 1,
         "agents": 1,
+        "schema": 1,
         "other": 1,
         "tiers": 3,
     }
     assert [(one["host"], one["version"], one["pid"]) for one in found["agents"]] == [("h1", "0.1.0", 42)]
-    assert (found["url"], found["keys"], found["locked"], found["filled_from"]) == (shell.url, 8, False, "")
+    assert (found["url"], found["keys"], found["locked"], found["filled_from"]) == (shell.url, 9, False, "")
     (member,) = found["members"]
     assert (member["endpoint"], member["is_leader"], member["problem"]) == (
         shell.url.removeprefix("sqlite://"),
@@ -165,7 +167,7 @@ def test_status_tells_what_is_kept_and_who_is_connected(shell):
         "",
     )
     lines = shell.ok("store", "status").out.splitlines()
-    assert lines[:2] == [f"URL        {shell.url}", "REVISION   3, history from 1"]
+    assert lines[:2] == [f"URL        {shell.url}", "REVISION   4, history from 1"]
     assert "h1     0.1.0    42   2026-01-31T12:00:00Z" in lines
     assert shell.ok("store", "status", "-o", "name").out == f"{shell.url}\n"
     assert shell.ok("store", "status", "-o", "yaml").out.startswith("url: ")
@@ -353,10 +355,10 @@ def test_an_export_comes_back(shell, other, tmp_path, name):
     shell.write(Put("/ocicat/v1/x", b"\xff"))
     path = str(tmp_path / name)
     said = shell.ok("store", "export", path)
-    assert (said.out, said.err) == ("", f"6 keys exported from {shell.url}, as of revision 3\n")
+    assert (said.out, said.err) == ("", f"7 keys exported from {shell.url}, as of revision 4\n")
     done = shell.ok("store", "import", path, "--store", other)
-    assert "(revision 3, 6 keys)" in done.err
-    assert "6 keys written, 0 deleted; every key was read back and compared" in done.err
+    assert "(revision 4, 7 keys)" in done.err
+    assert "7 keys written, 0 deleted; every key was read back and compared" in done.err
     assert held(other) == held(shell.url)
     assert "nothing to do" in shell.ok("store", "import", path, "--store", other).err
 
@@ -441,7 +443,7 @@ def test_a_copy_says_what_it_did_and_what_is_to_be_done(shell, other):
     asyncio.run(connect())
     said = shell.ok("store", "copy", shell.url, other)
     assert said.out == ""
-    assert "4 keys written, 0 deleted; every key was read back and compared" in said.err
+    assert "5 keys written, 0 deleted; every key was read back and compared" in said.err
     assert f"the agents on h1 keep to {shell.url} until they are started again with --store {other}" in said.err
     assert "what changes there from now on is not in" in said.err
     assert held(other) == {key: value for key, value in held(shell.url).items() if key != AGENTS + "h1"}
@@ -451,7 +453,7 @@ def test_a_copy_says_what_it_did_and_what_is_to_be_done(shell, other):
 def test_a_dry_run_of_a_copy_writes_nothing_anywhere(shell, other, tmp_path):
     shell.ok("store", "init")
     before = held(shell.url)
-    assert "4 keys would be written" in shell.ok("store", "copy", shell.url, other, "--dry-run").err
+    assert "5 keys would be written" in shell.ok("store", "copy", shell.url, other, "--dry-run").err
     assert held(shell.url) == before
     assert not (tmp_path / "other.db").exists()
 

@@ -21,7 +21,9 @@ FIRST = Planned(
     ),
     (Wish("own-rules", "a"), Wish("forward", "1")),
 )
-SECOND = Planned((Item("/etc/hosts", State("block", b"10.0.0.3 h3\n")),), (Wish("own-rules", "a\nb"), Wish("mtu", "9000")))
+SECOND = Planned(
+    (Item("/etc/hosts", State("block", b"10.0.0.3 h3\n")),), (Wish("own-rules", "a\nb"), Wish("mtu", "9000"))
+)
 
 
 class Killable(Tree):

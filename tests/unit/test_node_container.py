@@ -11,6 +11,9 @@ from ocicat import __version__
 from ocicat.errors import UserError
 from ocicat.model.base import replace
 from ocicat.node.container import Asked, Plan, Present, back, check, create, digest, plan
+from ocicat.node.places import named, volumes
+from ocicat.settings.layers import of_options
+from ocicat.settings.resolve import resolve
 
 ASKED = Asked("ocicat:1", ("--host", "h1"))
 NAME, OLD, NEW = ASKED.name, f"{ASKED.name}-former", f"{ASKED.name}-next"
@@ -132,3 +135,36 @@ def test_the_compose_file_says_the_same():
         assert service[name] == options[option], name
     assert service["read_only"] is True
     assert service["stop_grace_period"] == f"{options['--stop-timeout'][0]}s"
+
+
+# --- what the agent is told of --------------------------------------------------------------------------------------
+
+
+def told(**said):
+    """Settings as a file says them, by their keys with a `_` for the dot."""
+    return resolve([of_options([(key.replace("_", ".", 1), value) for key, value in said.items()])])
+
+
+def given(**said):
+    return volumes(named(told(**said)), lambda path: "missing" not in path)
+
+
+def test_what_lies_in_the_agents_own_folders_is_there_anyway():
+    assert given() == ()
+    assert given(store_url="etcd://e:2379?ca=/etc/ocicat/tls/ca.crt", mesos_credential="/etc/ocicat/secret") == ()
+
+
+def test_a_store_elsewhere_comes_with_its_folder_and_a_file_to_read_alone():
+    assert given(store_url="sqlite:///srv/ocicat/store.db") == ("/srv/ocicat:/srv/ocicat",)
+    found = given(
+        store_url="etcd://e:2379?ca=/tls/ca.crt&cert=/tls/c.crt&key=/missing/c.key", mesos_credential="/etc/secret"
+    )
+    assert found == ("/tls/ca.crt:/tls/ca.crt:ro", "/tls/c.crt:/tls/c.crt:ro", "/etc/secret:/etc/secret:ro")
+
+
+@pytest.mark.parametrize("key", ["agent_socket", "flows_log", "docker_plugin"])
+def test_a_folder_that_is_everybodys_is_not_given_away(key):
+    for path in ("/run/x", "/etc/ocicat/x"):
+        with pytest.raises(UserError, match="cannot be given"):
+            given(**{key: path})
+    assert given(**{key: "/run/own/x"}) == ("/run/own:/run/own",)

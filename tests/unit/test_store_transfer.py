@@ -11,6 +11,7 @@ from ocicat.errors import Conflict, OcicatError, Refused, Unavailable
 from ocicat.model import keys
 from ocicat.store.base import Compare, Delete, KeyValue, Put
 from ocicat.store.memory import MemoryStore
+from ocicat.store.schema import mark
 from ocicat.store.transfer import content as contents
 from ocicat.store.transfer.content import batches, content_of, differences, read_content
 from ocicat.store.transfer.engine import plan, transfer
@@ -512,6 +513,19 @@ def test_replace_deletes_what_the_export_does_not_have_and_merge_keeps_it():
             destination = await filled({"/calico/old": b"1", "/calico/both": b"1"}, None)
             await imported(export_of({**VALUES, "/calico/both": b"2", LOCK: READY}), destination, mode)
             assert await held(destination) == {**VALUES, **kept, "/calico/both": b"2", LOCK: READY}
+
+    run(scenario)
+
+
+def test_what_is_of_another_form_is_not_merged_but_may_replace():
+    async def scenario():
+        other = mark.written(mark.Version(2, 0))
+        destination = await filled({"/calico/old": b"1"})
+        with pytest.raises(Refused, match=r"has schema 1\.0, what would be merged into it 2\.0"):
+            await imported(export_of({**VALUES, mark.KEY: other}), destination, "merge")
+        assert "/calico/old" in await held(destination)
+        await imported(export_of({**VALUES, mark.KEY: other}), destination, "replace")
+        assert (await held(destination))[mark.KEY] == other
 
     run(scenario)
 

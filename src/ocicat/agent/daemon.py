@@ -35,7 +35,7 @@ from ocicat.agent.local import Local
 from ocicat.agent.netmodules import NetModules, collect_for_ever
 from ocicat.agent.node import interface_mtu, own_interfaces, register
 from ocicat.agent.reload import Reread, answer, requests
-from ocicat.agent.status import status
+from ocicat.agent.telling import status
 from ocicat.agent.workloads import Workloads
 from ocicat.calc.graph import Graph
 from ocicat.clock import SystemClock

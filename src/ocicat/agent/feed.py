@@ -23,6 +23,8 @@ from ocicat.ipam.allocator import Allocator
 from ocicat.obs import logs
 from ocicat.settings.layers import severity
 from ocicat.settings.table import LEVELS, default_text
+from ocicat.store.schema import mark
+from ocicat.store.schema.steps import CURRENT
 from ocicat.store.syncer import Updates
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,10 @@ class Feed:
     _revision: int | None = None  # of the last complete state; None before the first
 
     def updates(self, batch: Updates) -> None:
+        """Refused when the datastore became one that this agent must not work with; nothing of it is followed then."""
+        for update in batch.updates:
+            if update.key == mark.KEY:
+                mark.check(update.value, CURRENT)
         if self.names:
             self.names.observe(batch)
         for update in batch.updates:

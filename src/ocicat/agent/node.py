@@ -13,20 +13,32 @@ from ocicat.model.net import Addr
 from ocicat.model.resources import Metadata, Node, NodeBGPSpec, NodeSpec
 from ocicat.netlink import address, link
 from ocicat.netlink.socket import RouteSocket
+from ocicat.resources import Author
 from ocicat.store.base import Compare, Datastore, Put
+from ocicat.store.schema import mark
+from ocicat.store.schema.migrate import ensure_marked
+from ocicat.store.schema.steps import CURRENT
 from ocicat.store.transfer.record import RECORD, unfinished
 
 ATTEMPTS = 5
 
 
 async def register(store: Datastore, config: AgentConfig) -> None:
+    """This host's addresses, and which schema the datastore has, where it does not say so yet. Errors: as `_write`."""
+    await _write(store, config)
+    await ensure_marked(store, now=Author().origin().created)
+
+
+async def _write(store: Datastore, config: AgentConfig) -> None:
     """Writes this host's addresses into its Node, leaving everything else of it alone.
 
     Raises Refused while the datastore is being filled: an agent that followed it would cut off every container that is not in
-    it yet.
+    it yet; and where its schema is one that this agent must not work with.
     """
     key = keys.node(config.host)
     for _ in range(ATTEMPTS):
+        schema = await store.get(mark.KEY)
+        mark.check(schema.value if schema else None, CURRENT)
         note = await store.get(RECORD)
         if note is not None:
             raise unfinished(note.value)

@@ -19,6 +19,8 @@ from ocicat.model.base import Struct
 from ocicat.model.codec import encode_json
 from ocicat.store.base import Datastore, Put
 from ocicat.store.lease import held
+from ocicat.store.schema.mark import FIRST
+from ocicat.store.schema.steps import CURRENT
 
 AGENTS = "/ocicat/v1/agents/"  # by host
 TTL_S = 30
@@ -28,18 +30,19 @@ log = logging.getLogger(__name__)
 
 
 class Presence(Struct, frozen=True, kw_only=True):
-    """`started`: UTC, as in `2026-01-31T12:00:00Z`."""
+    """`started`: UTC, as in `2026-01-31T12:00:00Z`. `schema`: the major number of the newest one that it can work with."""
 
     host: str
     version: str
     pid: int
     started: str
+    schema: int = FIRST.major
 
 
 def present(host: str, clock: Clock) -> Presence:
     """This process, from now on."""
     started = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Presence(host=host, version=__version__, pid=os.getpid(), started=started)
+    return Presence(host=host, version=__version__, pid=os.getpid(), started=started, schema=CURRENT.major)
 
 
 async def keep(store: Datastore, presence: Presence, *, ttl_s: int = TTL_S, pause_s: float = _PAUSE_S) -> None:

@@ -15,6 +15,10 @@ def store_url() -> str:
     return _one("store.url")
 
 
+def agent_socket() -> str:
+    return _one("agent.socket")
+
+
 def mesos_master() -> str:
     return _one("mesos.master") or LOCAL_MASTER
 

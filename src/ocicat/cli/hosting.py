@@ -27,7 +27,8 @@ _OPTIONS = (
         "peers",
         multiple=True,
         metavar="HOST",
-        help="Another host of the cluster: NAME, NAME=ADDRESS, ADDRESS; /ROLE,ROLE behind it if its roles are not this one's. This host itself is passed over.",
+        help="Another host of the cluster: NAME, NAME=ADDRESS, ADDRESS; /ROLE,ROLE behind it if its roles are not this one's."
+        " This host itself is passed over.",
     ),
     click.option(
         "--routing",

@@ -14,6 +14,8 @@ from ocicat.errors import UserError
 from ocicat.model.codec import decode_json
 from ocicat.store.base import Datastore
 from ocicat.store.open import open_store
+from ocicat.store.schema import mark
+from ocicat.store.schema.steps import CURRENT
 
 T = TypeVar("T")
 
@@ -26,8 +28,13 @@ store_option = click.option(
 )
 
 
-def with_store(url: str, action: Callable[[Datastore], Awaitable[T]], *, create: bool = False) -> T:
-    """Runs `action` on the open store and closes it. NotFound when there is none; `create` makes it instead."""
+def with_store(
+    url: str, action: Callable[[Datastore], Awaitable[T]], *, create: bool = False, any_schema: bool = False
+) -> T:
+    """Runs `action` on the open store and closes it. NotFound when there is none; `create` makes it instead.
+
+    Refused when its schema is one that we must not work with; `any_schema`: what is done does not depend on it.
+    """
 
     # What a task itself returns, asyncio puts into words at the end: seconds, for all endpoints of a cluster.
     results: list[T] = []
@@ -35,6 +42,9 @@ def with_store(url: str, action: Callable[[Datastore], Awaitable[T]], *, create:
     async def opened() -> None:
         store = await open_store(url, create=create)
         try:
+            if not any_schema:
+                found = await store.get(mark.KEY)
+                mark.check(found.value if found else None, CURRENT)
             results.append(await action(store))
         finally:
             await store.close()

@@ -53,15 +53,15 @@ class Facts(Struct, frozen=True, kw_only=True):
     firewall_unknown: str = ""
 
 
-def look(tree: Tree, asked: Asked) -> Facts:
-    """Refused where the kernel does not let us look."""
+def look(tree: Tree, asked: Asked, *, firewalls: bool = True) -> Facts:
+    """Without `firewalls`, nothing of these. Refused where the kernel does not let us look."""
     kernel = (
         run.look(asked.routings) if asked.runs_containers else None
     )  # first: it loads what the settings below belong to
     running = processes.look()
     called = names.look(asked.peers)
     tried, found_clock, found_agents = asyncio.run(_ask(tree, asked, called, running))
-    dropped, unknown = _firewalls(asked, called)
+    dropped, unknown = _firewalls(asked, called) if firewalls else ((), "")
     return Facts(
         names=called,
         tried=tried,

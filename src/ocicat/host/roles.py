@@ -17,7 +17,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 ROUTINGS: tuple[Routing, ...] = get_args(Routing)
 OVERHEAD_BYTES: dict[Routing, int] = {"direct": 0, "bgp": 0, "ipip": 20, "vxlan": 50}
 _VXLAN6_BYTES = 70  # an IPv6 header outside is 20 bytes longer
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?")
+_NAME = re.compile(r"(?![0-9.]+$)[A-Za-z0-9]([A-Za-z0-9.\-]*[A-Za-z0-9])?")
 _FORMS = "a name, name=address, and after a / its roles: h2, h2=10.0.0.12, m1.example.com=10.0.0.5/master,services"
 
 

@@ -22,11 +22,9 @@ LABEL = "ocicat.node"  # on the container: a digest of all that it was made from
 CAPABILITIES = ("NET_ADMIN", "NET_BIND_SERVICE", "SYS_ADMIN", "SYS_PTRACE")
 # A profile of the host's for common containers forbids what the last two of these are for.
 _SECURITY = ("no-new-privileges", "apparmor=unconfined", "label=disable")
-_FOLDERS = (
-    "/etc/ocicat:/etc/ocicat:ro",
-    *(f"{each}:{each}" for each in ("/run/ocicat", "/var/lib/ocicat", "/var/log/ocicat")),
-)
+_READ = ("/etc/ocicat",)
 PLUGINS = "/run/docker/plugins"  # where the engine looks for the agent, if it is to serve Docker's own networks
+_WRITTEN = ("/run/ocicat", "/var/lib/ocicat", "/var/log/ocicat", PLUGINS)
 
 
 class Asked(Struct, frozen=True):
@@ -54,6 +52,11 @@ class Plan(Struct, frozen=True):
     after: tuple[tuple[str, ...], ...] = ()
     makes: bool = False
     replaces: bool = False
+
+
+def folders() -> dict[str, bool]:
+    """Of the host, that every container of ours has; may it write there?"""
+    return {**dict.fromkeys(_READ, False), **dict.fromkeys(_WRITTEN, True)}
 
 
 def former(name: str) -> str:
@@ -94,7 +97,7 @@ def digest(asked: Asked) -> str:
 
 
 def _options(asked: Asked) -> tuple[str, ...]:
-    volumes = (*_FOLDERS, f"{PLUGINS}:{PLUGINS}", *asked.volumes)
+    volumes = (*(f"{each}:{each}:ro" for each in _READ), *(f"{each}:{each}" for each in _WRITTEN), *asked.volumes)
     return (
         *("--network", "host", "--pid", "host", "--userns", "host"),
         *("--restart", "unless-stopped", "--stop-timeout", "30"),

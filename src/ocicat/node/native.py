@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ocicat.errors import NotFound, Unavailable
-from ocicat.supervise import detached
-from ocicat.supervise.detached import Job, Sight
+
+if TYPE_CHECKING:  # asyncio is behind it, and whoever asks how the agent is has no use for that
+    from ocicat.supervise.detached import Job, Sight
 
 NAME = "agent"
 DIRECTORY = Path("/run/ocicat/node")
@@ -17,16 +19,24 @@ LOG = Path("/var/log/ocicat/agent.log")
 
 
 def job(arguments: Sequence[str]) -> Job:
+    from ocicat.supervise.detached import Job
+
     return Job(NAME, (sys.executable, "-m", "ocicat", "agent", *arguments), str(LOG))
 
 
 def sight() -> Sight | None:
     """None: it is not kept here."""
+    if not DIRECTORY.exists():
+        return None
+    from ocicat.supervise import detached
+
     return detached.look(DIRECTORY, NAME)
 
 
 def start(wanted: Job) -> None:
     """One that was told something else is replaced. Refused."""
+    from ocicat.supervise import detached
+
     if sight():
         detached.stop(DIRECTORY, NAME)
     detached.start(wanted, DIRECTORY)
@@ -34,6 +44,8 @@ def start(wanted: Job) -> None:
 
 def stop() -> bool:
     """False: there was none."""
+    from ocicat.supervise import detached
+
     return detached.stop(DIRECTORY, NAME)
 
 
@@ -46,6 +58,8 @@ def ended() -> str:
 
 
 def last_lines(lines: int = 5) -> list[str]:
+    from ocicat.supervise import detached
+
     return detached.last_lines(str(LOG), lines).splitlines()
 
 

@@ -79,7 +79,6 @@ def secure_etcd(service: Service, member: Etcd) -> bool:
         return False
     member.add_user(etcd_config.ROOT, root, etcd_config.ROOT)
     member.add_user(etcd_config.USER, password(service, etcd_config.USER), etcd_config.USER)
-    for prefix in etcd_config.PREFIXES:
-        member.allow(etcd_config.USER, prefix)
+    member.allow(etcd_config.USER, etcd_config.PREFIX)
     member.require_users()
     return True

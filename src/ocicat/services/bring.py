@@ -22,6 +22,7 @@ _POLL_S = 0.1
 _CRASHES = 2  # restarts after which it is not going to serve
 _STEADY_S = 2.0  # who ran this long has read its configuration
 _REACH_S = 1.0
+_SECURED_IN_S = 30.0
 
 
 def wait(service: Service, clock: Clock, timeout_s: float, pause: Callable[[float], None] = time.sleep) -> Outcome:
@@ -50,12 +51,22 @@ def present(service: Service) -> int:
     return 1 + sum(_is_reached(one.address, service) for one in service.members if one.name != service.me)
 
 
-def secure(service: Service) -> bool:
+def secure(service: Service, clock: Clock, pause: Callable[[float], None] = time.sleep) -> bool:
     """Only users with a password may write from now on. False: that is so already, or is not wanted."""
-    if not service.auth:
-        return False
+    ends = clock.monotonic() + _SECURED_IN_S
+    while service.auth:
+        try:
+            return _secure(service)
+        except Unavailable:  # another leader is being elected: what is done already stays so
+            if clock.monotonic() > ends:
+                raise
+        pause(_POLL_S)
+    return False
+
+
+def _secure(service: Service) -> bool:
     if service.service == "etcd":
-        return auth.secure_etcd(service, health.etcd(service, service.member))
+        return auth.secure_etcd(service, health.etcd(service, service.member, health.WORK_S))
     acl = importlib.import_module("ocicat.services.zookeeper_acl")  # kazoo is an extra
     return bool(acl.secure(service, auth.password(service, zookeeper_config.USER)))
 

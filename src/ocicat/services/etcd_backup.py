@@ -29,7 +29,7 @@ _SHOWN = 16  # digits of a digest
 
 def backup(service: Service, file: Path, *, verify: bool) -> Copy:
     """Of the member of this host."""
-    member = health.etcd(service, service.member)
+    member = health.etcd(service, service.member, health.WORK_S)
     auth.log_in(service, member)
     if verify:
         tool(service)
@@ -38,7 +38,7 @@ def backup(service: Service, file: Path, *, verify: bool) -> Copy:
         output.flush()
         copied = content_of(service, part) if verify else None
         if copied:
-            _compare(copied, member)
+            compare(copied, member)
     base = Copy(service="etcd", member=service.me, file=str(file), size_bytes=size)
     if copied is None:
         return base
@@ -63,6 +63,16 @@ def content_of(service: Service, file: Path) -> Content:
         if service.auth:
             place.until(lambda: member.log_in(ROOT, auth.password(service, ROOT)), CHECK_S)
         return member.content(int(status.header.revision))
+
+
+def compare(copied: Content, member: Etcd) -> None:
+    """Refused: the member has something else at that revision."""
+    present = member.content(copied.revision)
+    if present != copied:
+        raise Refused(
+            f"the copy differs from etcd {member.endpoint} at revision {copied.revision}: "
+            f"{copied.keys} keys with digest {copied.digest[:_SHOWN]}, not {present.keys} with {present.digest[:_SHOWN]}"
+        )
 
 
 def restore(service: Service, file: Path, data: Path) -> None:
@@ -119,12 +129,3 @@ def _token(file: Path) -> str:
     with file.open("rb") as opened:
         opened.seek(-32, os.SEEK_END)  # the digest at the end of a snapshot
         return f"restored-{found.st_size}-{opened.read().hex()[:16]}"
-
-
-def _compare(copied: Content, member: Etcd) -> None:
-    present = member.content(copied.revision)
-    if present != copied:
-        raise Refused(
-            f"the copy differs from etcd {member.endpoint} at revision {copied.revision}: "
-            f"{copied.keys} keys with digest {copied.digest[:_SHOWN]}, not {present.keys} with {present.digest[:_SHOWN]}"
-        )

@@ -16,8 +16,8 @@ QUOTA_BYTES = 2 << 30
 ROOT, USER = "root", "ocicat"
 """The users: who may do everything, and whom agents are."""
 
-PREFIXES = ("/calico/", "/ocicat/")
-"""What `USER` reads and writes."""
+PREFIX = "/"
+"""What `USER` reads and writes begins so: keys of Calico, keys of ours."""
 
 _CLIENTS, (_PEERS,) = CLIENT_PORTS["etcd"], PEER_PORTS["etcd"]
 _KEPT_REVISIONS = "10000"  # as the embedded store does
@@ -59,10 +59,10 @@ def peer_url(service: Service, member: Member) -> str:
 
 
 def store_url(service: Service) -> str:
-    """For `ocicat --store`, with a client's certificate and password where those lie on this host."""
+    """For the option --store, with a client's certificate and password where those lie on this host."""
     endpoints = ",".join(service.endpoint(one) for one in service.members)
     files = {"ca": AUTHORITY, "cert": CERTIFICATE, "key": KEY} if service.tls else {}
-    query = [f"{name}={service.tls_file(file)}" for name, file in files.items()]
+    query = [f"{name}={service.given(file)}" for name, file in files.items()]
     query += [f"user={USER}", f"password-file={service.password_file(USER)}"] if service.auth else []
     return f"etcd://{endpoints}" + (f"?{'&'.join(query)}" if query else "")
 

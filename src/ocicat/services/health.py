@@ -27,6 +27,8 @@ T = TypeVar("T")
 LAG_ENTRIES = 5000  # of the log; a member that is behind this far is not keeping up
 FULL = 0.8  # of the quota, or of a disk
 LEAST_FREE_BYTES = 1 << 30
+ANSWER_S = 5.0  # to a question about itself; more for what it has to work for
+WORK_S = 60.0
 LEADERS = ("leader", "standalone")
 
 
@@ -118,8 +120,8 @@ def serving(facts: Facts) -> list[MemberHealth]:
     return [one for one in facts.members if not one.problem]
 
 
-def etcd(service: Service, member: Member) -> Etcd:
-    return Etcd(member.address, CLIENT_PORTS["etcd"], access(service))
+def etcd(service: Service, member: Member, timeout_s: float = ANSWER_S) -> Etcd:
+    return Etcd(member.address, CLIENT_PORTS["etcd"], replace(access(service), timeout_s=timeout_s))
 
 
 def _ask_etcd(service: Service, member: Member) -> MemberHealth:
@@ -180,7 +182,7 @@ def _certificate(service: Service) -> tuple[int | None, tuple[Finding, ...]]:
         return None, ()
     now = time.time()
     try:
-        seen = certificates.look(service.me, Path(service.tls))
+        seen = certificates.look(service.me, Path(service.tls_directory))
     except UserError as error:
         return None, (certificates.unreadable(service.me, error),)
     wrong = certificates.findings(seen, now, certificates.SOON_DAYS, [service.member.address])

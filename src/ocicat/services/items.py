@@ -89,7 +89,6 @@ def unit(service: Service) -> str:
 def compose(service: Service, user: str) -> str:
     """For the compose plugin or docker-compose; `run` says the same to the engine itself."""
     lines = [
-        "name: ocicat-services",
         "services:",
         f"  {service.service}:",
         f"    image: {json.dumps(service.image)}",
@@ -132,7 +131,7 @@ def _volumes(service: Service) -> list[str]:
     """Where they are on the host: one file says what is true for both."""
     config = etcd_config.PATH if service.service == "etcd" else zookeeper_config.PATH
     files = [f"{config}:{config}:ro", f"{service.data}:{service.data}"]
-    return files + ([f"{service.tls}:{service.tls}:ro"] if service.tls else [])
+    return files + ([f"{service.tls_directory}:{service.tls_directory}:ro"] if service.tls else [])
 
 
 def _file(text: str) -> State:

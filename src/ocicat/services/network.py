@@ -23,13 +23,14 @@ class Access(Struct, frozen=True):
     """How to reach a server. `tls`: the directory of our certificate, empty for plain text. `namespace_fd`: not in ours."""
 
     tls: str = ""
-    timeout_s: float = 3.0
+    timeout_s: float = 5.0
     namespace_fd: int | None = None
 
 
 def access(service: Service) -> Access:
     """As who runs on this host. The port of ZooKeeper is plain as long as it has a plain one."""
-    return Access(service.tls if service.service == "etcd" or service.secure_only else "")
+    secure = service.tls and (service.service == "etcd" or service.secure_only)
+    return Access(service.tls_directory if secure else "")
 
 
 def connect(host: str, port: int, way: Access) -> socket.socket:

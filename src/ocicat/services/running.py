@@ -101,8 +101,9 @@ def last_words(service: Service) -> str:
     """The end of its log."""
     match service.how:
         case "systemd":
+            unit = f"_SYSTEMD_UNIT={service.unit}.service"  # what it says itself, and nothing of systemd's about it
             return _run(
-                "journalctl", "--quiet", "--no-pager", f"--lines={LOG_LINES}", f"--unit={service.unit}", may_fail=True
+                "journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={LOG_LINES}", unit, may_fail=True
             )
         case "supervised":
             return detached.last_lines(service.log, LOG_LINES)
@@ -146,11 +147,11 @@ def engine_user(user: str) -> str:
 
 def _engine(service: Service, verb: str) -> Sequence[str]:
     """By whichever tool is there; what they do is the same."""
-    file = items.compose_path(service)
+    options = ("--project-name", "ocicat-services", "--file", items.compose_path(service), verb, "--detach")
     if _run("docker", "compose", "version", may_fail=True):
-        return ("docker", "compose", "--file", file, verb, "--detach")
+        return ("docker", "compose", *options)
     if shutil.which("docker-compose"):
-        return ("docker-compose", "--file", file, verb, "--detach")
+        return ("docker-compose", *options)
     return ("docker", *items.run(service, engine_user(service.user)))
 
 

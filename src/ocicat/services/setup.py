@@ -18,11 +18,11 @@ from ocicat.changes.record import Change
 from ocicat.errors import NotFound, Refused, UserError
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json
-from ocicat.services import auth, data, items, network, packages, running
+from ocicat.services import auth, data, items, network, packages, running, tls
 from ocicat.services.pki import findings as certificates
-from ocicat.services.pki.authority import KEY
 from ocicat.services.spec import (
     CLIENT_PORTS,
+    CONFIGURATION,
     HEAP_MB,
     IMAGES,
     LOGS,
@@ -128,9 +128,10 @@ def changes(service: Service) -> list[Change]:
 
 
 def install(service: Service) -> list[Change]:
-    """The files and the data directory. What has changed of the files."""
+    """The files, the copy of the certificate and the data directory. What has changed of the files."""
     at = tree(service.service)
     done = record.install(at, record.load(at), _items(service))
+    tls.place(service)
     data.make(service)
     return done
 
@@ -144,6 +145,7 @@ def removals(service: ServiceName) -> tuple[list[Change], list[str]]:
 def uninstall(service: Service) -> tuple[list[Change], list[str]]:
     """The service, stopped before, is not set up any more. Its data stays."""
     at = tree(service.service)
+    tls.remove(service)
     return record.uninstall(at, record.load(at))
 
 
@@ -154,7 +156,7 @@ def purge(service: Service) -> list[str]:
         if path.exists():
             path.unlink()
             gone.append(str(path))
-    for directory in (LOGS, RUN, str(Path(RUN).parent), str(Path(description(service.service)).parent)):
+    for directory in (LOGS, RUN, str(Path(RUN).parent), CONFIGURATION, str(Path(CONFIGURATION).parent)):
         tree(service.service).remove_if_empty(directory)
     return gone
 
@@ -179,13 +181,6 @@ def _check_tls(service: Service) -> None:
         raise Refused(f"--tls: {found[0].problem}", hint=found[0].mend)
     if not seen.certificate.for_servers:
         raise Refused(f"--tls: {seen.certificate.path} is not for servers", hint="issue one without --client")
-    uid, _ = running.user_ids(service.user)
-    owner = Path(service.tls_file(KEY)).stat().st_uid
-    if uid not in (0, owner):
-        raise Refused(
-            f"--tls: user {service.user} cannot read {service.tls_file(KEY)}",
-            hint=f"chown {service.user} {service.tls}/tls.*",
-        )
 
 
 def _check_former(service: Service) -> None:

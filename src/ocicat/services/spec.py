@@ -97,7 +97,16 @@ class Service(Struct, frozen=True, kw_only=True):
     def endpoint(self, member: Member) -> str:
         return f"{member.host}:{self.client_port}"
 
+    @property
+    def tls_directory(self) -> str:
+        """Of the copy of the certificate that the service reads."""
+        return f"{CONFIGURATION}/{self.service}.tls"
+
     def tls_file(self, name: str) -> str:
+        return f"{self.tls_directory}/{name}"
+
+    def given(self, name: str) -> str:
+        """A file of the certificate as it was given."""
         return f"{self.tls}/{name}"
 
     def password_file(self, user: str) -> str:

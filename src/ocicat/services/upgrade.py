@@ -145,7 +145,7 @@ def _hand_over(service: Service, facts: Facts) -> str:
     if not others:
         return ""
     chosen = max(others, key=lambda one: one.at)
-    member = health.etcd(service, service.member)
+    member = health.etcd(service, service.member, health.WORK_S)
     auth.log_in(service, member)
     member.move_leader(chosen.id)
     return chosen.member

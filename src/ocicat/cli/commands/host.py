@@ -10,11 +10,16 @@ from ocicat.changes.files import Tree
 from ocicat.cli import hosting
 from ocicat.cli.commands import host_prepare
 from ocicat.cli.findings import tell
+from ocicat.cli.opening import read_all, with_store
 from ocicat.cli.output import Format, format_option
 from ocicat.cli.talk import say
+from ocicat.host.facts.agents import Known
 from ocicat.host.findings import every
 from ocicat.host.look import look
 from ocicat.host.roles import Role, Routing
+from ocicat.model import keys
+from ocicat.model.resources import Node
+from ocicat.store.base import Datastore
 
 
 @click.group()
@@ -27,6 +32,9 @@ host_prepare.attach(command)
 
 @command.command()
 @hosting.host_options
+@click.option(
+    "--store", default="", metavar="URL", help="Of a datastore whose hosts' names are compared too. [default: none]"
+)
 @click.option("--up", is_flag=True, help="All services are meant to run already: it is wrong where nobody listens.")
 @click.option(
     "--skip",
@@ -45,6 +53,7 @@ def check(
     mtu: int,
     containers: int,
     ipv6: bool,
+    store: str,
     up: bool,
     skipped: tuple[str, ...],
     style: Format,
@@ -62,7 +71,14 @@ def check(
     """
     hosting.need_root()
     asked = hosting.asked(roles, peers, routings, port_names, mtu, containers, ipv6, up=up)
+    stored = with_store(store, _hosts) if store else ()
     facts = look(Tree(Path("/"), "host check"), asked)
     for line in every.unchecked(asked, facts):
         say(line)
-    tell(every.findings(asked, facts, skipped), style)
+    tell(every.findings(asked, facts, skipped, stored), style)
+
+
+async def _hosts(store: Datastore) -> tuple[Known, ...]:
+    nodes = await read_all(store, keys.NODES, Node)
+    addresses = [(node.metadata.name, node.spec.bgp) for node in nodes]
+    return tuple(Known(name, bgp.ipv4_address.partition("/")[0], "the datastore") for name, bgp in addresses if bgp)

@@ -13,15 +13,16 @@ from typing import Any, Literal
 import click
 
 from ocicat import __version__
-from ocicat.changes import record
-from ocicat.changes.files import Tree
+from ocicat.cli.defaults import agent_socket, shared
 from ocicat.cli.output import Format, format_option, show
 from ocicat.cli.talk import say
-from ocicat.cni.relay import DEFAULT_SOCKET
 from ocicat.errors import NotFound, OcicatError, Refused, Unavailable, UserError
-from ocicat.node import asking, container, docker, engine, native, systemd
+from ocicat.node import asking, container, docker, engine, native, places, systemd
 from ocicat.node.container import NAME, Asked, Plan
 from ocicat.node.view import HEAD, NodeStatus, row, view
+from ocicat.settings import table
+from ocicat.settings.resolve import Resolved
+from ocicat.settings.setting import DEFAULT_FILE, FILE_VARIABLE
 
 OWNER = "node start"
 KINDS = ("docker", "systemd", "native")
@@ -31,7 +32,11 @@ _PROGRAM = "/usr/bin/ocicat"
 _kind = click.option("--with", "kind", type=click.Choice(KINDS), default=None, help="Who keeps the agent running.")
 _name = click.option("--name", default=NAME, show_default=True, help="Of the container.")
 _socket = click.option(
-    "--socket", type=click.Path(path_type=Path), default=DEFAULT_SOCKET, show_default=True, help="The agent's."
+    "--socket",
+    type=click.Path(path_type=Path),
+    default=agent_socket,
+    show_default=shared("agent.socket"),
+    help="The agent's.",
 )
 _dry_run = click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 
@@ -64,7 +69,6 @@ def command() -> None:
     help="With docker: a further folder or file that the agent needs.",
 )
 @_name
-@_socket
 @click.option(
     "--patience",
     type=click.FloatRange(min=1),
@@ -79,14 +83,13 @@ def start(
     image: str,
     volume: tuple[str, ...],
     name: str,
-    socket: Path,
     patience: float,
     dry_run: bool,
 ) -> None:
     """Start the agent, or replace it by what is asked for now; containers keep their network meanwhile.
 
     ARGUMENTS, after `--`, are those of `ocicat agent`; what is not said there is read from /etc/ocicat/ocicat.toml. Asking for
-    what runs already changes nothing. A new agent that does not serve in time is taken back; with Docker the former one runs again.
+    what runs already changes nothing. A new agent that does not serve in time is taken back, and the one before it runs again.
 
     \b
     Examples:
@@ -94,6 +97,8 @@ def start(
       ocicat node start --with native -- --host h1.example.com --address 10.0.0.11/24
     """
     _check_root(dry_run)
+    told = _told(arguments)
+    socket = Path(told.text("agent.socket"))
     chosen = kind or ("systemd" if systemd.unit() else "native")
     keeper = _keeper(name)
     if keeper not in (None, chosen):
@@ -102,10 +107,11 @@ def start(
         )
     if keeper is None and asking.runs(socket):
         raise Refused(f"{_who(socket)} runs on this host already", hint="end it first: whoever started it")
-    _tell_variables()
+    _drop_variables()
     match chosen:
         case "docker":
-            _start_docker(container.check(Asked(image, arguments, volume, name)), socket, patience, dry_run=dry_run)
+            volumes = (*places.volumes(places.named(told), os.path.isfile), *volume)
+            _start_docker(container.check(Asked(image, arguments, volumes, name)), socket, patience, dry_run=dry_run)
         case "systemd":
             _start_systemd(arguments, socket, patience, dry_run=dry_run)
         case _:
@@ -188,6 +194,17 @@ def logs(kind: Kind | None, name: str, follow: bool, lines: int) -> None:
             native.logs(follow=follow, lines=lines)
 
 
+def _told(arguments: tuple[str, ...]) -> Resolved:
+    """What the agent will go by, of what stands on this host. UserError, also for options that an agent has not got."""
+    from ocicat.cli.commands.agent import command as agent  # as much as the agent itself, and only here
+    from ocicat.cli.configured import options_layer, read
+    from ocicat.settings.layers import Layer
+
+    context = agent.make_context("agent", [*arguments])
+    config = str(context.params.pop("config") or DEFAULT_FILE)
+    return read(config, variables=Layer(), options=options_layer(context.params)).resolved
+
+
 # --- start ------------------------------------------------------------------------------------------------------
 
 
@@ -215,12 +232,16 @@ def _foreseen(asked: Asked) -> Plan:
 
 
 def _start_systemd(arguments: Sequence[str], socket: Path, patience_s: float, *, dry_run: bool) -> None:
+    from ocicat.changes import record
+    from ocicat.changes.files import Item, Tree
+
     systemd.check()
     tree = Tree(Path("/"), OWNER)
     known, items = record.load(tree), systemd.wanted(_PROGRAM, arguments)
     if dry_run:
         click.echo(record.diff(record.changes(tree, known, items)), nl=False)
         return
+    ran = systemd.unit()
     changed = bool(record.install(tree, known, items))
     try:
         systemd.start(changed=changed)
@@ -228,6 +249,11 @@ def _start_systemd(arguments: Sequence[str], socket: Path, patience_s: float, *,
     except OcicatError as error:
         for line in systemd.last_lines():
             say(line)
+        if ran and ran.running:
+            record.install(tree, record.load(tree), [Item(entry.path, entry.after) for entry in known.entries])
+            systemd.start(changed=True)
+            raise _taken_back(error) from error
+        _stop_systemd()
         raise Refused(error.message, hint=error.hint) from error
     say(f"the agent of {serving.host} serves, version {serving.version}, as {systemd.UNIT}")
 
@@ -247,8 +273,15 @@ def _start_native(arguments: Sequence[str], socket: Path, patience_s: float, *, 
         for line in native.last_lines():
             say(line)
         native.stop()
+        if now:
+            native.start(now.job)
+            raise _taken_back(error) from error
         raise Refused(error.message, hint=error.hint) from error
     say(f"the agent of {serving.host} serves, version {serving.version}; its log is {native.LOG}")
+
+
+def _taken_back(error: OcicatError) -> Refused:
+    return Refused(f"{error.message}; the one before it runs again", hint=error.hint)
 
 
 # --- stop -------------------------------------------------------------------------------------------------------
@@ -268,6 +301,9 @@ def _stopping(kind: Kind | None, name: str) -> list[Step]:
 
 
 def _stop_systemd() -> None:
+    from ocicat.changes import record
+    from ocicat.changes.files import Tree
+
     tree = Tree(Path("/"), OWNER)
     planned, edited = record.uninstall(tree, record.load(tree))
     systemd.stop(reload=bool(planned))
@@ -338,11 +374,16 @@ def _check_root(dry_run: bool) -> None:
         raise UserError("only root may start and stop the agent", hint="run it as root, or with --dry-run")
 
 
-def _tell_variables() -> None:
-    """They are this command's, and not those of what runs after it."""
-    given = sorted(name for name in os.environ if name.startswith("OCICAT_"))
+def _drop_variables() -> None:
+    """They are this command's, and not those of what runs after it, whoever keeps that."""
+    ours = {
+        setting.variable for setting in table.SETTINGS if setting.key != "agent.host_root"
+    }  # that is the image's own
+    given = sorted(os.environ.keys() & {FILE_VARIABLE, *ours})
     if given:
         say(
             f"the agent does not see the variables of this command: {', '.join(given)}",
             hint="write what they say to /etc/ocicat/ocicat.toml, or after `--`",
         )
+    for name in given:
+        del os.environ[name]

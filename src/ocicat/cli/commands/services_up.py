@@ -13,6 +13,7 @@ from ocicat.cli.talk import say
 from ocicat.clock import SystemClock
 from ocicat.errors import Refused, UserError
 from ocicat.services import auth, bring, data, packages, running, setup, upgrade
+from ocicat.services import tls as tls_files
 from ocicat.services.etcd_config import store_url
 from ocicat.services.setup import Asked
 from ocicat.services.spec import HEAP_MB, Service
@@ -170,15 +171,16 @@ def _bring(service: Service, wait_s: float) -> None:
     was = setup.find(service.service)
     before = running.look(was) if was else None
     planned = setup.changes(service)
-    if was and before and before.is_running and planned:
-        say(f"{service.service} is restarted, because its configuration changes")
+    fresh = bool(planned) or tls_files.is_stale(service)
+    if was and before and before.is_running and fresh:
+        say(f"{service.service} is restarted, because its configuration or certificate changes")
         upgrade.check_others(was)
         running.stop(was)
     for file in auth.make_passwords(service):
         say(f"made a password: {file}; copy it to the hosts of the other members")
     for change in setup.install(service):
         click.echo(change.path)
-    if planned or not running.look(service).is_running:
+    if fresh or not running.look(service).is_running:
         running.stop(service)
         running.start(service)
     _report(service, bring.wait(service, SystemClock(), wait_s))
@@ -190,7 +192,7 @@ def _report(service: Service, outcome: bring.Outcome) -> None:
         others = ", ".join(one.name for one in service.members if one.name != service.me)
         say(f"{me} {outcome} of its members: run the same command on {others}")
     else:
-        if bring.secure(service):
+        if bring.secure(service, SystemClock()):
             say(f"{me}: users and passwords are asked for from now on")
         say(f"{me} {outcome}, {_how(service)}")
     click.echo(store_url(service) if service.service == "etcd" else mesos_url(service))

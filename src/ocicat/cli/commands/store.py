@@ -6,6 +6,7 @@ import click
 
 from ocicat.agent.presence import Presence
 from ocicat.cli.commands.store_init import init, new_information
+from ocicat.cli.commands.store_migrate import migrate
 from ocicat.cli.commands.store_status import connected, hosts_of, status
 from ocicat.cli.commands.store_transfer import copy, export, import_
 from ocicat.cli.opening import store_option, with_store
@@ -89,5 +90,5 @@ def compact(keep: int | None, revision: int | None, store: str) -> None:
         click.echo(f"nothing to forget: history is kept from revision {old + 1} to {present}", err=True)
 
 
-for subcommand in (init, status, export, import_, copy):
+for subcommand in (init, status, export, import_, copy, migrate):
     command.add_command(subcommand)

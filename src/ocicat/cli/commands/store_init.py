@@ -17,6 +17,8 @@ from ocicat.model.v3.document import Document, parse
 from ocicat.resources import Author, Create, Outcome, commit
 from ocicat.store.base import Compare, Datastore, Put
 from ocicat.store.memory import URL as NOWHERE
+from ocicat.store.schema import mark
+from ocicat.store.schema.migrate import ensure_marked, fitting
 
 _CLUSTER_TYPE = "mesos"
 _TRIES = 5
@@ -41,7 +43,11 @@ def init(pools: tuple[str, ...], dry_run: bool, store: str) -> None:
     async def run(opened: Datastore) -> list[str]:
         _refuse_other_cidrs(changes, await commit(opened, changes, dry_run=True))
         made = await _complete_information(opened, dry_run=dry_run)
-        return [made, *(_line(one) for one in await commit(opened, changes, dry_run=dry_run))]
+        return [
+            made,
+            await _schema(opened, dry_run=dry_run),
+            *(_line(one) for one in await commit(opened, changes, dry_run=dry_run)),
+        ]
 
     try:
         lines = with_store(store, run, create=not dry_run)
@@ -53,6 +59,15 @@ def init(pools: tuple[str, ...], dry_run: bool, store: str) -> None:
         click.echo(line)
     if dry_run:
         click.echo("nothing was written", err=True)
+
+
+async def _schema(store: Datastore, *, dry_run: bool) -> str:
+    now = Author().origin().created
+    found = await store.get(mark.KEY)
+    if found is not None:
+        return f"schema/{mark.read(found.value).version} was there"
+    version = await (fitting(store, now=now) if dry_run else ensure_marked(store, now=now))
+    return f"schema/{version} created" if version else "schema was there"
 
 
 def _tier(name: str) -> Document:

@@ -17,6 +17,8 @@ from ocicat.model import keys
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, encode_json
 from ocicat.store.base import Datastore, MemberStatus
+from ocicat.store.schema import mark
+from ocicat.store.schema.steps import CURRENT
 from ocicat.store.transfer.lock import is_locked
 from ocicat.store.transfer.record import RECORD, read_record
 
@@ -41,7 +43,10 @@ class Kept(Struct, frozen=True):
 
 
 class Shown(Struct, frozen=True, kw_only=True):
-    """What `store status` prints. `filled_from`: the source of a transfer that is not finished, empty for none."""
+    """What `store status` prints. `filled_from`: the source of a transfer that is not finished, empty for none.
+
+    `schema`: which form the content has, in words.
+    """
 
     url: str
     revision: int
@@ -50,6 +55,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     size_bytes: int
     locked: bool
     filled_from: str
+    schema: str
     members: tuple[MemberStatus, ...]
     kinds: tuple[Kept, ...]
     agents: tuple[Presence, ...]
@@ -67,7 +73,7 @@ def status(store: str, style: Format) -> None:
     Example:
       ocicat store status
     """
-    found = with_store(store, _read)
+    found = with_store(store, _read, any_schema=True)
     if style in ("json", "yaml"):
         print_raw(style, decode_json(dict[str, object], encode_json(found)))
     else:
@@ -88,7 +94,7 @@ def hosts_of(agents: Sequence[Presence]) -> str:
 async def _read(store: Datastore) -> Shown:
     found = await store.status()
     held = (await store.range(_ROOT)).items
-    values = {item.key: item.value for item in held if item.key in (keys.CLUSTER_INFORMATION, RECORD)}
+    values = {item.key: item.value for item in held if item.key in (keys.CLUSTER_INFORMATION, RECORD, mark.KEY)}
     return Shown(
         url=found.url,
         revision=found.revision,
@@ -97,10 +103,22 @@ async def _read(store: Datastore) -> Shown:
         size_bytes=found.size_bytes,
         locked=_told(lambda: is_locked(values.get(keys.CLUSTER_INFORMATION)), otherwise=False),
         filled_from=_told(lambda: read_record(values[RECORD]).source if RECORD in values else "", otherwise="?"),
+        schema=_told(lambda: _schema(values.get(mark.KEY)), otherwise="?"),
         members=found.members,
         kinds=tuple(Kept(*kind) for kind in sorted(Counter(kind_of(item.key) for item in held).items())),
         agents=tuple(await connected(store)),
     )
+
+
+def _schema(value: bytes | None) -> str:
+    found = mark.read(value)
+    if found.towards:
+        return f"{found.version}, on its way to {found.towards}: `ocicat store migrate --to {found.towards}` goes on"
+    if found.version.major > CURRENT.major:
+        return f"{found.version}, newer than this ocicat, which knows {CURRENT}"
+    if found.version < CURRENT:
+        return f"{found.version}, `ocicat store migrate` makes it {CURRENT}"
+    return str(found.version)
 
 
 def _told(read: Callable[[], T], *, otherwise: T) -> T:
@@ -144,6 +162,7 @@ def _summary(found: Shown) -> tuple[tuple[str, str], ...]:
         ("REVISION", f"{found.revision}, history from {found.compacted + 1}"),
         ("KEYS", str(found.keys)),
         ("SIZE", _size(found.size_bytes)),
+        ("SCHEMA", found.schema),
         ("LOCKED", f"until it is filled from {found.filled_from}" if found.filled_from else _yes(found.locked)),
     )
 

@@ -57,7 +57,7 @@ def export(file: str, prefixes: tuple[str, ...], store: str) -> None:
             raise unfinished(note.value)
         return await read_content(opened, scope), (await opened.status()).url
 
-    content, url = with_store(store, read)
+    content, url = with_store(store, read, any_schema=True)
     lines = export_lines(content, source=url, taken=_now(), prefixes=scope)
     if file == _STREAM:
         sys.stdout.buffer.writelines(lines)

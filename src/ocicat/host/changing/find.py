@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ocicat.changes.files import Tree
 from ocicat.changes.settings import Find, Setting
 from ocicat.errors import Bug
 from ocicat.host.changing.chains import Chains
-from ocicat.host.changing.kernel import HostName, Interface, Mtu, Sysctl
+from ocicat.host.changing.kernel import Forwarding, HostName, Interface, Mtu, Sysctl
 from ocicat.host.changing.routes import Routes
 from ocicat.host.changing.texts import RuleLines, Switched
 from ocicat.host.changing.units import Unit
 from ocicat.host.firewall import live
+
+_OF_ONE: dict[str, Callable[[str], Setting]] = {"sysctl": Sysctl, "mtu": Mtu, "interface": Interface, "unit": Unit}
 
 
 def finder(tree: Tree) -> Find:
@@ -18,27 +22,35 @@ def finder(tree: Tree) -> Find:
 
     def find(name: str) -> Setting:
         kind, *words = name.split(" ")
-        match kind, words:
-            case "sysctl", [setting]:
-                return Sysctl(setting)
-            case "mtu", [interface]:
-                return Mtu(interface)
-            case "interface", [interface]:
-                return Interface(interface)
-            case "hostname", []:
-                return HostName()
-            case "chains", [program, prefix]:
-                return Chains(program, prefix)
-            case "routes", [family, protocol]:
-                return Routes(family, protocol)
-            case "unit", [unit]:
-                return Unit(unit)
-            case "rules", [_, _, *_]:
-                return live.by_name(words)
-            case "lines", [path]:
-                return RuleLines(tree, path, before_commit=not path.endswith("nftables.conf"))
-            case "line", [path, word]:
-                return Switched(tree, path, word)
-        raise Bug(f"no setting is called {name!r}")
+        found = _in_files(tree, kind, words) or _in_force(kind, words)
+        if found is None:
+            raise Bug(f"no setting is called {name!r}")
+        return found
 
     return find
+
+
+def _in_files(tree: Tree, kind: str, words: list[str]) -> Setting | None:
+    match kind, words:
+        case "lines", [path]:
+            return RuleLines(tree, path, before_commit=not path.endswith("nftables.conf"))
+        case "line", [path, word]:
+            return Switched(tree, path, word)
+    return None
+
+
+def _in_force(kind: str, words: list[str]) -> Setting | None:
+    match kind, words:
+        case "rules", [_, _, *_]:
+            return live.by_name(words)
+        case "sysctl", ["net.ipv4.ip_forward"]:
+            return Forwarding()
+        case "chains", [program, prefix]:
+            return Chains(program, prefix)
+        case "routes", [family, protocol]:
+            return Routes(family, protocol)
+        case _, [one] if kind in _OF_ONE:
+            return _OF_ONE[kind](one)
+        case "hostname", []:
+            return HostName()
+    return None

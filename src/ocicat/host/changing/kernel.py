@@ -36,6 +36,30 @@ class Sysctl:
             ) from error
 
 
+class Forwarding:
+    """net.ipv4.ip_forward, with what the kernel sets anew whenever that changes: whether redirects are accepted.
+
+    The value is that of ip_forward; and where redirects are not as the kernel then has them, that too.
+    """
+
+    own = False
+    _REDIRECTS = "net.ipv4.conf.all.accept_redirects"
+    _WITH = " with accept_redirects "
+
+    def __init__(self) -> None:
+        self._forward, self._redirects = Sysctl("net.ipv4.ip_forward"), Sysctl(self._REDIRECTS)
+
+    def read(self) -> str | None:
+        forward, redirects = self._forward.read(), self._redirects.read()
+        usual = "0" if forward == "1" else "1"
+        return forward if redirects in (None, usual) else f"{forward}{self._WITH}{redirects}"
+
+    def write(self, value: str | None) -> None:
+        forward, _, redirects = (value or "").partition(self._WITH)
+        self._forward.write(forward or None)
+        self._redirects.write(redirects or None)
+
+
 class Mtu:
     own = False
 

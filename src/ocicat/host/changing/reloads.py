@@ -13,7 +13,7 @@ from ocicat.host.firewall.programs import attempt, output
 class _Reload(NamedTuple):
     below: tuple[str, ...]
     argv: tuple[str, ...]
-    running: str  # a path that is there while it runs; "" for firewalld, which is asked
+    running: str  # a path that is there while it runs; "" for firewalld: its rules are in force
 
 
 _RELOADS = (
@@ -38,8 +38,10 @@ def run(paths: Iterable[str]) -> None:
 
 def check(paths: Iterable[str]) -> None:
     """Refused when reading its files again would make firewalld forget what somebody has told it until then only."""
-    if not any(path.startswith("/etc/firewalld/") for path in paths) or not firewalld_runs():
+    if not any(path.startswith("/etc/firewalld/") for path in paths) or not _firewalld_rules():
         return
+    if output(["firewall-cmd", "--state"]).strip() != "running":
+        raise Refused("firewalld has rules in force and does not run", hint="systemctl restart firewalld, and again")
     for what in ("--list-all-zones", "--list-all-policies"):
         if _lasting(output(["firewall-cmd", what])) != _lasting(output(["firewall-cmd", "--permanent", what])):
             raise Refused(
@@ -54,9 +56,10 @@ def _lasting(listing: str) -> list[str]:
     return [line for line in lines if not line.strip().startswith("interfaces:")]
 
 
-def firewalld_runs() -> bool:
-    return attempt(["firewall-cmd", "--state"]).strip() == "running"
+def _firewalld_rules() -> bool:
+    """In force: whether it runs or not."""
+    return bool(attempt(["nft", "list", "table", "inet", "firewalld"]))
 
 
 def _runs(one: _Reload) -> bool:
-    return Path(one.running).exists() if one.running else firewalld_runs()
+    return Path(one.running).exists() if one.running else _firewalld_rules()

@@ -29,11 +29,11 @@ class Own(Struct, frozen=True):
 
 
 class Known(Struct, frozen=True):
-    """A Mesos agent, as a master knows it."""
+    """A host, as a master or the datastore knows it. `by`: who says so, for people."""
 
     hostname: str
     address: str
-    master: str
+    by: str
 
 
 class Agents(Struct, frozen=True):
@@ -100,12 +100,14 @@ async def _known(masters: Iterable[Endpoint]) -> tuple[Known, ...] | None:
     for master in masters:
         try:
             body = await fetch(Request(master, "/slaves"), PATIENCE_S)
-            return tuple(_known_one(one, str(master)) for one in decode_json(_Slaves, body).slaves if one.active)
+            return tuple(
+                _known_one(one, f"the Mesos master {master}") for one in decode_json(_Slaves, body).slaves if one.active
+            )
         except OcicatError:
             continue
     return None
 
 
-def _known_one(one: _Slave, master: str) -> Known:
+def _known_one(one: _Slave, by: str) -> Known:
     address = one.pid.partition("@")[2].rpartition(":")[0].strip("[]")
-    return Known(one.hostname, address, master)
+    return Known(one.hostname, address, by)

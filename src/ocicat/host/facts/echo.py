@@ -37,7 +37,7 @@ class Echo:
     def __init__(self, address: str) -> None:
         self._family = 6 if ":" in address else 4
         self._address = address
-        kind = (socket.AF_INET6, socket.getprotobyname("ipv6-icmp")) if self._family == 6 else (socket.AF_INET, 1)
+        kind = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if self._family == 6 else (socket.AF_INET, socket.IPPROTO_ICMP)
         try:
             self._sock = socket.socket(kind[0], socket.SOCK_RAW, kind[1])
         except OSError as error:

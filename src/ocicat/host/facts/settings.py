@@ -41,24 +41,25 @@ def _now(tree: Tree, wants: Iterable[Want]) -> Iterator[tuple[str, str]]:
 
 
 def _boot(tree: Tree, wants: tuple[Want, ...]) -> Iterator[tuple[str, Later]]:
-    lines = list(_assignments(tree))
+    """A name goes before patterns, and one that is named without a value is kept out of them."""
+    lines = list(_lines(tree))
     for want in wants:
         exact = [later for name, later in lines if name == want.name]
-        globbed = [later for name, later in lines if "*" in name and fnmatchcase(want.name, name)]
-        if found := exact or globbed:
-            yield want.name, found[-1]
+        globbed = [later for name, later in lines if later and "*" in name and fnmatchcase(want.name, name)]
+        if last := (exact or globbed or [None])[-1]:
+            yield want.name, last
 
 
-def _assignments(tree: Tree) -> Iterator[tuple[str, Later]]:
-    """In the order in which they are applied."""
+def _lines(tree: Tree) -> Iterator[tuple[str, Later | None]]:
+    """In the order in which they are applied. Without a value: no pattern is for this name."""
     files: dict[str, str] = {}
     for directory in reversed(_DIRECTORIES):
         files |= {name: f"{directory}/{name}" for name in tree.names(directory) if name.endswith(".conf")}
     for path in (*(files[name] for name in sorted(files)), _LAST):
         for line in tree.text(path).splitlines():
-            name, equals, value = line.partition("=")
-            if equals and not line.lstrip().startswith(("#", ";")):
-                yield _dotted(name.strip().removeprefix("-")), Later(value.strip(), path)
+            name, equals, value = line.strip().partition("=")
+            if (equals or name.startswith("-")) and not name.startswith(("#", ";")):
+                yield _dotted(name.strip().removeprefix("-")), Later(value.strip(), path) if equals else None
 
 
 def _dotted(name: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ocicat.changes.finding import Finding
-from ocicat.host.facts.agents import Agents
+from ocicat.host.facts.agents import Agents, Known
 from ocicat.host.facts.names import Names
 
 _FIX = "give both the same name: --hostname of the Mesos agent, name in the section [host] of /etc/ocicat/ocicat.toml"
 
 
-def findings(agents: Agents, names: Names) -> Iterator[Finding]:
+def findings(agents: Agents, names: Names, stored: Sequence[Known] = ()) -> Iterator[Finding]:
+    """`stored`: the hosts that the datastore knows."""
     own = agents.own.name if agents.own else ""
     host = {names.host, names.lookups.of(names.host).canonical} - {""}
     if agents.mesos and own and agents.mesos.lower() != own.lower():
@@ -30,11 +31,11 @@ def findings(agents: Agents, names: Names) -> Iterator[Finding]:
             f"hostnamectl set-hostname {other}, or {_FIX}",
         )
     mine = host | {name for name in (agents.mesos, own) if name}
-    for one in agents.known or ():
+    for one in (*(agents.known or ()), *stored):
         if one.hostname.lower() in mine and one.address not in names.own:
             yield Finding(
                 "duplicate-name",
-                f"the master {one.master} knows a Mesos agent {one.hostname} at {one.address}, which is not this host",
+                f"{one.by} knows a host {one.hostname} at {one.address}, which is not this one",
                 "the agents of both write the same keys, and take each other's addresses for orphans",
                 "give one of the two another name: hostnamectl set-hostname NAME",
             )

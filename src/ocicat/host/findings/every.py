@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 from ocicat.changes.finding import Finding
 from ocicat.host import ports, sysctls
+from ocicat.host.facts.agents import Known
 from ocicat.host.findings import (
     agents,
     clock,
@@ -69,13 +70,13 @@ WORDS = (
 """What a finding is about, as scripts know it."""
 
 
-def findings(asked: Asked, facts: Facts, skipped: Collection[str] = ()) -> list[Finding]:
-    """Without those about a word that is `skipped`."""
+def findings(asked: Asked, facts: Facts, skipped: Collection[str] = (), stored: Sequence[Known] = ()) -> list[Finding]:
+    """Without those about a word that is `skipped`. `stored`: the hosts that the datastore knows, if it was asked."""
     alive = {path.peer for path in facts.paths if path.alive}
     mtu = facts.agents.own.mtu if facts.agents.own else None
     found = chain(
         names.findings(asked, facts.names),
-        agents.findings(facts.agents, facts.names),
+        agents.findings(facts.agents, facts.names, stored),
         reach.findings(asked, facts.tried, alive),
         firewall.findings(facts.blocked),
         kernel.findings(facts.kernel) if facts.kernel else (),

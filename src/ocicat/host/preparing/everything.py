@@ -60,7 +60,7 @@ class Plan(Struct, frozen=True):
 
 def plan(tree: Tree, asked: Asked, options: Options) -> Plan:
     """Refused: it cannot be looked up, or rules of ours would not be enough. UserError: a name that is none."""
-    facts = look(tree, asked)
+    facts = look(tree, asked, firewalls=False)
     done = settings.load(tree)
     known = {entry.name: entry for entry in done.entries}
     on_host = sessions.look()
@@ -106,7 +106,9 @@ def _firewalls(
 
 def _kernel(tree: Tree, asked: Asked, facts: Facts, known: dict[str, settings.Entry]) -> Planned:
     """Before anything of ours: as recorded, where we have changed it."""
-    was = {name: _before(known, f"sysctl {name}", now) for name, now in facts.settings.now.items()}
+    was = {
+        name: _before(known, f"sysctl {name}", now).partition(" with ")[0] for name, now in facts.settings.now.items()
+    }
     later = {
         name: one if one.path != kernel.SYSCTLS else Later("", one.path) for name, one in facts.settings.boot.items()
     }

@@ -31,7 +31,8 @@ def plan(wants: Iterable[Want], before: Mapping[str, str], later: Mapping[str, L
         items.append(Item(MODULES, State("file", f"{_HEAD}{_CONNTRACK}\n".encode())))
     against = [want.name for want in mine if want.name in later and later[want.name].path == _LAST]
     off = [Wish(f"line {_LAST} {name}", "") for name in against]
-    return Planned(tuple(items), (*(Wish(f"sysctl {want.name}", want.value) for want in mine), *off))
+    unmet = [want for want in mine if not want.is_met(before[want.name])]
+    return Planned(tuple(items), (*(Wish(f"sysctl {want.name}", want.value) for want in unmet), *off))
 
 
 def _is_enough(want: Want, before: Mapping[str, str], later: Mapping[str, Later]) -> bool:

@@ -14,8 +14,7 @@ from typing import NamedTuple
 from ocicat.changes.files import Item, State
 from ocicat.changes.settings import Wish
 from ocicat.host.changing.texts import OFF
-from ocicat.host.facts.names import Names
-from ocicat.host.findings.names import same
+from ocicat.host.facts.names import Names, same
 from ocicat.host.prepare import Planned
 from ocicat.model.base import Struct
 

@@ -19,6 +19,7 @@ from ocicat.errors import Conflict, OcicatError, Refused
 from ocicat.model import keys
 from ocicat.model.base import Struct, replace
 from ocicat.store.base import Datastore, Delete, Operation, Put
+from ocicat.store.schema import mark
 from ocicat.store.transfer.content import Content, batches, differences, read_content
 from ocicat.store.transfer.destination import Destination, begin, check_empty, check_same, information_of
 from ocicat.store.transfer.lock import is_locked, with_ready
@@ -57,6 +58,8 @@ async def plan(source: Source, store: Datastore | None, mode: Mode) -> Plan:
     if former:
         check_same(former, source, mode)
     have = await read_content(store, source.scope) if store else Content(0, ())
+    if mode == "merge":
+        _check_forms(have, content)
     operations = differences(have, content, deleting=mode != "merge")
     present, _ = await information_of(store) if store else (None, 0)
     information = await source.information(present, former)
@@ -160,6 +163,19 @@ class _Run:
             self._deleted += sum(isinstance(one, Delete) for one in batch)
             self._progress(done, len(operations))
         self._written += sum(isinstance(one, Put) for one in operations)
+
+
+def _check_forms(have: Content, content: Content) -> None:
+    """What is of different forms cannot lie in one store."""
+    ours, theirs = (
+        mark.read(next((item.value for item in one.items if item.key == mark.KEY), None)).version
+        for one in (have, content)
+    )
+    if have.items and ours.major != theirs.major:
+        raise Refused(
+            f"the destination has schema {ours}, what would be merged into it {theirs}",
+            hint="bring one of them to the schema of the other: `ocicat store migrate`",
+        )
 
 
 def _same(have: bytes | None, want: bytes | None, mode: Mode) -> bool:

@@ -1,0 +1,252 @@
+"""One host, no cluster: what is in the way, what is written and taken back, a container, and what a mistake is told."""
+
+import json
+import shutil
+import socket
+import subprocess
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from docker_bed import ENGINE, remove_cgroups
+from services_bed import Bed, wait_for
+
+from ocicat.errors import Refused
+from ocicat.model.base import replace
+from ocicat.netlink import namespace
+from ocicat.services import etcd_backup
+from ocicat.services.etcd_api import Etcd
+from ocicat.services.network import Access
+from ocicat.services.zookeeper_config import JARS
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.skipif(not shutil.which("etcd"), reason="etcd-server is not installed"),
+    pytest.mark.skipif(
+        not (shutil.which("java") and Path(JARS[0]).exists()), reason="libzookeeper-java is not installed"
+    ),
+]
+
+
+@pytest.fixture
+def host():
+    bed = Bed(1)
+    try:
+        yield bed.hosts[0]
+    finally:
+        bed.close()
+
+
+@pytest.fixture(scope="module")
+def still():
+    """A host on which nothing is ever set up: who changes it fails."""
+    bed = Bed(1)
+    try:
+        before = bed.hosts[0].files()
+        yield bed.hosts[0]
+        assert bed.hosts[0].files() == before
+    finally:
+        bed.close()
+
+
+def test_both_are_set_up_serve_and_are_taken_away_to_the_byte(host):
+    (host.root / "etc/ocicat/services").mkdir(parents=True)
+    (host.root / "etc/ocicat/services/etcd.yml").write_text("somebody's own\n")
+    before = host.files()
+    assert "-somebody's own" in host.do("services", "up", "etcd", "--dry-run").out
+    dry = host.do("services", "up", "zookeeper", "--user", "etcd", "--dry-run")
+    assert "+clientPortAddress=127.0.0.1" in dry.out
+    assert "would start zookeeper as member h1" in dry.err
+    assert host.files() == before
+
+    up = host.do("services", "up", "etcd", "--wait", "60")
+    assert up.out.splitlines()[-1] == "etcd://127.0.0.1:2379"
+    assert "etcd h1 serves, under a supervisor of its own" in up.err
+    again = host.do("services", "up", "etcd")
+    assert again.out.splitlines() == ["etcd://127.0.0.1:2379"]
+    host.do("services", "up", "zookeeper", "--heap-mb", "64", "--user", "etcd")
+    well, found = host.health()
+    assert well
+    assert [found[name]["members"][0]["role"] for name in ("zookeeper", "etcd")] == ["standalone", "leader"]
+    assert (host.root / "var/lib/ocicat-etcd").stat().st_mode & 0o777 == 0o700
+    host.do("store", "init", "--store", "etcd://127.0.0.1:2379")
+
+    host.do("services", "down", "zookeeper", "etcd")
+    assert (host.root / "etc/ocicat/services/etcd.yml").read_text() == "somebody's own\n"
+    assert host.run("pgrep", "-f", "etcd --config-file").status == 1
+    host.do("services", "up", "etcd")
+    assert "tier/default" in host.do("get", "tiers", "-o", "name", "--store", "etcd://127.0.0.1:2379").out
+    host.do("services", "down", "etcd", "--purge")
+    host.do("services", "up", "zookeeper", "--heap-mb", "64", "--user", "etcd")
+    host.do("services", "down", "zookeeper", "--purge")
+    assert host.files() == before
+
+
+def test_a_supervisor_that_is_killed_takes_its_server_along_and_is_replaced(host):
+    host.do("services", "up", "etcd")
+    pid = host.status("etcd")["pid"]
+    state = json.loads(host.path("/run/ocicat/services/etcd.json").read_text())
+    host.run("kill", "-KILL", str(state["supervisor"]["pid"]))
+    wait_for(lambda: host.run("kill", "-0", str(pid)).status != 0, "etcd to end")
+    assert host.ocicat("services", "status", "etcd").status == 1
+    host.do("services", "start", "etcd")
+    assert host.health("etcd")[0]
+    edited = host.root / "etc/ocicat/services/etcd.yml"
+    text = edited.read_text()
+    edited.write_text(text + "# edited\n")
+    assert "edited since it was installed" in host.refused("services", "up", "etcd", "--user", "root")
+    assert "left as it is" in host.refused("services", "down", "etcd")
+    assert edited.read_text() == text + "# edited\n"
+    edited.write_text(text)
+    host.do("services", "up", "etcd")
+    assert "other members" in host.refused("services", "up", "etcd", "--members", "h1=10.0.0.1")
+    assert "one member" in host.refused("services", "upgrade", "etcd")
+    assert "one member" in host.refused("services", "stop", "etcd")
+    assert "serves again" in host.do("services", "upgrade", "etcd", "--force").err
+
+
+def test_a_user_that_is_missing_is_made_when_that_is_asked_for(host):
+    (host.root / "etc/login.defs").write_text("")
+    assert "this host has no user keeper" in host.refused("services", "up", "zookeeper", "--user", "keeper")
+    up = host.do("services", "up", "zookeeper", "--user", "keeper", "--install", "--heap-mb", "64")
+    assert "useradd --system" in up.err
+    assert host.run("id", "keeper").status == 0
+    assert "keeper" in host.run("ps", "-o", "user=", "-C", "java").out
+
+
+def test_what_crashes_is_told_with_its_last_words(host):
+    (host.root / "opt/crash").write_text("#!/bin/sh\necho no room for me\nexit 3\n")
+    (host.root / "opt/crash").chmod(0o755)
+    said = host.refused("services", "up", "etcd", "--program", "/opt/crash")
+    assert "etcd does not stay up: ended with status 3; its last words: no room for me" in said
+    assert "see /var/log/ocicat/etcd.log" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (("up", "etcd", "--members", "h1=10.0.0.1,h2=10.0.0.2"), "2 members"),
+        (("up", "etcd", "--members", "a=10.0.0.7,b=10.0.0.8,c=10.0.0.9"), "none of the members is this host"),
+        (("up", "etcd", "--program", "/no/etcd"), "software that is not installed: etcd-server"),
+        (("up", "etcd", "--tls", "relative"), "give an absolute path"),
+        (("up", "etcd", "--tls", "/no/such"), "/no/such/tls.crt cannot be read"),
+        (("up", "etcd", "--secure-only"), "--secure-only"),
+        (("up", "etcd", "--image", "x"), "only with --with docker"),
+        (("up", "zookeeper", "etcd", "--data", "/x"), "are of one service"),
+        (("up", "etcd", "--user", "nosuchuser"), "no user nosuchuser"),
+        (("status",), "no service is set up on this host"),
+        (("health", "etcd"), "etcd is not set up on this host"),
+        (("down", "etcd"), "etcd is not set up on this host"),
+        (("backup", "etcd", "/var/backups/x"), "etcd is not set up on this host"),
+        (("restore", "etcd", "/var/backups/x"), "etcd is not set up on this host"),
+        (("upgrade", "zookeeper"), "zookeeper is not set up on this host"),
+    ],
+)
+def test_a_mistake_is_told_and_changes_nothing(still, line, words):
+    assert words in still.refused("services", *line)
+
+
+def test_a_port_that_is_taken_and_a_certificate_that_does_not_fit(still):
+    with namespace.inside(still.fd):
+        taken = socket.create_server(("10.0.0.1", 2380))
+    with taken:
+        said = still.refused("services", "up", "etcd", "--members", "h1=10.0.0.1")
+        assert "port 2380 of 10.0.0.1 is taken by another program" in said
+
+
+def test_a_certificate_that_does_not_fit_is_refused(host):
+    host.do("pki", "init")
+    host.do("pki", "issue", "wrong", "--address", "10.0.0.9")
+    line = ("services", "up", "etcd", "--members", "h1=10.0.0.1", "--tls")
+    assert "h1 does not name 10.0.0.1" in host.refused(*line, "/etc/ocicat/tls/wrong")
+    host.do("pki", "issue", "client", "--client")
+    assert "does not name" in host.refused(*line, "/etc/ocicat/tls/client")
+    host.do("pki", "issue", "right", "--address", "10.0.0.1")
+    key = host.root / "etc/ocicat/tls/right/tls.key"
+    key.chmod(0o644)
+    assert "readable by others" in host.refused(*line, "/etc/ocicat/tls/right")
+    key.chmod(0o600)
+    host.do(*line, "/etc/ocicat/tls/right")
+    assert host.health("etcd")[1]["etcd"]["certificate_days"] > 360
+    host.do("pki", "renew", "right", "--force")
+    assert "its configuration or certificate changes" in host.do(*line, "/etc/ocicat/tls/right").err
+    assert host.health("etcd")[0]
+
+
+def image(program):
+    """A root file system with etcd and what it is linked with, as `docker import` takes it."""
+    made = BytesIO()
+    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    libraries = {word for word in linked.split() if word.startswith("/")}
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for path in libraries:
+            tar.add(Path(path).resolve(), path.lstrip("/"))
+        tar.add(Path(program).resolve(), "usr/bin/etcd")
+    return made.getvalue()
+
+
+@pytest.fixture
+def engine(host):
+    """A real one, whose "host" is this host."""
+    name = host.root.parent.name
+    folder = host.root.parent / "docker"
+    options = ["--data-root", str(folder), "--cgroup-parent", f"/{name}"]
+    line = ["setpriv", "--pdeathsig", "KILL", *host.enter(), *ENGINE, *options]
+    with (host.root.parent / "engine.log").open("wb") as log:
+        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        wait_for(lambda: process.poll() is not None or host.run("docker", "version").status == 0, "the engine")
+        docker = [*host.enter(), "docker", "import", "-", "etcd:test"]
+        subprocess.run(docker, input=image(shutil.which("etcd")), check=True, capture_output=True)
+        yield
+    finally:
+        host.run("pkill", "-x", "dockerd")  # in this host's own namespace of processes
+        process.wait(60)
+        remove_cgroups(name)
+
+
+@pytest.mark.skipif(not shutil.which("dockerd"), reason="docker.io is not installed")
+@pytest.mark.parametrize("composed", [False, True], ids=["run", "compose"])
+def test_etcd_in_a_container(host, engine, composed):
+    if composed and not shutil.which("docker-compose"):
+        pytest.skip("docker-compose is not installed")
+    if not composed and shutil.which("docker-compose"):
+        assert host.run("mount", "--bind", "/dev/null", shutil.which("docker-compose")).status == 0
+    before = host.files()
+    up = host.do("services", "up", "etcd", "--with", "docker", "--image", "etcd:test")
+    assert "in the container ocicat-etcd" in up.err
+    assert host.health("etcd")[0]
+    status = host.status("etcd")
+    assert (status["state"], status["how"]) == ("running", "docker")
+    labels = host.run("docker", "inspect", "--format={{.Config.Labels}}", "ocicat-etcd").out
+    assert ("com.docker.compose.project:ocicat-services" in labels) is composed
+    host.do("store", "init", "--store", "etcd://127.0.0.1:2379")
+    host.run("kill", "-KILL", str(status["pid"]))
+    wait_for(lambda: host.status("etcd")["restarts"] and host.health("etcd")[0], "the container")
+    (made,) = json.loads(host.do("services", "backup", "etcd", "/var/backups/x", "-o", "json").out)
+    assert made["is_verified"]
+    host.do("services", "down", "etcd", "--purge")
+    assert host.run("docker", "ps", "--all", "--quiet").out == ""
+    (host.root / "var/backups/x").unlink()
+    assert host.files() == before
+
+
+def test_a_copy_is_compared_key_by_key(host):
+    host.do("services", "up", "etcd")
+    for number in range(4):  # together more than the gateway passes on at once
+        line = f"head -c 1400000 /dev/zero | tr '\\0' {number} | ETCDCTL_API=3 etcdctl put /big/{number}"
+        assert host.run("sh", "-c", line).status == 0
+    member = Etcd("127.0.0.1", 2379, Access(namespace_fd=host.fd, timeout_s=60.0))
+    revision = int(member.status().header.revision)
+    content = member.content(revision)
+    assert (content.revision, content.keys) == (revision, 4)
+    etcd_backup.compare(content, member)
+    assert host.run("sh", "-c", "ETCDCTL_API=3 etcdctl put /big/3 other").status == 0
+    etcd_backup.compare(content, member)  # as it was at that revision
+    changed = member.content(revision + 1)
+    assert (changed.keys, changed.digest == content.digest) == (4, False)
+    with pytest.raises(Refused, match="the copy differs from etcd"):
+        etcd_backup.compare(replace(changed, revision=revision), member)
+    (made,) = json.loads(host.do("services", "backup", "etcd", "/var/backups/big", "-o", "json").out)
+    assert (made["revision"], made["digest"]) == (revision + 1, changed.digest)
