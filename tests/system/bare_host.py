@@ -102,6 +102,8 @@ class Bed:
 
     def up(self):
         variables = {"PATH": os.environ["PATH"], "BASE": self.base, "GATEWAY": f"{self.subnet}.1"}
+        if self.ocicat:  # the checkout is read-only there: each command would compile what it needs anew
+            subprocess.run([sys.executable, "-m", "compileall", "-q", str(CHECKOUT / "src/ocicat")], check=True)
         command = ["unshare", "--mount", "--net", "--propagation", "slave", "bash", "-c", KEEPER]
         self._keeper = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=variables, start_new_session=True

@@ -92,7 +92,14 @@ def make(target, version):
     """With pinned times: what is made twice is the same."""
     folder = Path(tempfile.mkdtemp(prefix="building-", dir=CACHE))
     try:
-        command = [sys.executable, str(ROOT / "packaging/build.py"), str(folder / "out")]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            sys.executable,
+            str(ROOT / "packaging/build.py"),
+            str(folder / "out"),
+        ]
         if version:
             command += ["--version", version]
         variables = {

@@ -27,6 +27,7 @@ BUILD, IMAGE = Path(__file__).resolve().parents[2] / "packaging/docker/build", "
 HOSTS = ("h1", "h2", "h3")
 ADDRESSES = ("10.0.0.11", "10.0.0.12", "10.0.0.13")
 MATRIX_PATIENCE_S = 180.0
+BUILD_PATIENCE_S = 300.0
 # Books of the package manager, and what Mesos writes of itself: it is the operator's, before and after.
 OTHERS = (
     *VOLATILE,
@@ -100,18 +101,8 @@ def as_before(bed, before):
         assert differing == set(), (host.name, differing)
 
 
-def test_without_docker_embedded_datastore():
-    words, pages = ("packages", "embedded"), ("guide-hosts.md", "guide-services.md", "guide-packages.md")
-    with cluster(words, "10.0.0.11:5050", shared=("/srv/ocicat",)) as bed:
-        before = looks(bed)
-        there(bed, words, *pages)
-        wait_for(lambda: registered(bed, "10.0.0.11:5050"), "the Mesos agents")
-        matrix(bed, "10.0.0.11:5050", f"sqlite://{bed.shared_path('/srv/ocicat/store.db')}")
-        back(bed, words, *pages)
-        as_before(bed, before)
-
-
 def test_without_docker_three_members_of_etcd_and_zookeeper_with_tls():
+    """Three masters, three members of etcd that ask for certificates."""
     words, pages = ("packages", "etcd"), ("guide-hosts.md", "guide-services.md", "guide-packages.md")
     masters = f"zk://{','.join(f'{address}:2181' for address in ADDRESSES)}/mesos"
     with cluster(words, masters) as bed:
@@ -129,6 +120,7 @@ def test_without_docker_three_members_of_etcd_and_zookeeper_with_tls():
 
 
 def test_with_docker_embedded_datastore(tmp_path):
+    """One master; a datastore in a directory that the hosts share, as only those with one kernel can; engines and their rules."""
     words, pages = ("packages", "embedded", "docker"), ("guide-hosts.md", "guide-services.md", "guide-docker.md")
     context = tmp_path / "context"
     subprocess.run(
@@ -155,8 +147,8 @@ def test_with_docker_embedded_datastore(tmp_path):
 
 def image(host, base, context):
     """As `docker save` prints it; nothing of it stays on the host."""
-    host.run(f"docker import {base} base")
-    host.run(f"{BUILD} {IMAGE} --base base --context {context}", DOCKER_BUILDKIT="0")
+    host.run(f"docker import {base} base", timeout_s=BUILD_PATIENCE_S)
+    host.run(f"{BUILD} {IMAGE} --base base --context {context}", timeout_s=BUILD_PATIENCE_S, DOCKER_BUILDKIT="0")
     saved = subprocess.run(host.enter("docker", "save", IMAGE), capture_output=True, check=True).stdout
     host.run(f"docker image rm {IMAGE} base")
     return saved

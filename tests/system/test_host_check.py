@@ -20,17 +20,18 @@ NAMES = """127.0.0.1 localhost
 172.31.9.12 h2.cluster.example h2
 """
 
-# Answers as Mesos does: /slaves, and a Date, which may be wrong.
+# What this machine may have there is none of the hosts' business; they remove it for themselves only.
+MACHINES = "/var/lib/ocicat /opt/ocicat /var/log/ocicat /etc/cni/net.d /etc/sysctl.d/* /etc/systemd/network/* /etc/NetworkManager"
+
+# Answers with a Date as Mesos and etcd do, but with one that may be wrong.
 ANSWERING = r"""
-import email.utils, http.server, json, sys, time
+import email.utils, http.server, sys, time
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps({"slaves": [{"hostname": sys.argv[3], "pid": "slave(1)@172.31.9.77:5051", "active": True}]}).encode()
         self.send_response_only(200)
         self.send_header("Date", email.utils.formatdate(time.time() + float(sys.argv[2]), usegmt=True))
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", "0")
         self.end_headers()
-        self.wfile.write(body)
 http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Answer).serve_forever()
 """
 
@@ -42,6 +43,7 @@ def bed():
         for host in (bed["h1"], bed["h2"]):
             host.write("/etc/hosts", NAMES)
             host.run("sysctl -qw net.ipv4.ip_forward=1")
+            host.run(f"rm -rf {MACHINES}")
         yield bed
 
 
@@ -84,9 +86,9 @@ def listens(host, port):
 
 
 @contextmanager
-def answering(host, port, ahead_s=0.0, hostname="elsewhere"):
+def answering(host, port, ahead_s=0.0):
     host.write("/srv/answering.py", ANSWERING)
-    with running(host, ["python3", "/srv/answering.py", str(port), str(ahead_s), hostname]):
+    with running(host, ["python3", "/srv/answering.py", str(port), str(ahead_s)]):
         wait_for(listens(host, port), "the server", 20)
         yield
 
@@ -288,6 +290,27 @@ def test_settings_of_ipv6_count_where_containers_have_it(h1):
     ]
 
 
+def test_a_default_route_that_forwarding_ends(h1):
+    h1.bash("sysctl -qw net.ipv6.conf.all.forwarding=1; ip -6 route add default via fe80::1 dev eth0 proto ra")
+    try:
+        (found,) = check(h1, "--ipv6")
+        h1.run("sysctl -qw net.ipv6.conf.eth0.accept_ra=2")
+        assert check(h1, "--ipv6") == []
+    finally:
+        h1.bash("ip -6 route del default; sysctl -qw net.ipv6.conf.eth0.accept_ra=1")
+    assert (found["about"], "over eth0" in found["problem"]) == ("accept-ra", True)
+
+
+def test_a_peer_whose_address_has_the_name_of_this_host(h1):
+    make, unmake = hosts(f"{MINE}\n172.31.9.12 h1.other.example")
+    h1.bash(make)
+    try:
+        (found,) = check(h1, peer="172.31.9.12")
+    finally:
+        h1.bash(unmake)
+    assert (found["about"], "is called h1.other.example" in found["problem"]) == ("duplicate-name", True)
+
+
 # --- the peers -----------------------------------------------------------------------------------------------------------
 
 
@@ -324,13 +347,6 @@ def test_a_clock_that_goes_wrong_is_measured(h1, h2):
     assert 88 < measured < 92
     with answering(h2, 5051, ahead_s=1):
         assert check(h1) == []
-
-
-def test_a_master_knows_another_host_of_this_name(h1, h2):
-    with answering(h2, 5050, hostname="h1.cluster.example"):
-        (found,) = check(h1, peer=f"{PEER}/master")
-    assert found["about"] == "duplicate-name"
-    assert "172.31.9.77" in found["problem"]
 
 
 def test_a_peer_whose_interface_takes_less_is_seen_from_both_sides(h1, h2):
@@ -409,7 +425,7 @@ def test_whether_somebody_keeps_the_clock_is_the_kernels_word(h1):
 
     unkept = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(256)) == 5
     done = h1.run(["ocicat", "host", "check", "--role", "services", "-o", "name"], check=False)
-    assert done.out.split() == (["time-daemon"] if unkept else [])
+    assert ("time-daemon" in done.out.split()) == unkept
 
 
 def test_a_mesos_agent_whose_mounts_nobody_sees(h1):
@@ -430,7 +446,7 @@ def test_calico_that_runs(h1):
 @contextmanager
 def agent(host, *options):
     with running(host, ["ocicat", "agent", "--address", "172.31.9.11/24", "--mesos-agent", "off", *options]):
-        wait_for(lambda: host.run("test -S /run/ocicat/agent.sock", check=False).status == 0, "the agent", 30)
+        wait_for(lambda: host.run("test -S /run/ocicat/agent.sock", check=False).status == 0, "the agent", 60)
         yield
     host.run("rm -rf /run/ocicat /var/lib/ocicat")
 

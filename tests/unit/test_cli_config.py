@@ -288,10 +288,11 @@ def test_an_agent_without_options_begins_by_the_file(shell, file, monkeypatch):
     shell.ok("agent")
     shell.ok("agent", "--mtu", "1400")
     monkeypatch.setenv("OCICAT_MTU", "1300")
+    shell.ok("agent", "--mtu", "1200")
     shell.ok("agent", "--config", str(file))
     found = [config for config, _ in started]
     assert [(one.host, one.address, one.store, one.mtu) for one in found] == [
-        ("h1", "10.0.0.11/24", shell.url, mtu) for mtu in (0, 1400, 1300)
+        ("h1", "10.0.0.11/24", shell.url, mtu) for mtu in (0, 1400, 1200, 1300)
     ]
     assert {one.live.felix.vxlan_port for one in found} == {4791}
     reread = started[-1][1]

@@ -45,6 +45,13 @@ def test_the_default_socket_needs_no_link_and_removes_an_old_one(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["ocicat"]
 
 
+def test_the_one_that_came_with_the_package_goes_before_any_other(tmp_path, monkeypatch):
+    shipped = tmp_path / "shim"
+    shipped.write_bytes(b"compiled elsewhere")
+    monkeypatch.setattr(module, "PREBUILT", shipped)
+    assert install(tmp_path / "bin", DEFAULT_SOCKET).read_bytes() == b"compiled elsewhere"
+
+
 def test_without_a_compiler_it_is_the_one_in_python(tmp_path, no_compiler):
     plugin = install(tmp_path, DEFAULT_SOCKET)
     assert plugin.read_bytes() == module.FALLBACK.read_bytes()

@@ -255,8 +255,9 @@ def test_control_groups_are_those_that_mesos_is_configured_with():
 
 def test_a_host_of_version_2_alone_must_boot_otherwise():
     found = Places(mounts=(mount("25 22 0:7 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw"),), directories=())
-    (one,) = places.findings(asked(), found, "")
-    assert "systemd.unified_cgroup_hierarchy=0" in one.mend
+    freezer, memory = places.findings(asked(), found, "cgroups/mem")
+    assert "mount -t cgroup -o freezer" in freezer.mend
+    assert "systemd.unified_cgroup_hierarchy=0" in memory.mend
 
 
 def test_room_for_files_counts_as_well():

@@ -118,6 +118,7 @@ def test_what_a_file_says_is_told_with_its_line():
         ("[host]\nname = 1", f"{FILE}:2: host.name: is not a text in quotes"),
         ("[dns]\nlisten = [1]", f"{FILE}:2: dns.listen: is not a list of texts"),
         ("[mesos]\nagent_ports = ['5051']", f"{FILE}:2: mesos.agent_ports: is not a list of whole numbers"),
+        ("[dns]\nttl_s = 604801", f"{FILE}:2: dns.ttl_s: 604801 is not in 0 to 604800 seconds"),
         ("[dns]\nttl_s = -1", f"{FILE}:2: dns.ttl_s: -1 is not in 0 to 604800 seconds"),
         ("[agent]\nadd_timeout_s = nan", f"{FILE}:2: agent.add_timeout_s: nan is not in 0.1 to 600 seconds"),
         ("[agent]\nadd_timeout_s = 0", f"{FILE}:2: agent.add_timeout_s: 0.0 is not in 0.1 to 600 seconds"),
@@ -523,6 +524,7 @@ def test_who_may_read_or_write_the_file_is_told():
         f"{FILE}: mode 0646: others may change what the agent does",
         f"{FILE}:2: mesos.master: holds a password, and everybody may read {FILE}",
     ]
+    assert len(list(checks.file_faults(FileFacts(FILE, 0, 0o620), resolved, user=0))) == 1
     assert list(checks.file_faults(FileFacts(FILE, 0, 0o600), resolved, user=0)) == []
     assert list(checks.file_faults(FileFacts(FILE, 1000, 0o644), resolve([]), user=1000)) == []
 

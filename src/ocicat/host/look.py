@@ -11,7 +11,19 @@ from collections.abc import Iterable
 from ocicat.changes.files import Tree
 from ocicat.errors import Refused
 from ocicat.host import ports, sysctls
-from ocicat.host.facts import agents, clock, connections, names, others, paths, places, processes, reach, settings
+from ocicat.host.facts import (
+    advertised,
+    agents,
+    clock,
+    connections,
+    names,
+    others,
+    paths,
+    places,
+    processes,
+    reach,
+    settings,
+)
 from ocicat.host.facts.agents import Agents
 from ocicat.host.facts.clock import Clock
 from ocicat.host.facts.connections import Connections
@@ -35,7 +47,8 @@ _SPEAK_HTTP = frozenset({5050, 5051, 2379})  # Mesos's master and agent, etcd
 class Facts(Struct, frozen=True, kw_only=True):
     """Of one host. `kernel` None: no containers are wanted here. `firewall_unknown`: why it cannot be told what firewalls drop.
 
-    `gateway`: the interface by which this host would reach the containers' gateway.
+    `gateway`: the interface by which this host would reach the containers' gateway. `advertised`: interfaces whose IPv6
+    default route goes when this host forwards.
     """
 
     names: Names
@@ -49,6 +62,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     others: Others
     connections: Connections = Connections()
     gateway: str = ""
+    advertised: tuple[str, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     firewall_unknown: str = ""
 
@@ -74,6 +88,7 @@ def look(tree: Tree, asked: Asked, *, firewalls: bool = True) -> Facts:
         others=others.look(tree, running),
         connections=connections.look(tree),
         gateway=paths.gateway_way(),
+        advertised=advertised.look(tree) if asked.ipv6 else (),
         blocked=dropped,
         firewall_unknown=unknown,
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from ocicat.agent.origin import stamped
+from ocicat.clock import SystemClock
 from ocicat.cni.install import install
 from ocicat.cni.spec import DEFAULT_VERSION
 from ocicat.lab import zookeeper
@@ -38,9 +40,14 @@ def directories(spec: LabSpec) -> None:
 
 def store(spec: LabSpec) -> None:
     """Make the datastore, with the lab's pools. Runs an event loop of its own: not to be called inside one."""
-    pools = [IPPool(metadata=Metadata(name=POOL), spec=IPPoolSpec(cidr=spec.pool, block_size=spec.block_size))]
+    clock = SystemClock()
+    pools = [
+        IPPool(
+            metadata=stamped(Metadata(name=POOL), clock), spec=IPPoolSpec(cidr=spec.pool, block_size=spec.block_size)
+        )
+    ]
     if spec.pool6:
-        pools.append(IPPool(metadata=Metadata(name=POOL6), spec=IPPoolSpec(cidr=spec.pool6)))
+        pools.append(IPPool(metadata=stamped(Metadata(name=POOL6), clock), spec=IPPoolSpec(cidr=spec.pool6)))
     wanted = {keys.pool(pool.metadata.name): encode_json(pool) for pool in pools}
 
     async def write() -> None:

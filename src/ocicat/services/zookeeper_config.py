@@ -40,7 +40,6 @@ _ALWAYS = (
     "autopurge.purgeInterval=12",
     "admin.enableServer=false",
     "4lw.commands.whitelist=srvr,mntr,ruok",
-    "electionPortBindRetry=0",  # for ever: else three connections without TLS end the part in elections of a member with TLS
 )
 
 

@@ -175,6 +175,7 @@ def _bring(service: Service, wait_s: float) -> None:
     if was and before and before.is_running and fresh:
         say(f"{service.service} is restarted, because its configuration or certificate changes")
         upgrade.check_others(was)
+    if was and fresh:  # also what does not run: as a unit, or a container, it would come back
         running.stop(was)
     for file in auth.make_passwords(service):
         say(f"made a password: {file}; copy it to the hosts of the other members")

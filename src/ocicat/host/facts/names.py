@@ -24,7 +24,7 @@ V = TypeVar("V")
 
 
 class Answer(Struct, frozen=True):
-    """Of the resolver, about a name. None of the addresses: it knows none, for this reason."""
+    """Of the resolver, about a name, without link-local addresses beside others. No address: it knows none, for this reason."""
 
     canonical: str = ""
     addresses: tuple[str, ...] = ()
@@ -101,7 +101,8 @@ def _forward(name: str) -> Answer:
     except (OSError, UnicodeError) as error:
         return Answer(reason=str(error.strerror or error) if isinstance(error, OSError) else "not a name")
     addresses = dict.fromkeys(str(one[4][0]).partition("%")[0] for one in found)
-    return Answer(found[0][3].rstrip(".").lower(), tuple(addresses))
+    global_ones = tuple(text for text in addresses if not ip_address(text).is_link_local)
+    return Answer(found[0][3].rstrip(".").lower(), global_ones or tuple(addresses))
 
 
 def _backward(text: str) -> str:

@@ -17,7 +17,7 @@ ETHERNET_BYTES = 1500
 _SMALL_BYTES = 100
 _LEAST_BYTES = 576  # that every host must take
 _AT_ONCE = 16
-_THREADS = 16
+_THREADS = 64
 GATEWAY = "169.254.1.1"
 
 

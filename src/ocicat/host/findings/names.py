@@ -78,6 +78,7 @@ def _own_back(names: Names, found: Answer) -> Iterator[Finding]:
 
 def _peer(names: Names, peer: Peer) -> Iterator[Finding]:
     if not peer.name:
+        yield from _nameless(names, peer)
         return
     found = names.lookups.of(peer.name)
     twin = _twin(names, peer, found)
@@ -102,6 +103,16 @@ def _peer(names: Names, peer: Peer) -> Iterator[Finding]:
                 "Mesos and its log name that host otherwise than its operator does, or not at all",
                 f"let {text} lead back to {found.canonical}: in {_HOSTS}, or a PTR record in DNS",
             )
+
+
+def _nameless(names: Names, peer: Peer) -> Iterator[Finding]:
+    """Only its address is known."""
+    if same(back := names.lookups.back(peer.address) or "?", names.host):
+        problem = f"the peer {peer.address} is called {back}, as this host is"
+        breaks = "one of the two is taken for the other: the agents of both write the same keys"
+        yield Finding(
+            "duplicate-name", problem, breaks, "give one of the two another name, or the address another name in DNS"
+        )
 
 
 def _twin(names: Names, peer: Peer, found: Answer) -> str:

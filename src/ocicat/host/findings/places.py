@@ -48,7 +48,7 @@ def _cgroups(places: Places, isolation: str) -> Iterator[Finding]:
     for name, breaks in wanted.items():
         if name not in mounted:
             mend = f"mkdir -p /sys/fs/cgroup/{name} && mount -t cgroup -o {name} {name} /sys/fs/cgroup/{name}"
-            if unified:
+            if unified and name != "freezer":  # version 2 has no freezer of this kind, but holds all others
                 mend = "boot with systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1"
             yield Finding(
                 "cgroups", f"no hierarchy of cgroup v1 has {name}", f"{breaks}, unless it can mount that itself", mend

@@ -27,6 +27,17 @@ def findings(wants: Iterable[Want], settings: Settings) -> Iterator[Finding]:
             yield Finding("ipv6", "this kernel has no IPv6", want.breaks, "boot without ipv6.disable=1")
 
 
+def advertised(interfaces: Iterable[str]) -> Iterator[Finding]:
+    """Of IPv6: what forwarding does to this host's own default route."""
+    for name in interfaces:
+        yield Finding(
+            "accept-ra",
+            f"the IPv6 default route over {name} is a router's advertisement, and net.ipv6.conf.{name}.accept_ra is 1",
+            "as soon as the agent lets this host forward IPv6, the kernel drops that route and listens no more",
+            f"set net.ipv6.conf.{name}.accept_ra = 2",
+        )
+
+
 def _wanted(want: Want) -> str:
     return f"{want.value} or more" if want.least else want.value
 
