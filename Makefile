@@ -71,6 +71,7 @@ $(STATE)/run-%:
 $(STATE)/dev-%: $(STATE)/run-%
 	@$(call debian,$(DEBIAN_TEST))
 	@$(call venv,-e . --group dev)
+	@$(BIN)/python tests/system/aside_packages.py
 	@mkdir -p $(STATE) && touch $@
 
 # Installs only what is missing: dpkg answers in milliseconds, apt does not.

@@ -1,5 +1,6 @@
 """The real agent, told by a file alone: it starts, takes over what changes in it, and keeps to what is right when it is wrong."""
 
+import asyncio
 import os
 import re
 import signal
@@ -7,7 +8,12 @@ import subprocess
 import sys
 
 import pytest
-from cni_bed import HOST, POOL, Bed, wait_for
+from cni_bed import HOST, OUTSIDE, POOL, Bed, wait_for
+
+from ocicat.store.base import Put
+from ocicat.store.open import open_store
+from ocicat.store.schema.mark import KEY, Version, written
+from ocicat.store.schema.steps import CURRENT
 
 pytestmark = pytest.mark.netns
 
@@ -59,6 +65,16 @@ class Told(Bed):
         before = len(self.log_text())
         self.agent.send_signal(signal.SIGHUP)
         return wait_for(lambda: expected in self.log_text()[before:] and self.log_text()[before:], expected)
+
+    def put(self, key, value):
+        """As another program would."""
+
+        async def write():
+            store = await open_store(self.store)
+            await store.commit([], [Put(key, value)])
+            await store.close()
+
+        asyncio.run(write())
 
     def vxlan_ports(self):
         """Towards which workloads may send nothing."""
@@ -134,3 +150,23 @@ def test_a_file_that_says_too_little_or_something_wrong_starts_no_agent(bed):
     assert bed.agent.wait(20) == 2
     assert f"{bed.directory}/ocicat.toml:4: log.level: 'loud' is not one of" in bed.log_text()
     bed.agent = None
+
+
+def test_an_agent_whose_datastore_becomes_another_ends_and_its_containers_keep_what_they_have(bed):
+    bed.write()
+    bed.start()
+    container = bed.container()
+    bed.add("c1", container, cniVersion="1.0.0")
+    assert bed.pings(container, OUTSIDE)
+    newer = Version(CURRENT.major + 1, 0)
+    bed.put(KEY, written(newer))
+    assert bed.agent.wait(20) == 1
+    assert f"the datastore has schema {newer}" in bed.log_text()
+    bed.start(wait=False)
+    assert bed.agent.wait(20) == 1
+    assert bed.pings(container, OUTSIDE)
+    bed.put(KEY, written(CURRENT))
+    bed.log.write("starting over\n")
+    bed.log.flush()
+    bed.start()
+    bed.delete("c1")

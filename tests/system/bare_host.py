@@ -350,6 +350,8 @@ route add default via {self.bed.subnet}.1"""
 
     def rules(self):
         """Everything that decides on this host about packets, as text: tables, policy routing, routes, links; without counters."""
+        # An IPv6 address gets its route when its neighbours have not answered for a second.
+        wait_for(lambda: not self.run("ip -6 address show tentative -dadfailed").out, f"{self.name}: its IPv6 address")
         commands = (
             "nft -s list ruleset",
             "ip -4 rule",

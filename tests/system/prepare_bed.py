@@ -36,6 +36,7 @@ iptables-legacy -I FORWARD -j DOCKER-USER
 iptables-legacy -P FORWARD DROP
 iptables-legacy -A INPUT -i eth0 -p tcp --dport 5050:5060 -j DROP
 iptables-legacy -A INPUT -i oci+ -j DROP"""
+FIREWALLD_RUNS = "timeout 60 sh -c 'until firewall-cmd --state; do sleep 0.1; done'"  # before that it has no rules yet
 FLUSH = """
 nft flush ruleset
 for chain in INPUT FORWARD; do iptables-legacy -P $chain ACCEPT; done
@@ -120,7 +121,7 @@ def start_ufw(host):
 
 
 def start_firewalld(host):
-    host.run("systemctl enable --now firewalld")
+    host.run(f"systemctl enable --now firewalld; {FIREWALLD_RUNS}")
 
 
 def start_iptables(host):
@@ -149,7 +150,9 @@ class Firewall(NamedTuple):
 FIREWALLS = {
     "nftables": Firewall(start_nftables, "", "systemctl disable --now nftables"),
     "ufw": Firewall(start_ufw, "/lib/ufw/ufw-init force-reload", "ufw disable; systemctl disable ufw"),
-    "firewalld": Firewall(start_firewalld, "systemctl restart firewalld", "systemctl disable --now firewalld"),
+    "firewalld": Firewall(
+        start_firewalld, f"systemctl restart firewalld; {FIREWALLD_RUNS}", "systemctl disable --now firewalld"
+    ),
     "iptables": Firewall(
         start_iptables, "systemctl restart netfilter-persistent", "systemctl disable netfilter-persistent"
     ),

@@ -7,10 +7,12 @@ import re
 
 import aside_packages
 import pytest
-from bare_host import bare_hosts
+from bare_host import VOLATILE, bare_hosts
 from prepare_bed import CLOSED, FIREWALLS, FLUSH, OPEN, prepare, traffic
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+COMPILED = (*VOLATILE, "/usr/lib/python3")  # by firewalld, of itself
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def test_a_firewall_lets_through_what_was_asked_for_and_nothing_else_also_after_
         again = prepare(host, "--dry-run").out
         assert not re.search("rules|lines|firewalld|hosts|sysctl", again), again
         host.run("ocicat host undo")
-        assert (host.changed(), filtering(host)) == ({}, rules)
+        assert (host.changed(COMPILED), filtering(host)) == ({}, rules)
         if found.again:
             now = host.sysctls()
             changed = {name for name, value in settings.items() if now.get(name) not in (None, value)}
@@ -60,12 +62,13 @@ def test_a_firewall_lets_through_what_was_asked_for_and_nothing_else_also_after_
 
 
 def filtering(host):
-    """The rules of all firewalls, and the routes, without what counts packets."""
+    """The rules of all firewalls, and the routes, without what counts packets, and old tables that have nothing in them."""
     listed = host.run("nft -s list ruleset; iptables-legacy-save; ip6tables-legacy-save; ip -4 route; ip rule").out
-    return re.sub(r"\[\d+:\d+\]|#.*", "", listed)
+    lines = re.sub(r"\[\d+:\d+\]|#.*", "", listed).splitlines()
+    return [line for line in lines if not re.match(r"\*|COMMIT|:[A-Z]+ ACCEPT|$", line)]
 
 
-BAD = {"duplicate-name", "name-loopback", "peer-name", "mtu-interface", "sysctl", "sysctl-file", "forward", "firewall"}
+BAD = {"duplicate-name", "name-loopback", "peer-name", "mtu-interface", "sysctl", "forward", "firewall"}
 
 
 def test_what_check_finds_is_mended_and_comes_back_with_undo(host):
@@ -79,7 +82,7 @@ def test_what_check_finds_is_mended_and_comes_back_with_undo(host):
     options = f"--role agent --peer peer.example.com={peer.address} --mtu 1500"
     twin = f"{options} --peer h1={stranger.address}"
     try:
-        assert abouts(host, twin) >= BAD
+        assert abouts(host, twin) | abouts(host, options) >= BAD
         shown = host.run(f"ocicat host prepare {twin} --hostname h9.example.com --dry-run")
         assert (host.changed(), filtering(host)) == ({}, rules)
         made = host.run(f"ocicat host prepare {twin} --hostname h9.example.com")

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="
 
 # Whoever is connected already stays so; nobody gets in anew.
 CLOSED = NFT.replace("\t\ttcp dport 22 accept\n", "")
-KEY = "/root/.ssh/id_ed25519"
+KEY = "/srv/key"
 OPTIONS = (
     "StrictHostKeyChecking=no",
     "UserKnownHostsFile=/dev/null",
@@ -103,11 +103,9 @@ def bed():
     with bare_hosts("h1", "h2", systemd=True, known=False, binds=(str(aside_packages.fetch()),)) as bed:
         host, peer = bed["h1"], bed["h2"]
         aside_packages.unpack(host)
-        peer.run(f"mkdir -p -m 700 /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f {KEY}")
-        host.write("/root/.ssh/authorized_keys", peer.read(f"{KEY}.pub"), 0o600)
-        host.run(
-            "chmod 700 /root/.ssh; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; systemctl enable --now ssh"
-        )
+        peer.run(f"ssh-keygen -q -t ed25519 -N '' -f {KEY}")
+        host.run("umask 77; mkdir -p ~root/.ssh; cat >~root/.ssh/authorized_keys", given=peer.read(f"{KEY}.pub"))
+        host.run("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; systemctl enable --now ssh")
         yield bed
 
 
@@ -220,9 +218,9 @@ def test_on_a_terminal_enter_confirms(host, pressed):
 
 def test_killed_before_any_step_it_is_completed_or_undone(host):
     close(host)
-    host.write("/root/killed.py", KILLED)
+    host.write("/srv/killed.py", KILLED)
     host.mark()
-    found = json.loads(host.run([sys.executable, "/root/killed.py", f"h2={host.bed['h2'].address}"]).out)
+    found = json.loads(host.run([sys.executable, "/srv/killed.py", f"h2={host.bed['h2'].address}"]).out)
     assert found["wrong"] == []
     assert found["changed"]
     assert found["steps"] >= 10

@@ -157,6 +157,8 @@ def test_a_dry_run_prints_what_can_be_typed_and_does_nothing(host):
     host.run(f"{of_image} | sh")
     wait_for(lambda: status(host)["state"] == "well", "the agent")
     assert "nothing to change" in start(host).err
+    host.run("docker kill --signal HUP ocicat-agent")  # goes through to the agent
+    wait_for(lambda: "the settings were read again" in host.run("ocicat node logs 2>&1").out, "the settings to be read")
 
 
 def test_real_mesos_tasks_have_a_network_while_their_agent_is_replaced(host):
@@ -377,6 +379,13 @@ def check_left(host, before):
     assert containers(host) == []
     assert host.changed(VOLATILE + OURS) == {}
     assert host.run("ls -A /run/ocicat", check=False).out == ""
+
+
+def test_an_image_that_is_not_to_be_had_is_named(host):
+    refused = start(host, image="ocicat:none", check=False)
+    assert refused.status == 1
+    assert "the engine has no image ocicat:none, and cannot get it" in refused.err
+    assert containers(host) == []
 
 
 def test_only_root_may(host):

@@ -349,13 +349,13 @@ def test_thousands_of_policies():
         for number in range(2_000)
     ]
     receiver = workload("w2", "10.0.0.2/32", namespace="ns7", labels={"app": "a107"})
-    started = time.perf_counter()
+    started = time.thread_time()
     where = cluster(OPEN, W1, receiver, *policies)
-    resolved_s = time.perf_counter() - started
-    started = time.perf_counter()
+    resolved_s = time.thread_time() - started
+    started = time.thread_time()
     for _ in range(100):
         verdict = passage(where, tcp("10.0.0.1", "10.0.0.2"), ("h1", "caliw1", "caliw2"))
-    each_s = (time.perf_counter() - started) / 100
+    each_s = (time.thread_time() - started) / 100
     assert told(verdict) == "Deny workload-ingress end-of-tier default"
     assert resolved_s < 10, resolved_s
     assert each_s < 0.005, each_s

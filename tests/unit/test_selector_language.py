@@ -203,20 +203,20 @@ def large(size):
 
 
 def seconds(text):
-    start = time.perf_counter()
+    start = time.thread_time()
     parse(text)
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 def test_time_is_linear_in_length():
     small = min(seconds(large(500)) for _ in range(5))
-    assert min(seconds(large(5_000)) for _ in range(3)) < 40 * small  # ten times the text; quadratic would be 100
+    assert min(seconds(large(5_000)) for _ in range(5)) < 40 * small  # ten times the text; quadratic would be 100
 
 
 @pytest.mark.parametrize(
     "text", ["!" * 1_000_000, "a starts" + " " * 1_000_000, "'" + " " * 1_000_000, "a" * 1_000_000]
 )
 def test_long_garbage_is_refused_at_once(text):
-    start = time.perf_counter()
+    start = time.thread_time()
     failure(text)
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5

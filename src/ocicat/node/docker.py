@@ -26,11 +26,15 @@ def planned(asked: Asked) -> Plan:
 
 
 def pull(image: str) -> None:
-    """Unless the engine has it."""
+    """Unless the engine has it. Refused."""
     try:
         engine.image_id(image)
     except NotFound:
-        engine.run("pull", image, timeout_s=engine.PULL_S)
+        try:
+            engine.run("pull", image, timeout_s=engine.PULL_S)
+        except (NotFound, Refused) as error:
+            hint = "build it with packaging/docker/build, or name one that can be had: --image"
+            raise Refused(f"the engine has no image {image}, and cannot get it: {error.message}", hint=hint) from error
 
 
 def carry_out(asked: Asked, what: Plan, socket: Path, patience_s: float, tell: Tell) -> AgentStatus:

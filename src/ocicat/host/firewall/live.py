@@ -14,7 +14,7 @@ from ocicat.host.firewall.programs import output
 
 _HANDLE = re.compile(r" # handle (\d+)$")
 _COUNTER = re.compile(r"counter packets \d+ bytes \d+ ")
-_ABSENT = ("No such file", "does not exist", "No chain/target", "Bad built-in")
+_ABSENT = ("No such file", "does not exist")
 
 
 class NftRules:
@@ -55,17 +55,13 @@ class IptablesRules:
         self._program, self._chain = program, chain
 
     def read(self) -> str | None:
-        try:
-            listing = output([self._program, "-w", "-S", self._chain])
-        except Refused as error:
-            _check_absent(error)
+        """All chains are listed: of one that is not there iptables-nft says that it is incompatible."""
+        lines = output([self._program, "-w", "-S"]).splitlines()
+        if not any(line == f"-N {self._chain}" or line.startswith(f"-P {self._chain} ") for line in lines):
             return None
         added = f"-A {self._chain} "
-        return "\n".join(
-            line.removeprefix(added)
-            for line in listing.splitlines()
-            if line.startswith(added) and f"--comment {MARK} " in line
-        )
+        ours = (line for line in lines if line.startswith(added) and f"--comment {MARK} " in line)
+        return "\n".join(line.removeprefix(added) for line in ours)
 
     def write(self, value: str | None) -> None:
         rules = [f"-D {self._chain} {rule}" for rule in (self.read() or "").splitlines()]
