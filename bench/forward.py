@@ -2,7 +2,7 @@
 
 Two containers of one host, wired and policed by the real graph and dataplane, under no policy and under one that lets them talk.
 Beside them the same wiring without our ruleset: routed, with the one rule that makes the kernel track connections, once as Linux
-routes by itself and once with its check of sources by routes, which is on for our workloads; and 1,000 linear iptables rules.
+routes by itself and once with its check of sources by routes; and 1,000 linear iptables rules.
 
     bulk       TCP in segments of up to 64 KiB: what two containers of one host do, and iperf3 between them
     segments   TCP in packets of the MTU, as a sender makes them that does not leave cutting to the kernel's last moment

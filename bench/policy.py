@@ -76,7 +76,7 @@ def make(stack: ExitStack, name: str, updates: Iterable[Update]) -> Variant:
 def bare(stack: ExitStack, name: str, *command: str, text: str) -> Variant:
     """The wiring stays; our ruleset makes place for another."""
     made = make(stack, name, no_policy())
-    made.inside("nft", "delete", "table", "inet", "ocicat")
+    made.inside("nft", "-f", "-", text="delete table inet ocicat\ndelete table netdev ocicat\n")
     made.inside(*command, text=text)
     return made
 

@@ -309,11 +309,11 @@ def test_counters_of_others_in_our_table_are_swept_and_not_taken_for_ours(used):
 def test_what_was_counted_goes_into_a_table_that_must_be_made_anew(used):
     used.plane.stop()
     table = used.bed.nft("list", "table", "inet", "ocicat")
-    moved = table.replace("priority raw;", "priority raw + 5;")
+    moved = table.replace("priority filter - 1;", "priority filter - 3;")
     assert moved != table
     used.bed.nft("-f", "-", text=f"delete table inet ocicat\n{moved}")
     used.plane = used.started()
-    assert "priority raw + 5" not in used.bed.nft("list", "table", "inet", "ocicat")
+    assert "priority filter - 3" not in used.bed.nft("list", "table", "inet", "ocicat")
     used.a_sends_to_b(1, 1)
     used.wait_for({**BEFORE, "policy np/prod/web ingress normal 0 Deny": 11})
 

@@ -38,7 +38,7 @@ def drift(bed):
 def state(bed):
     sysctls = "/proc/sys/net/ipv4/{ip_forward,conf/ocia/{forwarding,rp_filter,proxy_arp,route_localnet}}"
     return (
-        sorted(bed.nft("-s", "list", "table", "inet", "ocicat").split()),
+        sorted(bed.nft("-s", "list", "ruleset").split()),
         sorted(bed.ip("route", "show", "proto", "84").splitlines()),
         bed.run(bed.host, "bash", "-c", f"cat {sysctls}"),
         bed.interfaces(),
@@ -49,7 +49,10 @@ def state(bed):
     ("damage", "by", "what"),
     [
         ("nft flush ruleset", "changed by nft (pid ", "chain forward-workload-out"),
-        ("nft delete table inet ocicat", "changed by nft (pid ", "set sources4"),
+        ("nft delete table inet ocicat", "changed by nft (pid ", "set cut-flows4"),
+        ("nft delete table netdev ocicat", "changed by nft (pid ", "guard of ocib"),
+        ("nft insert rule netdev ocicat ocia accept", "changed by nft (pid ", "guard of ocia"),
+        ("nft flush chain netdev ocicat ocia", "changed by nft (pid ", "guard of ocia"),
         ("nft flush chain inet ocicat forward-workload-out", "changed by nft (pid ", "chain forward-workload-out"),
         ("nft insert rule inet ocicat forward-workload-out drop", "changed by nft (pid ", "chain forward-workload-out"),
         (
@@ -61,7 +64,7 @@ def state(bed):
         ("ip route flush proto 84", "route 10.65.0.", "route 10.65.0.0/26"),
         ("ip link set ocia down", "interface ocia was set down", "interface ocia"),
         ("sysctl -qw net.ipv4.ip_forward=0", "forwarding of IPv4 was turned off", "net.ipv4.ip_forward"),
-        ("sysctl -qw net.ipv4.conf.ocia.rp_filter=0", "net.ipv4.conf.ocia.rp_filter is not 1", "rp_filter"),
+        ("sysctl -qw net.ipv4.conf.ocia.rp_filter=1", "net.ipv4.conf.ocia.rp_filter is not 0", "rp_filter"),
         ("sysctl -qw net.ipv4.conf.ocia.proxy_arp=0", "net.ipv4.conf.ocia.proxy_arp is not 1", "proxy_arp"),
     ],
 )

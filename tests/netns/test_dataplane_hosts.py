@@ -358,6 +358,7 @@ def test_stages_come_with_the_first_host_endpoint_and_go_with_the_last_and_no_pa
     with flood(world.bed.outside, A, 500) as ping:
         world.governs(**parts, untracked_ingress=tiers("u", ends="Pass"))
         assert base_chains(world) - workloads == {
+            "prerouting",
             "pre-dnat",
             "forward-host-in",
             "forward-host-out",
@@ -449,7 +450,7 @@ def test_before_the_state_is_complete_what_is_missing_is_made_and_all_else_is_me
     world.governs(ingress=tiers("x"), profiles=("p",))
     before = in_force(world)
     world.plane.stop()
-    for stage in ("prerouting", "new-input-workload"):
+    for stage in ("input-workload", "new-input-workload"):
         world.bed.nft("flush", "chain", "inet", "ocicat", stage)
     world.bed.nft("insert", "rule", "inet", "ocicat", "input", "tcp", "dport", "81", "accept")
     world.plane = world.bed.plane()

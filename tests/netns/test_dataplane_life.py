@@ -108,7 +108,7 @@ def test_what_is_wrong_is_swept_when_the_state_is_complete(bed):
     plane = bed.plane()
     plane.submit((*STATE[:3], InSync(), Revision(2)))
     plane.resync().result(10)
-    ruleset, routes = bed.nft("list", "ruleset"), bed.ip("route")
+    ruleset, routes = bed.nft("list", "table", "inet", "ocicat"), bed.ip("route")
     assert not any(word in ruleset for word in ("left", "ocix", "10.65.0.77", "ocib"))
     assert "10.99.0.0" not in routes
     assert B not in routes
@@ -241,7 +241,7 @@ def test_attach_makes_what_was_asked_for(bed):
     assert (far.mac, far.mtu, far.up, made.mac) == (mac, 1450, True, mac)
     assert plane.verify("/a", bed.request("a", A, mac=mac)).result(10) == []
     sysctl = "/proc/sys/net/ipv4/conf/ocia/{proxy_arp,forwarding,rp_filter,route_localnet}"
-    assert bed.run(bed.host, "bash", "-c", f"cat {sysctl}").split() == ["1", "1", "1", "0"]
+    assert bed.run(bed.host, "bash", "-c", f"cat {sysctl}").split() == ["1", "1", "0", "0"]
 
 
 def test_attaching_again_changes_nothing_and_is_reported_again(bed):
@@ -300,11 +300,13 @@ def test_the_name_of_another_endpoint_is_not_taken(bed):
 def test_detach_closes_at_once_and_deletes_in_the_end(bed):
     plane = running(bed, "a", "b")
     bed.detach(plane, "a")
-    assert "ocia" not in bed.nft("list", "ruleset")
+    assert "ocia" not in bed.nft("list", "table", "inet", "ocicat")
+    assert A not in bed.nft("list", "table", "netdev", "ocicat")
     assert f"{A} " not in bed.ip("route")
     with Monitor([Group.LINK], bed.host) as monitor:
         while "ocia" in bed.interfaces():
             assert monitor.wait(5.0)
+    wait_until(lambda: "ocia" not in bed.nft("list", "ruleset"))
     plane.submit((EndpointGone("/a"), Revision(2)))
     bed.detach(plane, "a")
 
@@ -344,7 +346,8 @@ def test_detach_works_before_the_state_is_complete(bed):
     running(bed, "a", "b").stop()
     plane = bed.plane()
     bed.detach(plane, "a")
-    assert "ocia" not in bed.nft("list", "ruleset")
+    assert "ocia" not in bed.nft("list", "table", "inet", "ocicat")
+    assert A not in bed.nft("list", "table", "netdev", "ocicat")
     assert f"{A} " not in bed.ip("route")
     assert reaches(bed.host, B)
 
@@ -378,7 +381,7 @@ def test_a_container_that_dies_without_a_word_can_be_detached_and_comes_back(bed
     [
         ("nft flush chain inet ocicat forward-workload-out", ""),
         ("nft flush map inet ocicat to-workload", "not in to-workload"),
-        ("nft flush set inet ocicat sources4", "not in sources4"),
+        ("nft flush chain netdev ocicat ocia", "guard of ocia is not as wanted"),
         ("ip route flush proto 84", "no route"),
         ("ip link set ocia down", "is down"),
         ("ip link set ocia alias other", "marked as that of other"),

@@ -4,12 +4,12 @@ import re
 import socket
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from dataplane_bed import Bed, batch, endpoint, flood, members, profile, reaches
+from dataplane_bed import Bed, batch, endpoint, flood, members, profile, reaches, wait_until
 
 from ocicat.dataplane.api import Applied, DataplaneConfig, Drift, Problem
 from ocicat.dataplane.skeleton import chains
@@ -120,7 +120,7 @@ def test_base_chains_at_other_places_stay_in_force_until_all_is_known_and_are_re
         plane = bed.plane()
         assert "another version" in bed.problem("dataplane")
         bed.wait(lambda report: isinstance(report, Problem))
-        assert "priority raw + 5" in bed.nft("-s", "list", "table", "inet", "ocicat")
+        assert "priority filter - 3" in bed.nft("-s", "list", "table", "inet", "ocicat")
         plane.submit(batch(2, *STATE))
         bed.wait(lambda report: report == Applied(2))
     assert (ping.lost, flows.lost) == (0, 0)
@@ -135,8 +135,80 @@ def test_base_chains_at_other_places_stay_in_force_until_all_is_known_and_are_re
     assert not [report for report in bed.reports if isinstance(report, Drift)]
 
 
+BEFORE_GUARDS = """
+    set sources4 { type iface_index . ipv4_addr; elements = { ocia . 10.65.0.2, ocib . 10.65.0.3 }; }
+    set sources6 { type iface_index . ipv6_addr; }
+    map workload-sources { type ifname : verdict; }
+    chain source-check {
+        iifname vmap @workload-sources comment "275d0bfe7d"
+        drop comment "39db114f50 source address is not the workload's own"
+    }
+    chain prerouting {
+        type filter hook prerouting priority raw; policy accept;
+        iif . ip saddr @sources4 accept comment "5729f9ed1b"
+        iif . ip6 saddr @sources6 accept comment "954d6a83c3"
+        iifname "oci*" goto source-check comment "01bb95c4fe"
+    }
+"""
+
+
+def test_the_check_of_sources_moves_to_the_interfaces_and_loses_no_packet_nor_lets_one_in(bed):
+    """The version before guards asked in prerouting, and had the kernel ask its routes too."""
+    before = left(bed, lambda table: "delete table netdev ocicat\n" + table.replace("{\n", "{" + BEFORE_GUARDS, 1))
+    bed.run(bed.host, "sysctl", "-qw", "net.ipv4.conf.ocia.rp_filter=1", "net.ipv4.conf.ocib.rp_filter=1")
+    bed.nft("-f", "-", text=FORGED)
+    bed.run(bed.containers["b"], "ip", "addr", "add", "10.65.0.9/32", "dev", "eth0")
+    with flood(bed.containers["a"], B) as ping, new_flows(bed, "a", B) as flows, forging(bed, "b") as forged:
+        plane = bed.plane()
+        plane.resync().result(10)
+        assert "source-check" in bed.nft("list", "table", "inet", "ocicat")
+        plane.submit(batch(2, *STATE))
+        bed.wait(lambda report: report == Applied(2))
+        plane.resync().result(10)
+        wait_until(lambda: "source-check" not in bed.nft("list", "table", "inet", "ocicat"))
+    assert (ping.lost, flows.lost) == (0, 0)
+    assert flows.sent > 1000
+    assert same(bed.nft("-s", "list", "table", "inet", "ocicat"), before)
+    assert "packets 0 bytes 0" in bed.nft("list", "table", "ip", "forged")
+    assert forged.sent > 1000
+    assert bed.run(bed.host, "sysctl", "-n", "net.ipv4.conf.ocia.rp_filter").strip() == "0"
+
+
+FORGED = """
+table ip forged {
+    chain passed { type filter hook postrouting priority 450; ip saddr 10.65.0.9 counter; }
+}
+"""
+
+
+@contextmanager
+def forging(bed, name):
+    """Datagrams in another's name, as fast as they go; `.sent` afterwards."""
+    result, ended = SimpleNamespace(sent=0), threading.Event()
+    with namespace.inside(bed.containers[name]):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("10.65.0.9", 0))
+    sock.connect((A, 9))
+
+    def send():
+        while not ended.is_set():
+            with suppress(OSError):
+                result.sent += sock.send(b"?")
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield result
+    finally:
+        ended.set()
+        thread.join()
+        sock.close()
+
+
 def moved(table):
-    return table.replace("priority raw;", "priority raw + 5;").replace("priority filter - 1;", "priority filter - 3;")
+    return table.replace("priority filter;", "priority filter + 5;").replace(
+        "priority filter - 1;", "priority filter - 3;"
+    )
 
 
 def handles(bed, kinds):

@@ -29,7 +29,7 @@ from ocicat.dataplane.shaping import Shaper, bucket
 from ocicat.model.base import replace
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import EndpointGone, Limits, OutgoingNat
-from ocicat.netlink import link, namespace, qdisc
+from ocicat.netlink import link, namespace, nftchain, qdisc
 from ocicat.netlink.socket import RouteSocket
 
 pytestmark = pytest.mark.netns
@@ -41,6 +41,11 @@ RATE = 8_000_000
 SECONDS = 1.5
 MOST = 1.08  # of the rate: the burst, 50 ms, passes at once
 SO_RCVBUFFORCE = 33
+REDIRECT = (
+    "tc qdisc add dev ocia ingress && tc filter add dev ocia parent ffff: prio 1 protocol all "
+    "u32 match u32 0 0 action mirred egress redirect dev"
+)
+"""Past the guard, as versions of ours did it that had none."""
 
 
 @pytest.fixture
@@ -225,6 +230,36 @@ def test_limits_are_there_as_soon_as_the_interface_is(bed, plane):
     assert len(shapers(bed)) == 2
 
 
+def test_what_a_workload_sends_is_limited_and_has_no_other_name_than_its_own(bed, plane):
+    up(bed, plane, limited("a", A, A6, egress_limits=Limits(RATE)), limited("b", B))
+    inside = bed.containers["a"]
+    wait_until(lambda: reaches(inside, OUTSIDE6))  # the host's own address on the uplink is being checked
+    wait_until(lambda: reaches(inside, OUTSIDE))
+    bed.run(inside, "ip", "addr", "add", "10.65.0.9/32", "dev", "eth0")
+    bed.ip("route", "add", "10.65.0.9", "dev", "ocia")  # an answer would find its way
+    assert not reaches(inside, OUTSIDE, source="10.65.0.9")
+    assert "10.65.0.9" not in bed.ip("neigh")
+
+
+def test_a_redirection_of_an_earlier_version_goes_and_the_limit_stays(bed, plane):
+    wanted = limited(egress_limits=Limits(RATE))
+    up(bed, plane, wanted)
+    plane.stop()
+    (ifb,) = ifbs(bed)
+    bed.run(bed.host, "sh", "-c", f"{REDIRECT} {ifb}")
+    bed.nft("delete", "table", "netdev", "ocicat")
+    with RouteSocket(bed.host) as sock:
+        index, target = (sock.get(link.get(name)).index for name in ("ocia", ifb))
+        assert qdisc.Redirect(index, first=True, target=target) in sock.dump(qdisc.filters(index))
+        again = bed.plane()
+        again.submit(batch(2, OPEN, wanted))
+        bed.wait_in_force(2, "a")
+        assert not sock.dump(qdisc.filters(index))
+    assert "ingress" not in bed.run(bed.host, "tc", "qdisc", "show", "dev", "ocia")
+    assert f'fwd to "{ifb}"' in bed.nft("list", "table", "netdev", "ocicat")
+    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+
+
 def test_a_detached_workload_leaves_nothing(bed, plane):
     up(bed, plane, limited(ingress_limits=Limits(RATE), egress_limits=Limits(RATE)))
     bed.detach(plane, "a")
@@ -265,7 +300,7 @@ def test_limits_outlive_the_agent_and_go_with_what_went_meanwhile(bed, plane):
     "damage",
     [
         "tc qdisc del dev ocia root",
-        "tc qdisc del dev ocia ingress",
+        f"{REDIRECT} bwoci{{index:x}}",
         "tc qdisc replace dev ocia root tbf rate 1kbit burst 10k latency 1ms",
         "tc qdisc replace dev bwoci{index:x} root tbf rate 1mbit burst 10k latency 1ms",
         "ip link del bwoci{index:x}",
@@ -278,7 +313,7 @@ def test_what_another_hand_does_to_a_limit_is_mended(bed, plane, damage):
         index = sock.get(link.get("ocia")).index
     before = {each.bucket for each in shapers(bed)}
     bed.reports.clear()
-    bed.run(bed.host, *damage.format(index=index).split())
+    bed.run(bed.host, "sh", "-c", damage.format(index=index))
     found = bed.wait(lambda report: isinstance(report, Drift))
     assert any("bandwidth of interface" in text for text in found.by)
     assert any("bandwidth of interface" in text for text in found.what)
@@ -528,6 +563,20 @@ def test_what_leaves_the_pools_is_marked(bed, plane, own, target, pool):
     assert received_tos(bed.outside, bed.containers["a"], target) == 0
 
 
+def test_without_the_kernels_forwarding_nothing_is_limited_and_that_is_told(bed, plane, monkeypatch):
+    """A kernel without nft_fwd_netdev: stood for by a word that no kernel knows."""
+    monkeypatch.setattr(nftchain, "_forward", lambda index: nftchain._expression("forth"))
+    up(bed, plane, limited(egress_limits=Limits(RATE)))
+    assert "nft_fwd_netdev" in bed.problem("endpoint /a")
+    assert not ifbs(bed)
+    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) > 2 * RATE
+    monkeypatch.undo()
+    plane.resync().result(10)
+    bed.wait(lambda r: getattr(r, "object", "") == "endpoint /a" and not r.text)
+    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert "can-lead" not in bed.nft("list", "ruleset")
+
+
 def test_one_problem_tells_of_a_limit_that_the_kernel_cannot_keep(bed, plane):
     """A kernel without token buckets: stood for by a bucket that no kernel takes."""
     up(bed, plane, limited(egress_limits=Limits(2 * RATE, peak_bit_s=RATE)))
@@ -535,3 +584,4 @@ def test_one_problem_tells_of_a_limit_that_the_kernel_cannot_keep(bed, plane):
     assert reaches(bed.containers["a"], OUTSIDE)
     change(bed, plane, 2, limited(egress_limits=Limits(RATE)))
     bed.wait(lambda r: getattr(r, "object", "") == "endpoint /a" and not r.text)
+    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE

@@ -225,7 +225,7 @@ def reverse_path_filter(lab, host, value):
         yield
     finally:
         with on(lab, host):
-            set_all(files, "1")
+            set_all(files, "0")
 
 
 def set_all(files, value):
@@ -368,7 +368,7 @@ def furnish(lab, host):
 
 def furniture(lab, host):
     """Everything of the host that is not ocicat's, as its tools print it: a set of lines."""
-    tables = {line for line in sh(lab, host, "nft list tables").splitlines() if line != "table inet ocicat"}
+    tables = {line for line in sh(lab, host, "nft list tables").splitlines() if not line.endswith(" ocicat")}
     routes = sh(lab, host, "ip route show table all").splitlines()
     others = (
         "nft -s list table inet guard",

@@ -367,7 +367,7 @@ def test_stopping_leaves_containers_their_network_and_purging_leaves_nothing(hos
     assert "10.66.0" in plugin.out
     host.run("ocicat node stop")
     assert "10.66.0" in host.rules()  # the container keeps its network
-    assert "table inet ocicat" in host.run("ocicat node stop --purge --dry-run").out
+    assert "tables inet ocicat" in host.run("ocicat node stop --purge --dry-run").out
     host.run("ocicat node stop --purge")
     host.run("ip netns delete c1")
     check_left(host, before)

@@ -6,10 +6,11 @@ import re
 import pytest
 
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.guards import Guard
 from ocicat.dataplane.identity import Decider, prefix
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.skeleton import MORE_SOURCES, SETS
+from ocicat.dataplane.skeleton import SETS
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
     AddressSet,
@@ -27,7 +28,6 @@ from ocicat.model.wanted import (
     Tier,
     WantedRule,
 )
-from ocicat.netlink.nftset import key_ifname
 
 A = Addr.parse("10.65.0.2")
 ALLOW, DENY, PASS, LOG = (WantedRule(action) for action in ("Allow", "Deny", "Pass", "Log"))
@@ -303,17 +303,10 @@ def test_an_endpoint_may_send_from_more_than_its_addresses(managers, ledger):
     managers.endpoints.link_there("ocia", 1)
     nets = [Cidr.parse("10.9.0.0/16"), Cidr.parse("::/0"), Cidr.parse("fd09::/64")]
     apply(managers, endpoint("a", sources=nets))
-    (name,) = names(ledger, "src-")
-    assert rules(ledger, name) == [
-        "ip saddr 10.9.0.0/16 accept",
-        "meta nfproto ipv6 accept",
-        "ip6 saddr fd09::/64 accept",
-        "drop",
-    ]
-    assert ledger.elements[MORE_SOURCES].updates()[key_ifname("ocia")].data.chain == name
+    own = ledger.guards.updates()["ocia"].own
+    assert list(map(str, ledger.guards.updates()["ocia"].more)) == ["10.9.0.0/16", "::/0", "fd09::/64"]
     apply(managers, endpoint("a"))
-    assert names(ledger, "src-") == []
-    assert not ledger.elements[MORE_SOURCES].updates()
+    assert ledger.guards.updates() == {"ocia": Guard(own)}
 
 
 def test_a_tunnel_from_a_workload_is_dropped_unless_it_is_allowed(managers, ledger):

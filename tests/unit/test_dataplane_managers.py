@@ -6,11 +6,12 @@ import pytest
 
 from ocicat.dataplane import identity
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.guards import CLOSED, Guard
 from ocicat.dataplane.identity import Decider, counter
 from ocicat.dataplane.ledger import Claims, Ledger
 from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.objects import SetSpec
-from ocicat.dataplane.skeleton import FROM_WORKLOAD, SETS, SOURCES, TO_WORKLOAD
+from ocicat.dataplane.skeleton import FROM_WORKLOAD, SETS, TO_WORKLOAD
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
     AddressSet,
@@ -135,7 +136,7 @@ def test_an_interface_brings_dispatch_sources_and_routes(managers, ledger):
     for name, list_prefix in ((FROM_WORKLOAD, "out-"), (TO_WORKLOAD, "in-")):
         verdict = ledger.elements[name].updates()[key_ifname("ocia")].data
         assert verdict.chain == chains(ledger, list_prefix)[0].name
-    assert len(ledger.elements[SOURCES[4]].updates()) == 2
+    assert ledger.guards.updates() == {"ocia": Guard((A.pack(), B.pack()))}
     assert {dst: route.oif for dst, route in routes(ledger).items()} == {"10.65.0.2/32": 7, "10.65.0.3/32": 7}
 
 
@@ -144,7 +145,7 @@ def test_an_interface_that_goes_takes_them_along(managers, ledger):
     apply(managers, endpoint())
     managers.endpoints.link_gone("ocia")
     assert not ledger.elements[FROM_WORKLOAD].updates()
-    assert not ledger.elements[SOURCES[4]].updates()
+    assert not ledger.guards.updates()
     assert not ledger.routes.updates()
 
 
@@ -291,7 +292,7 @@ GOVERNED = HostEndpoint(
     untracked_ingress=(Tier("t", "Deny", ("x",)),),
     pre_dnat=(Tier("t", "Deny", ("x",)),),
 )
-STAGES = {"pre-dnat", "forward-host-in", "forward-host-out", "untracked-out", "postrouting"}
+STAGES = {"prerouting", "pre-dnat", "forward-host-in", "forward-host-out", "untracked-out", "postrouting"}
 
 
 def base_chains(ledger):
@@ -345,3 +346,33 @@ def test_the_first_owner_by_name_wins_and_the_last_releases():
     assert claims.release("a", "key") == 2
     assert claims.release("b", "key") is None
     assert claims.release("b", "key") is None
+
+
+def test_an_endpoint_that_goes_has_its_flows_ended_though_its_interface_went_before_anybody_looked(managers):
+    apply(managers, endpoint("a", A), EndpointGone("/a"))
+    assert managers.endpoints.held == {A.pack()}
+
+
+def test_what_nobody_has_is_closed_when_all_is_known_and_a_dying_interface_at_once(managers, ledger):
+    apply(managers, endpoint("a", A))
+    for name in ("ocia", "ocix"):
+        managers.endpoints.link_there(name, 7)
+    assert ledger.guards.updates() == {"ocia": Guard((A.pack(),))}
+    managers.endpoints.link_dying("ocid")
+    apply(managers, InSync())
+    managers.endpoints.link_there("ociy", 8)
+    assert ledger.guards.updates() == {"ocia": Guard((A.pack(),)), "ocid": CLOSED, "ocix": CLOSED, "ociy": CLOSED}
+    apply(managers, EndpointGone("/a"))
+    managers.endpoints.link_gone("ocix")
+    assert ledger.guards.updates() == {"ocia": CLOSED, "ocid": CLOSED, "ociy": CLOSED}
+
+
+def test_an_endpoint_is_not_in_force_without_its_guard(managers, ledger):
+    managers.endpoints.link_there("ocia", 7)
+    apply(managers, ProfileRules("p", (), ()), endpoint("a", A))
+    loaded(ledger)
+    for name in (FROM_WORKLOAD, TO_WORKLOAD):
+        ledger.changed_elements(name, (), ledger.elements[name].updates().values())
+    for there, settled in ((CLOSED, False), (Guard((A.pack(),), intact=False), False), (Guard((A.pack(),)), True)):
+        ledger.guards.now_there("ocia", there)
+        assert managers.endpoints.settled("/a") is settled

@@ -42,16 +42,7 @@ def test_another_handle_place_or_kind_is_not_ours():
     body = qdisc.shape(7, Bucket(1, 1, 1)).body
     assert not qdisc.decode(body[:8] + bytes(4) + body[12:]).is_ours
     assert not qdisc.decode(body[:12] + bytes(4) + body[16:]).is_ours
-    assert not qdisc.decode(qdisc.take_in(7).body).is_ours
-
-
-def test_a_redirection_names_its_target_and_comes_first():
-    request = qdisc.redirect(7, 9)
-    found = qdisc.decode_filter(request.body)
-    assert found == qdisc.Redirect(7, first=True, target=9)
-    seen = oracle(request)
-    assert (seen["index"], seen["parent"]) == (7, 0xFFFFFFF2)
-    assert seen.get_attr("TCA_KIND") == "u32"
+    assert not qdisc.decode(qdisc.take_in_no_more(7).body).is_ours
 
 
 def test_a_filter_that_does_something_else_has_no_target():

@@ -25,7 +25,7 @@ from typing import TypeVar
 from ocicat.dataplane import nftext
 from ocicat.dataplane.api import Attach, Attached, DataplaneConfig, Detach, Problem, Report
 from ocicat.dataplane.counting import Counted
-from ocicat.dataplane.drivers import links, routes
+from ocicat.dataplane.drivers import guards, links, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.engine import Engine
 from ocicat.dataplane.identity import Decider
@@ -242,5 +242,6 @@ def cleanup(config: DataplaneConfig) -> None:
         ours = routes.read(kernel.route)
         routes.change(kernel.route, routes.Change(delete=ours))
         kernel.nft.run(nftext.table_removal())
+        guards.clear(kernel.netfilter)
     finally:
         kernel.close()

@@ -6,7 +6,7 @@ Invariant: changes nothing.
 from __future__ import annotations
 
 from ocicat.dataplane.api import Attach
-from ocicat.dataplane.drivers import container, elements, links, qdisc, routes
+from ocicat.dataplane.drivers import container, elements, guards, links, qdisc, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.listing import parse
@@ -62,7 +62,9 @@ class Checker:
         there = {(name, element) for name in names for element in elements.read(self._kernel.netfilter, _SPECS[name])}
         missing = dict.fromkeys(name for name, element in wanted.elements if (name, element) not in there)
         have = routes.read(self._kernel.route)
+        guarded = guards.read(self._kernel.netfilter).get(endpoint.interface) == wanted.guard
         return [
+            *(() if guarded else (f"the guard of {endpoint.interface} is not as wanted",)),
             *(f"{endpoint.interface} is not in {name} as wanted" for name in missing),
             *(f"the host has no {route}" for route in (*wanted.routes, *wanted.floating) if route not in have),
         ]

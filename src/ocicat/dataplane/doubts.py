@@ -12,7 +12,7 @@ from ocicat.dataplane.drivers import links, qdisc, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.ownership import TABLE, ifb_index
+from ocicat.dataplane.ownership import TABLE, ifb_index, is_detached, is_ours
 from ocicat.dataplane.shaping import shapers_on
 from ocicat.dataplane.watchman import Hints
 from ocicat.netlink.link import Link
@@ -25,14 +25,15 @@ from ocicat.netlink.route import Route
 class Judge:
     """Looks at the pure state and, where that cannot tell, at the kernel."""
 
-    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger) -> None:
+    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger, prefix: str) -> None:
         self._kernel = kernel
         self._managers = managers
         self._ledger = ledger
+        self._prefix = prefix
 
     def doubts(self, hints: Hints) -> list[str]:
         """One line each, for people. Unavailable if the kernel cannot be asked."""
-        found = [f"table inet {TABLE} was changed by {program}" for program in hints.by]
+        found = [f"table {TABLE} was changed by {program}" for program in hints.by]
         if hints.lost:
             found.append("more changed at once than could be followed")
         known = {bearer.index: name for name, bearer in self._managers.endpoints.links.items()}
@@ -42,6 +43,8 @@ class Judge:
                     found += self._route(route, gone=event.gone)
                 case Link(index=index) if index in known:
                     found += self._link(known[index], index)
+                case Link(index=index, name=name) if not event.gone and is_ours(name, self._prefix):
+                    found += self._stranger(name, index)
                 case Netconf(index=index) if index == ALL:
                     found += self._forwarding()
                 case Netconf(index=index) if index in known:
@@ -67,6 +70,12 @@ class Judge:
         elif not found.up:
             yield f"interface {name} was set down"
 
+    def _stranger(self, name: str, index: int) -> Iterator[str]:
+        """One that nobody attached: what comes in by it must be closed."""
+        found = links.find(self._kernel.route, index)
+        if found is not None and found.name == name and not is_detached(found.alias):
+            yield f"interface {name} came, and is nobody's"
+
     def _limited(self, value: Value) -> int:
         """The workload's interface whose limits it may be about; 0: none."""
         match value:
@@ -88,7 +97,7 @@ class Judge:
         return [f"{each} was changed" for each in settled if there.get(each) != shapers.wanted(each)]
 
     def _settings(self, name: str) -> list[str]:
-        return sysctl.faults(name, own_sources=self._managers.endpoints.has_own_sources(name))
+        return sysctl.faults(name, guarded=self._ledger.guards.there(name) is not None)
 
     def _forwarding(self) -> Iterator[str]:
         for family in self._managers.families():

@@ -39,12 +39,12 @@ from ocicat.dataplane.ownership import check_interface, detached_addresses, is_d
 from ocicat.dataplane.ports import Ports
 from ocicat.dataplane.program import Program
 from ocicat.dataplane.reaper import Done, Freed, Grave, Mapped, Reaper
-from ocicat.dataplane.skeleton import DISPATCH, SOURCES
+from ocicat.dataplane.skeleton import DISPATCH
 from ocicat.dataplane.watchman import Hints
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model.wanted import Batch
 from ocicat.netlink.link import Link
-from ocicat.netlink.nftset import IFINDEX_BYTES, key_ifindex, key_ifname
+from ocicat.netlink.nftset import key_ifname
 
 _JUDGING_S = 0.005  # at a time: an ADD should not wait longer
 
@@ -65,7 +65,6 @@ class Engine:
         self._tidy_next = False
         self._waiting: set[str] = set()  # endpoints that were not told to be in force since they last changed
         self._failed: dict[str, str] = {}  # those of them that were told to have failed, and why
-        self._own_sources: dict[str, bool] = {}  # is the kernel's check of sources on? By interface, where we know
         self._unclaimed: set[str] = set()  # interfaces from before our start, that nobody has attached since
         self._graves: list[Grave] = []
         self._flushing: set[bytes] = set()  # held addresses that the reaper knows of
@@ -112,15 +111,8 @@ class Engine:
     def suspect(self, hints: Hints) -> None:
         """The watchman heard something: read back soon if it may be about ours. Unavailable."""
         if self._ready:
-            self._doubts += Judge(self._kernel, self._managers, self._ledger).doubts(hints)
-
-    def _filter_sources(self, names: Iterable[str]) -> None:
-        """The kernel's own check, which goes by routes, is off where a workload may send from more than its addresses."""
-        for name in names:
-            own = self._managers.endpoints.has_own_sources(name)
-            if self._own_sources.get(name) != own and name in self._managers.endpoints.links:
-                sysctl.filter_sources(name, own_sources=own)
-                self._own_sources[name] = own
+            judge = Judge(self._kernel, self._managers, self._ledger, self._config.interface_prefix)
+            self._doubts += judge.doubts(hints)
 
     def _note_drift(self, before: Mapping[str, int]) -> None:
         after = self._ledger.differences(sweep=self._managers.in_sync)
@@ -139,7 +131,6 @@ class Engine:
         self._managers.settle()
         self._places = None
         self._expect(self._managers.changed)
-        self._filter_sources({self._managers.endpoints.endpoints[key].interface for key in self._managers.changed})
         self._managers.changed.clear()
 
     def attach(self, request: Attach) -> Attached:
@@ -149,16 +140,19 @@ class Engine:
         if any(address.family == 6 for address in request.addresses):
             sysctl.forward(6)
         try:
-            made = plug(self._kernel.route, request)
+            made = plug(self._kernel.route, request, self._guard)
         except Conflict:
             self._remove_past(request.interface)
-            made = plug(self._kernel.route, request)
+            made = plug(self._kernel.route, request, self._guard)
         self._unclaimed.discard(request.interface)
         self._managers.endpoints.link_there(request.interface, made.index, request.key, request.mtu)
-        self._own_sources[request.interface] = True
-        self._filter_sources([request.interface])
         self._expect(self._managers.endpoints.on_interface(request.interface))
         return made
+
+    def _guard(self, interface: str, *, new: bool) -> None:
+        """Before it is set up. What there is of a guard on one that is not new says what may come in already."""
+        if new or self._ledger.guards.there(interface) is None:
+            self._program.close_new(interface)
 
     def complete(self, request: Attach) -> None:
         """Of an interface that was lent, and taken: as `lent.complete` has it."""
@@ -171,20 +165,25 @@ class Engine:
         if found is not None and found.alias not in ("", request.key):
             return  # another endpoint's, or detached already
         self._unclaimed.discard(request.interface)
-        sources = self._sources_there(found.index) if found else []
-        self._managers.endpoints.link_gone(request.interface)
+        addresses = self._own(request.interface)
+        self._managers.endpoints.link_dying(request.interface)
         if not self._managers.in_sync:
-            self._release_found(request.interface, found, sources)
-        addresses = [key[IFINDEX_BYTES:] for _, key in sources]
+            self._release_found(request.interface, found)
         if found is not None and links.mark_detached(self._kernel.route, found.index, addresses):
             self._graves.append(Grave(found.index, found.name))
+        else:
+            self._managers.endpoints.link_gone(request.interface)
 
     def reaped(self, done: Done) -> None:
         """The reaper is done with it, or could not do it."""
         match done.item:
             case Grave() | Freed() | Mapped() as item if done.text:
                 self._unreaped[item] = done.text
-            case Grave() | Mapped() as item:
+            case Grave(_, name) as item:
+                self._unreaped.pop(item, None)
+                if name not in self._managers.endpoints.links:
+                    self._managers.endpoints.link_gone(name)
+            case Mapped() as item:
                 self._unreaped.pop(item, None)
             case Freed(address) as item:
                 self._unreaped.pop(item, None)
@@ -238,6 +237,10 @@ class Engine:
         self._program.run(sweep=self._managers.in_sync, tidy=tidy or self._tidy_next)
         self._ready = True
         self._tidy_next = False
+        while self._program.guarded:
+            sysctl.trust_guard(self._program.guarded.pop())
+        while self._program.unguarded:
+            self._doubts.append(f"interface {self._program.unguarded.pop()} went")
         self._managers.endpoints.hold(self._program.lost)
         for address in (self._program.lost | self._managers.endpoints.held) - self._flushing:
             self._flushing.add(address)
@@ -295,41 +298,32 @@ class Engine:
     def _mend_link(self, link: Link) -> None:
         """Its routes went when it was set down; they are found missing by the same reading back."""
         if not link.up:
+            self._guard(link.name, new=False)
             links.set_up(self._kernel.route, link.index)
             self._mended.append(f"interface {link.name}")
         keys = self._managers.endpoints.on_interface(link.name)
         ipv6 = any(each.family == 6 for key in keys for each in self._managers.endpoints.endpoints[key].addresses)
-        own = (
-            self._managers.endpoints.has_own_sources(link.name) if keys else None
-        )  # nobody's is closed, and left as it is
-        if own is not None:
-            self._own_sources[link.name] = own
-        self._mended += sysctl.mend_workload_interface(link.name, ipv6=ipv6, own_sources=own)
+        guarded = self._ledger.guards.there(link.name) is not None
+        self._mended += sysctl.mend_workload_interface(link.name, ipv6=ipv6, guarded=guarded)
 
     def _find_dying(self, link: Link) -> None:
         """One that another life of ours left also has flows to be cut, unless its address has a new owner since."""
         if not self._ready:
-            taken = {
-                key[IFINDEX_BYTES:] for name in SOURCES.values() for key in self._ledger.elements[name].all_there()
-            }
+            taken = {each for name in self._ledger.guards.all_there() if name != link.name for each in self._own(name)}
             self._managers.endpoints.hold(each for each in detached_addresses(link.alias) if each not in taken)
+        self._managers.endpoints.link_dying(link.name)
         self._graves.append(Grave(link.index, link.name))
 
-    def _sources_there(self, index: int) -> list[tuple[str, bytes]]:
-        """The addresses that this interface may use in the kernel: elements' keys, with the names of their sets."""
-        key = key_ifindex(index)
-        return [
-            (name, each)
-            for name in SOURCES.values()
-            for each in self._ledger.elements[name].all_there()
-            if each.startswith(key)
-        ]
+    def _own(self, interface: str) -> tuple[bytes, ...]:
+        """The addresses (packed) that this interface may use in the kernel."""
+        guard = self._ledger.guards.there(interface)
+        return guard.own if guard else ()
 
-    def _release_found(self, interface: str, link: Link | None, sources: list[tuple[str, bytes]]) -> None:
+    def _release_found(self, interface: str, link: Link | None) -> None:
         """Before the first complete state what another life of ours left for this interface is in nobody's plan, but must go."""
         key = key_ifname(interface)
-        for name, each in [*((name, key) for name in DISPATCH), *sources]:
-            self._ledger.unwant_element(name, each)
+        for name in DISPATCH:
+            self._ledger.unwant_element(name, key)
         if link is not None:
             self._ledger.release_routes_on(link.index)
             self._ledger.release_shapers_on(link.index)

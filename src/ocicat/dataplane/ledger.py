@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Generic
 
 from ocicat.dataplane.delta import Delta, K, V
+from ocicat.dataplane.guards import Guard
 from ocicat.dataplane.listing import Listing
 from ocicat.dataplane.objects import Chain, Counter, SetSpec, Shape
 from ocicat.dataplane.shaping import Shaper, shapers_on
@@ -26,12 +27,13 @@ from ocicat.netlink.route import Route
 
 
 class Actual(Struct, frozen=True):
-    """What reading the kernel found. Elements by the name of their set; routes of our protocol only."""
+    """What reading the kernel found. Elements by the name of their set; routes of our protocol only; guards by interface."""
 
     listing: Listing
     elements: Mapping[str, tuple[Element, ...]]
     routes: tuple[Route, ...]
     shapers: Mapping[Shaper, Bucket] = {}
+    guards: Mapping[str, Guard] = {}
 
 
 class Claims(Generic[K, V]):
@@ -79,6 +81,7 @@ class Ledger:
         "counters",
         "dirty",
         "elements",
+        "guards",
         "idle",
         "routes",
         "sets",
@@ -92,6 +95,7 @@ class Ledger:
         self.elements: defaultdict[str, Delta[bytes, Element]] = defaultdict(Delta)
         self.routes: Delta[Prefix, Route] = Delta()
         self.shapers: Delta[Shaper, Bucket] = Delta()
+        self.guards: Delta[str, Guard] = Delta()
         self.dirty: set[str] = set()
         self.idle: set[str] = set()
         self._chains: dict[str, Chain] = {}
@@ -193,6 +197,7 @@ class Ledger:
         self.found_table(actual.listing, actual.elements)
         self.routes.found({route.dst: route for route in actual.routes})
         self.shapers.found(actual.shapers)
+        self.guards.found(actual.guards)
 
     def found_table(self, listing: Listing, elements: Mapping[str, tuple[Element, ...]]) -> None:
         self.chains.found(listing.chains)
@@ -211,9 +216,12 @@ class Ledger:
         for name, elements in self.elements.items():
             if count := len(elements.updates()) + len(elements.deletes(sweep=sweep)):
                 found[f"elements of {name}"] = count
-        routes = (*self.routes.updates(), *self.routes.deletes(sweep=sweep))
-        shapers = (*self.shapers.updates(), *self.shapers.deletes(sweep=sweep))
-        return found | {f"route {dst}": 1 for dst in routes} | {str(shaper): 1 for shaper in shapers}
+        named = (("route", self.routes), ("guard of", self.guards), ("", self.shapers))
+        return found | {
+            f"{kind} {key}".lstrip(): 1
+            for kind, delta in named
+            for key in (*delta.updates(), *delta.deletes(sweep=sweep))
+        }
 
     def changed_elements(self, name: str, deleted: Iterable[Element], added: Iterable[Element]) -> None:
         """What a transaction did to the kernel's set."""

@@ -36,7 +36,6 @@ from ocicat.dataplane.objects import Chain, IntervalSet, Rule, digest
 from ocicat.dataplane.ruled import Ruled, title_of
 from ocicat.errors import Bug
 from ocicat.model.base import Struct, replace
-from ocicat.model.net import Cidr
 from ocicat.model.wanted import PolicyRules, Tier, WantedRule
 
 Input = tuple[
@@ -130,16 +129,6 @@ class ListChain(Struct, frozen=True):
         return tuple(TierChain(tier, self.way.shared) for tier in self.tiers)
 
 
-class SourcesChain(Struct, frozen=True):
-    """What workloads may send from beside their addresses."""
-
-    nets: tuple[Cidr, ...]
-
-    @property
-    def name(self) -> str:
-        return f"src-{digest(*map(str, self.nets))}"
-
-
 class RunChain(Struct, frozen=True):
     """The way into a run of rules that are looked up: the one at that place in what the tier is made of."""
 
@@ -164,7 +153,7 @@ class Piece:
         return self.built.chain.name
 
 
-Recipe = PolicyChain | ProfileChain | TierChain | ListChain | SourcesChain | LimitChain | RunChain | Piece
+Recipe = PolicyChain | ProfileChain | TierChain | ListChain | LimitChain | RunChain | Piece
 
 
 class Built(Struct, frozen=True):
@@ -194,8 +183,6 @@ def build(recipe: Recipe, book: Book) -> Built:
             return built
         case RunChain():
             raise Bug("a run needs to know the peers: see managers_flat")
-        case SourcesChain(nets):
-            return Built(Chain(recipe.name, (*map(_from, nets), Rule("drop")), comment="what workloads may send from"))
 
 
 def has_pass(rules: Iterable[WantedRule]) -> bool:
@@ -374,12 +361,6 @@ def _until_missing(profiles: tuple[str, ...], book: Book) -> tuple[str, ...]:
         if name not in book.profiles:
             return profiles[:place]
     return profiles
-
-
-def _from(net: Cidr) -> Rule:
-    if not net.length:
-        return Rule(f"meta nfproto ipv{net.family} accept")
-    return Rule(f"{'ip' if net.family == 4 else 'ip6'} saddr {net} accept")
 
 
 class Part(Struct, frozen=True):

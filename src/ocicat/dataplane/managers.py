@@ -101,6 +101,7 @@ class Managers:
                 self._block_gone(message.cidr)
             case InSync():
                 self.in_sync = True
+                self.endpoints.complete()
                 self.nat.in_sync()
             case Revision():
                 self.revision = message.revision

@@ -1,7 +1,8 @@
-"""Endpoints as elements and routes: the dispatch to their chains, the sources they may use, the way to them.
+"""Endpoints as elements, guards and routes: the dispatch to their chains, the sources they may use, the way to them.
 
 Invariants: 1. An endpoint whose interface is not there has its chains and nothing else: it is ready, and closed. So is one whose
-interface was made for another endpoint, and one with an address that is `held`.
+interface was made for another endpoint, and one with an address that is `held`. The guard of an interface that no endpoint has is
+closed; but before the state is complete (`complete`), one that was there before us is left as it is.
 2. The state depends on the endpoints, interfaces and held addresses there are, not on the order in which they came. Pure.
 """
 
@@ -10,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ocicat.dataplane import limits, managers_nat
+from ocicat.dataplane.guards import CLOSED, Guard, guard_of
 from ocicat.dataplane.ledger import Claims, Ledger, element_key
-from ocicat.dataplane.lists import EGRESS, INGRESS, ListChain, Recipe, SourcesChain
+from ocicat.dataplane.lists import EGRESS, INGRESS, ListChain, Recipe
 from ocicat.dataplane.managers_limits import LimitManager
 from ocicat.dataplane.managers_policy import PolicyManager
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
-from ocicat.dataplane.skeleton import FROM_WORKLOAD, MORE_SOURCES, SOURCES, TO_WORKLOAD
+from ocicat.dataplane.skeleton import FROM_WORKLOAD, TO_WORKLOAD
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
 from ocicat.model.wanted import Endpoint
 from ocicat.netlink import inet
 from ocicat.netlink.inet import Prefix
-from ocicat.netlink.nftset import Element, concat, goto, key_ifindex, key_ifname
+from ocicat.netlink.nftset import Element, goto, key_ifname
 from ocicat.netlink.route import SCOPE_GLOBAL, SCOPE_LINK, Route
 
 IPV6_PRIORITY = 1024  # what the kernel gives an IPv6 route that names none
@@ -29,9 +31,11 @@ _FLOATING = "floating "  # an owner of routes that is greater than any key: a wo
 
 
 class Placed(Struct, frozen=True):
-    """What one endpoint puts into the kernel: elements with the name of their set, and routes to its addresses. `floating`: to its
-    floating ones; by these the host's own packets find a way before they are translated."""
+    """What one endpoint puts into the kernel: the guard of its interface, elements with the name of their set, and routes to its
+    addresses. `floating`: to its floating ones; by these the host's own packets find a way before they are translated."""
 
+    interface: str
+    guard: Guard
     elements: tuple[tuple[str, Element], ...] = ()
     routes: tuple[Route, ...] = ()
     floating: tuple[Route, ...] = ()
@@ -41,9 +45,10 @@ def placed(endpoint: Endpoint, index: int) -> Placed:
     """For an endpoint whose interface has that ifindex."""
     interface = key_ifname(endpoint.interface)
     dispatch = tuple((name, Element(interface, goto(recipe.name))) for name, recipe in recipes(endpoint).items())
-    sources = tuple((SOURCES[a.family], Element(concat(key_ifindex(index), a.pack()))) for a in endpoint.addresses)
     return Placed(
-        dispatch + sources + managers_nat.elements(endpoint),
+        endpoint.interface,
+        guard_of(endpoint),
+        dispatch + managers_nat.elements(endpoint),
         tuple(host_route(address, index) for address in endpoint.addresses),
         tuple(host_route(each.outside, index) for each in endpoint.floating),
     )
@@ -55,8 +60,6 @@ def recipes(endpoint: Endpoint) -> dict[str, Recipe]:
         FROM_WORKLOAD: ListChain(EGRESS, endpoint.egress, endpoint.profiles),
         TO_WORKLOAD: ListChain(INGRESS, endpoint.ingress, endpoint.profiles),
     }
-    if endpoint.sources:
-        found[MORE_SOURCES] = SourcesChain(endpoint.sources)
     return found | limits.chains(endpoint)
 
 
@@ -89,6 +92,8 @@ class EndpointManager:
         self._policy = policy
         self._limits = limits
         self._claims: dict[str, Claims[bytes, Element]] = {}
+        self._guards: Claims[str, Guard] = Claims()
+        self._complete = False
         self._placed: dict[str, Placed] = {}
         self._on_interface: dict[str, set[str]] = {}
         self.endpoints: dict[str, Endpoint] = {}
@@ -108,7 +113,16 @@ class EndpointManager:
         self.hold(before)
 
     def gone(self, key: str) -> None:
-        self.hold(self._remove(key))
+        """Also the flows of an interface that went while nobody looked are to end."""
+        endpoint = self.endpoints.get(key)
+        self._remove(key)
+        self.hold(address.pack() for address in (endpoint.addresses if endpoint else ()))
+
+    def complete(self) -> None:
+        """All endpoints are known: what nobody has is closed."""
+        self._complete = True
+        for name in self.links:
+            self._close_unclaimed(name)
 
     def hold(self, addresses: Iterable[bytes]) -> None:
         """Keep these from whoever may get them next; not those that an endpoint has."""
@@ -151,10 +165,21 @@ class EndpointManager:
         if self.links.get(name) != bearer:
             self.links[name] = bearer
             self._relink(name)
+            self._close_unclaimed(name)
 
     def link_gone(self, name: str) -> None:
         if self.links.pop(name, None) is not None:
             self._relink(name)
+        self._ledger.guards.unwant(name)
+
+    def link_dying(self, name: str) -> None:
+        """It is there, and nobody's for good; until `link_gone`."""
+        self.link_gone(name)
+        self._ledger.guards.want(name, CLOSED)
+
+    def _close_unclaimed(self, name: str) -> None:
+        if self._complete and not self._guards.holder(name):
+            self._ledger.guards.want(name, CLOSED)
 
     def on_interface(self, name: str) -> frozenset[str]:
         """Keys of the endpoints that name this interface."""
@@ -168,16 +193,13 @@ class EndpointManager:
             return self.endpoints[bearer.key]
         return self.endpoints.get(min(keys) if keys else name)
 
-    def has_own_sources(self, name: str) -> bool:
-        """Does whoever is on this interface send from its own addresses only?"""
-        return not any(self.endpoints[key].sources for key in self.on_interface(name))
-
     def settled(self, key: str) -> bool:
         """Is everything that this endpoint needs in the kernel? Routes apart: they can fail for each destination."""
         wanted = self._placed.get(key)
         late = self._ledger.chains.updates().keys()  # mostly none: then nobody need look at all the chains of the lists
         return (
             wanted is not None
+            and self._ledger.guards.settled(wanted.interface)
             and (not late or late.isdisjoint(self.chains(key)))
             and all(self._ledger.elements[name].settled(element_key(element)) for name, element in wanted.elements)
         )
@@ -215,6 +237,8 @@ class EndpointManager:
         ):
             return
         wanted = self._placed[key] = placed(endpoint, bearer.index)
+        guard = self._guards.claim(key, endpoint.interface, wanted.guard)
+        self._ledger.guards.want(endpoint.interface, guard)
         for name, element in wanted.elements:
             held = self._claims.setdefault(name, Claims()).claim(key, element.key, element)
             self._ledger.want_element(name, held)
@@ -226,7 +250,10 @@ class EndpointManager:
 
     def _displace(self, key: str) -> list[bytes]:
         """The addresses (packed) that it had."""
-        old = self._placed.pop(key, Placed())
+        old = self._placed.pop(key, None)
+        if old is None:
+            return []
+        self._ledger.guards.want(old.interface, self._guards.release(key, old.interface) or CLOSED)
         for name, element in old.elements:
             held = self._claims[name].release(key, element.key)
             if held is None:

@@ -1,7 +1,7 @@
-"""What in the kernel is ours, and nothing else is: the one table that readback, sweep and clean-up go by.
+"""What in the kernel is ours, and nothing else is: the one list that readback, sweep and clean-up go by.
 
     kind                      ours when
-    nft table                 it is `inet ocicat`, with everything in it
+    nft table                 it is `inet ocicat` or `netdev ocicat`, with everything in it
     route                     its protocol number is 84, in the main table
     interface                 its name starts with the configured prefix ("oci")
       dying interface         and its alias begins with `DETACHED`, in place of its endpoint's key; no endpoint has it: it is closed

@@ -1,9 +1,9 @@
 """One pass: what differs in the ledger, into the kernel, in the one order that is safe at every moment.
 
-    0. bandwidths                   before anything can pass (`shapers`)
+    0. bandwidths and guards        before anything can pass (`shapers`, `guards`)
     1. new sets, counters, chains   one nft transaction; nothing leads to them yet
     2. what is in the new sets      by netlink, some sets at a time; and ranges of those that never change
-    3. chains that change, and      one nft transaction, with all the elements that change: members, dispatch, sources
+    3. chains that change, and      one nft transaction, with all the elements that change: members, dispatch
        base chains that are new
     4. elements, if no chain does   one netlink transaction
     5. routes                       last in for a new endpoint, so the first packet finds its policy
@@ -20,7 +20,7 @@ The kernel is not through with a transaction at once: for up to a millisecond a 
 that went with it are empty already; and a set of ranges that came is empty. So new sets are filled before chains look in them, and
 a base chain is emptied before its maps go. Only a new table may lose packets that begin a connection: they are sent again.
 
-A step without anything to do costs nothing. An endpoint whose chains are there needs 4 and 5 only, and these start no process.
+A step without anything to do costs nothing. An endpoint whose chains are there needs 0, 4 and 5 only, and these start no process.
 
 Invariants: 1. No packet meets a policy that is half changed, unless nft refuses a part of it. 2. A chain that nft refuses becomes a
 drop, and only that chain. 3. Without `sweep` nothing is removed but what was asked to go, and no chain that has rules
@@ -32,28 +32,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ocicat.dataplane import nftext
-from ocicat.dataplane.drivers import counters, elements, routes
+from ocicat.dataplane.drivers import counters, elements, guards, links, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.drivers.nft import NftRefused
+from ocicat.dataplane.guards import CLOSED, Guard
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.listing import Listing
 from ocicat.dataplane.objects import Chain, Counter, Rule, SetChange, SetSpec
 from ocicat.dataplane.ownership import TABLE
 from ocicat.dataplane.shapers import Shapers
-from ocicat.dataplane.skeleton import SOURCES
 from ocicat.dataplane.skeleton_nat import PORT_MAPS, mapped_udp
 from ocicat.errors import Unavailable
+from ocicat.model.base import replace
 from ocicat.netlink.inet import Prefix
-from ocicat.netlink.nftset import IFINDEX_BYTES
 from ocicat.netlink.route import Route
 
 _MOST_AT_ONCE = 20_000  # elements
-_SOURCE_SETS = frozenset(SOURCES.values())
 
 
 class Program:
     """The hands of the dataplane. `refused`: why, by chain; `failed`: why, by destination; `lost`: the addresses (packed) that
-    interfaces have lost, and `mapped`: the ports of UDP that lead to workloads since, until the caller takes them out."""
+    interfaces have lost, `mapped`: the ports of UDP that lead to workloads since, and `guarded`: interfaces that had no guard and
+    have one now, until the caller takes them out. `unguarded`: those that went before they had theirs."""
 
     def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
         self._ledger = ledger
@@ -64,6 +64,8 @@ class Program:
         self.failed: dict[Prefix, str] = {}
         self.lost: set[bytes] = set()
         self.mapped: set[int] = set()
+        self.guarded: set[str] = set()
+        self.unguarded: set[str] = set()
         self.shapers = Shapers(ledger, kernel)
 
     def run(self, *, sweep: bool, tidy: bool) -> None:
@@ -76,12 +78,21 @@ class Program:
         if self._ledger.incompatible():
             self._rebuild()
         self.shapers.settle(sweep=sweep)
+        while self.shapers.renewed:
+            self._lead_anew(self.shapers.renewed.pop())
+        self._settle_guards(sweep=sweep)
         self._fill(self._grow())
         self._settle_chains(sweep=sweep)
         self._settle_elements(sweep=sweep)
         self._settle_routes(sweep=sweep)
         if sweep and tidy:
             self._shrink()
+
+    def close_new(self, interface: str) -> None:
+        """One that was made just now, before it is set up. Unavailable."""
+        guards.close(self._kernel.netfilter, interface)
+        self._guarded(interface, CLOSED)
+        self.guarded.discard(interface)
 
     @property
     def untidy(self) -> bool:
@@ -195,8 +206,6 @@ class Program:
             self._ledger.counters.now_there(counter.name, counter.name)
         for change in changes:
             self._ledger.changed_elements(change.spec.name, change.delete, change.add)
-            if change.spec.name in _SOURCE_SETS:
-                self.lost |= {element.key[IFINDEX_BYTES:] for element in change.delete}
             if change.spec.name in PORT_MAPS:
                 self.mapped |= mapped_udp(change.add)
 
@@ -229,6 +238,39 @@ class Program:
         self._ledger.chains.now_there(chain.name, chain.shape)
         self.refused.pop(chain.name, None)
         self._refused_chains.pop(chain.name, None)
+
+    def _settle_guards(self, *, sweep: bool) -> None:
+        delta = self._ledger.guards
+        changes = [guards.Change(name, delta.there(name), None) for name in delta.deletes(sweep=sweep)]
+        changes += [guards.Change(name, delta.there(name), guard) for name, guard in delta.updates().items()]
+        if not changes:
+            return
+        made = guards.commit(self._kernel.netfilter, changes)
+        for change in made:
+            self._guarded(change.interface, change.wanted)
+        for change in changes:
+            if change not in made:
+                self._ledger.guards.now_gone(change.interface)
+                self.unguarded.add(change.interface)
+        if next(delta.all_there(), None) is None:
+            guards.clear(self._kernel.netfilter)
+
+    def _lead_anew(self, index: int) -> None:
+        """Its guard leads to an interface that is gone, if anywhere."""
+        found = links.find(self._kernel.route, index)
+        there = self._ledger.guards.there(found.name) if found else None
+        if found and there and there.limited:
+            self._ledger.guards.now_there(found.name, replace(there, intact=False))
+
+    def _guarded(self, interface: str, guard: Guard | None) -> None:
+        before = self._ledger.guards.there(interface)
+        self.lost |= {*(before.own if before else ())} - {*(guard.own if guard else ())}
+        if guard is None:
+            self._ledger.guards.now_gone(interface)
+            return
+        self._ledger.guards.now_there(interface, guard)
+        if before is None:
+            self.guarded.add(interface)
 
     def _settle_elements(self, *, sweep: bool) -> None:
         self._commit(self._changes(sweep=sweep))

@@ -5,7 +5,7 @@ Invariants: 1. Only reads. 2. Whatever changes while it reads ends in a refused 
 
 from __future__ import annotations
 
-from ocicat.dataplane.drivers import elements, qdisc, routes
+from ocicat.dataplane.drivers import elements, guards, qdisc, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Actual
 from ocicat.dataplane.listing import parse
@@ -16,4 +16,5 @@ def read(kernel: Kernel) -> Actual:
     listing = parse(kernel.nft.listing())
     compared = (spec for spec in listing.sets.values() if not spec.timeout_s)
     members = {spec.name: elements.read(kernel.netfilter, spec) for spec in compared}
-    return Actual(listing, members, routes.read(kernel.route), qdisc.read(kernel.route))
+    shapers = qdisc.read(kernel.route)
+    return Actual(listing, members, routes.read(kernel.route), shapers, guards.read(kernel.netfilter))

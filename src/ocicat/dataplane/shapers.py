@@ -6,7 +6,7 @@ Invariants: 1. One interface's failure stops no other, and is not repeated until
 
 from __future__ import annotations
 
-from ocicat.dataplane.drivers import qdisc
+from ocicat.dataplane.drivers import guards, qdisc
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.shaping import Shaper
@@ -16,14 +16,17 @@ from ocicat.netlink.qdisc import Bucket
 
 
 class Shapers:
-    """`failed`: why, by place. `idle`: interfaces to be deleted, until the caller takes them out."""
+    """`failed`: why, by place. Until the caller takes them out, `idle`: interfaces to be deleted; `renewed`: ifindexes of those
+    whose ifb is a new one."""
 
     def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
         self._ledger = ledger
         self._kernel = kernel
         self._tried: dict[Shaper, Bucket] = {}
+        self._leads = False  # we know that guards can lead to an ifb
         self.failed: dict[Shaper, str] = {}
         self.idle: list[Link] = []
+        self.renewed: set[int] = set()
 
     def settle(self, *, sweep: bool) -> None:
         """Unavailable."""
@@ -45,8 +48,17 @@ class Shapers:
 
     def _put(self, shaper: Shaper, bucket: Bucket) -> None:
         try:
-            qdisc.put(self._kernel.route, shaper, bucket)
+            if shaper.direction == "egress":
+                self._check_way(shaper)
+            if qdisc.put(self._kernel.route, shaper, bucket):
+                self.renewed.add(shaper.index)
         except Refused as error:
             self.failed[shaper], self._tried[shaper] = str(error), bucket
         else:
             self._ledger.shapers.now_there(shaper, bucket)
+
+    def _check_way(self, shaper: Shaper) -> None:
+        """Refused: there is none to an ifb."""
+        self._leads = self._leads or guards.can_lead(self._kernel.netfilter)
+        if not self._leads:
+            raise Refused(f"{shaper} is not limited: nftables cannot forward", hint="load the module nft_fwd_netdev")

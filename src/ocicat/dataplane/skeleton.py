@@ -1,7 +1,7 @@
 """The part of the ruleset that does not depend on policies: every stage of a packet's way is a base chain of its own, so that an
 Allow, which is an accept, ends that stage and no other. A stage without rules is not in the kernel.
 
-    prerouting             raw         a workload's packet has a source that the workload may use; host endpoints' untracked policy
+    prerouting             raw         host endpoints' untracked policy
     pre-dnat               mangle      host endpoints' pre-DNAT policy
     input-workload         filter - 1  from a workload to its host: the workload's egress policy
     input                  filter      ... then what is set for all workloads; or host endpoints' ingress policy
@@ -21,8 +21,10 @@ A TCP packet that is new and begins no connection is held against the flows that
 Verdict maps lead from an interface's name to the chain of its list. What no host endpoint has by name goes to the chain of the host
 endpoint for all interfaces ("*"), if there is one. The stages of host endpoints are not there on a host that has none.
 
-What comes most comes first: a packet of a flow that policy has allowed is looked up once, as one that its workload may send, and
-asked for its state once in each stage. Names of interfaces are what costs most of the rest: they are asked last.
+A workload's packet has a source that the workload may use, or it does not come so far: that is asked on the interface (`guards`).
+
+What comes most comes first: a packet of a flow that policy has allowed is asked for its state once in each stage. Names of
+interfaces are what costs most of the rest: they are asked last.
 
 An Allow before routing stands for the host's ingress policy and the forward ingress policy too. One bit of the packet mark says so
 from there to here; it is taken off everything that comes in, and a host without untracked or pre-DNAT policy does not use it.
@@ -48,8 +50,6 @@ from ocicat.model.wanted import HostSettings, OpenPort
 
 FROM_WORKLOAD = "from-workload"
 TO_WORKLOAD = "to-workload"
-SOURCES = {4: "sources4", 6: "sources6"}
-MORE_SOURCES = "workload-sources"
 HOST_MAPS: Mapping[Way, str] = {
     Way("ingress"): "host-in",
     Way("egress"): "host-out",
@@ -65,11 +65,9 @@ CUT_FLOWS = {
 }
 """TCP flows that were ended, as their other ends see them. A day: longer than any TCP asks an end that it has not heard of."""
 
-DISPATCH = (FROM_WORKLOAD, TO_WORKLOAD, MORE_SOURCES)
+DISPATCH = (FROM_WORKLOAD, TO_WORKLOAD)
 
 SETS = (
-    SetSpec(SOURCES[4], "iface_index . ipv4_addr"),
-    SetSpec(SOURCES[6], "iface_index . ipv6_addr"),
     *(SetSpec(name, "ifname", verdicts=True) for name in (*DISPATCH, *HOST_MAPS.values())),
     *skeleton_nat.SETS,
     *limits.SETS,
@@ -91,7 +89,7 @@ _UNDECIDED = "ct state & (established | related) == 0"
 """What is not of a flow that policy has allowed. One rule that does not match costs less than one that accepts."""
 _INVALID = Rule("ct state invalid drop")
 _NEIGHBOURS = (
-    # From the workload's own address only (prerouting): the kernel makes a neighbour entry for whoever solicits; its room is small.
+    # From the workload's own address only (`guards`): the kernel makes a neighbour entry for whoever solicits; its room is small.
     Rule("icmpv6 type 130-133 accept", "multicast listeners, router solicitation"),
     Rule("icmpv6 type 135-136 ip6 hoplimit 255 accept", "neighbour discovery"),
 )
@@ -124,7 +122,6 @@ class _Skeleton:
     def chains(self) -> tuple[Chain, ...]:
         return (
             Chain("prerouting", self._prerouting(), hook="prerouting", priority="raw"),
-            Chain("source-check", _source_check()),
             Chain("pre-dnat", self._pre_dnat(), hook="prerouting", priority="mangle"),
             _stage("input-workload", hook="input", priority="filter - 1"),
             Chain("new-input-workload", self._input_workload()),
@@ -188,11 +185,11 @@ class _Skeleton:
     # --- host endpoints ------------------------------------------------------------------------------------------------
 
     def _prerouting(self) -> tuple[Rule, ...]:
-        rules = (*self._unmarked(), *_known_sources(), Rule(f"iifname {self._ours} goto source-check"))
         if not self._hosts.untracked:
-            return rules
+            return self._unmarked()
+        workload = Rule(f"iifname {self._ours} accept")
         safe = (Rule("jump failsafe-in"), Rule("jump failsafe-in-answers"))
-        return (*rules, *safe, *self._dispatch(Way("ingress", "untracked"), "iifname"))
+        return (*self._unmarked(), workload, *safe, *self._dispatch(Way("ingress", "untracked"), "iifname"))
 
     def _pre_dnat(self) -> tuple[Rule, ...]:
         if not self._hosts.pre_dnat:
@@ -278,20 +275,6 @@ class _Skeleton:
 def _stage(name: str, *, hook: str, priority: str) -> Chain:
     """Of workloads: what is not allowed already goes to the chain that decides."""
     return Chain(name, (Rule(f"{_UNDECIDED} goto new-{name}"),), hook=hook, priority=priority)
-
-
-def _known_sources() -> tuple[Rule, ...]:
-    return (
-        Rule(f"iif . ip saddr @{SOURCES[4]} accept"),
-        Rule(f"iif . ip6 saddr @{SOURCES[6]} accept"),
-    )
-
-
-def _source_check() -> tuple[Rule, ...]:
-    return (
-        Rule(f"iifname vmap @{MORE_SOURCES}"),
-        Rule("drop", "source address is not the workload's own"),
-    )
 
 
 def _names_at(address: Addr, port: int) -> tuple[Rule, ...]:

@@ -43,7 +43,7 @@ def decode(body: bytes) -> Count:
     """Of the body of an object in a dump."""
     found = _attributes(body)
     data = attributes(found.get(_DATA, b""))
-    return Count(string(found, _NAME), _comment(found.get(_USERDATA, b"")), be(data, _PACKETS), be(data, _BYTES))
+    return Count(string(found, _NAME), comment(found.get(_USERDATA, b"")), be(data, _PACKETS), be(data, _BYTES))
 
 
 def _attributes(body: bytes) -> dict[int, bytes]:
@@ -51,8 +51,8 @@ def _attributes(body: bytes) -> dict[int, bytes]:
     return attributes(body, NFGENMSG.size)
 
 
-def _comment(userdata: bytes) -> str:
-    """User data are of one byte of kind, one of length, and as many bytes."""
+def comment(userdata: bytes) -> str:
+    """What nft keeps with an object or a rule: user data are of one byte of kind, one of length, and as many bytes."""
     offset = 0
     while offset + 2 <= len(userdata):
         kind, size = userdata[offset : offset + 2]

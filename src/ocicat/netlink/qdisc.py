@@ -1,12 +1,9 @@
-"""Queueing disciplines that limit what an interface sends, and the redirection that brings what it receives to one.
+"""Queueing disciplines that limit what an interface sends, and filters that redirect what it receives.
 
 Promises: requests as bytes, dumps as `Qdisc` and `Redirect`. Does no I/O.
 
-What a host receives on an interface can wait in no queue. It is redirected to an interface of its own (an ifb), which has a queue,
-and comes from there as if nothing had happened.
-
 Invariants: 1. A token bucket is said in the kernel's own units, so what is read back equals what was asked for. 2. Every request
-but `redirect` and those to remove may be repeated. 3. A bucket of ours is known by its handle.
+but those to remove may be repeated. 3. A bucket of ours is known by its handle.
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import struct
 
 from ocicat.model.base import Struct
 from ocicat.netlink.wire import (
-    ADD,
     HOST_ORDER,
     REPLACE,
     Query,
@@ -44,7 +40,6 @@ TICKS_MAX = 0xFFFF_FFFF
 _TCMSG = struct.Struct("=BxxxiIII")  # family, ifindex, handle, parent, info
 _RATE = struct.Struct("=BBHhHI")  # cell_log, link layer, overhead, cell_align, mpu, bytes per second
 _TBF = struct.Struct("=III")  # limit, buffer, mtu; after the two rates
-_ANY = struct.pack("=BBBxHHhhI", 1, 0, 1, 0, 0, 0, 0, 0) + bytes(16)  # terminal, of one key that is always right
 _MIRRED = struct.Struct("=IIiiiiI")  # index, capabilities, action, references, bindings, what to do, ifindex
 
 _KIND, _OPTIONS = 1, 2
@@ -54,7 +49,7 @@ _ACT_KIND, _ACT_OPTIONS = 1, 2
 _MIRRED_PARMS = 2
 _FIRST = 1
 _ETHERNET = 1  # the link layer of which no table of sizes is needed
-_STOLEN, _EGRESS_REDIRECT = 4, 1
+_EGRESS_REDIRECT = 1
 _PRIORITY_ALL = (1 << 16) | int.from_bytes((0x0003).to_bytes(2, "big"), HOST_ORDER)  # priority 1, ETH_P_ALL
 
 
@@ -114,25 +109,10 @@ def unshape(index: int) -> Request:
     return Request(RTM_DELQDISC, 0, body, "remove the limit of interface", index)
 
 
-def take_in(index: int) -> Request:
-    """Lets filters see what comes in. Refused if another kind ("clsact") does so already, which is as good."""
-    body = _TCMSG.pack(0, index, _INGRESS, _INGRESS_PARENT, 0) + attr_text(_KIND, "ingress")
-    return Request(RTM_NEWQDISC, REPLACE, body, "let filters see what comes in on interface", index)
-
-
 def take_in_no_more(index: int) -> Request:
     """Takes the filters with it, whosever they are; another kind stays."""
     body = _TCMSG.pack(0, index, _INGRESS, _INGRESS_PARENT, 0) + attr_text(_KIND, "ingress")
     return Request(RTM_DELQDISC, 0, body, "let no filter see what comes in on interface", index)
-
-
-def redirect(index: int, target: int) -> Request:
-    """Everything that comes in goes to the interface `target`. After `take_in`; once."""
-    mirred = nest(_ACT_OPTIONS, attr(_MIRRED_PARMS, _MIRRED.pack(0, 0, _STOLEN, 0, 0, _EGRESS_REDIRECT, target)))
-    action = nest(_FIRST, attr_text(_ACT_KIND, "mirred"), mirred)
-    options = nest(_OPTIONS, attr(_U32_SEL, _ANY), nest(_U32_ACT, action))
-    body = _TCMSG.pack(0, index, 0, _INGRESS_FILTERS, _PRIORITY_ALL) + attr_text(_KIND, "u32") + options
-    return Request(RTM_NEWTFILTER, ADD, body, "redirect what comes in on interface", index)
 
 
 def redirect_no_more(index: int) -> Request:

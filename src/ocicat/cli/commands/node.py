@@ -320,7 +320,7 @@ def _purging(socket: Path) -> list[Step]:
     left = [each for each in (socket, lock, native.DIRECTORY, socket.parent) if each.exists()]
     return [
         (
-            "remove table inet ocicat, the containers' interfaces and the routes to them",
+            "remove tables inet ocicat and netdev ocicat, the containers' interfaces and the routes to them",
             lambda: cleanup(DataplaneConfig(interface_prefix=INTERFACE_PREFIX)),
         ),
         *((f"remove {each}", lambda each=each: _remove(each)) for each in left),

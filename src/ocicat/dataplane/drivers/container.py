@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Protocol
 
 from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.drivers import links, sysctl
@@ -80,8 +81,14 @@ def _way_out(family: int, index: int, *, table: int = MAIN, priority: int = 0) -
     ]
 
 
-def plug(host: RouteSocket, request: Attach) -> Attached:
-    """Makes the pair and sets up both sides. `request.mtu` must be set.
+class Guarding(Protocol):
+    """Puts a guard on the interface of that name; on one that is `new`, whatever a former one of that name has left."""
+
+    def __call__(self, interface: str, *, new: bool) -> None: ...
+
+
+def plug(host: RouteSocket, request: Attach, guard: Guarding) -> Attached:
+    """Makes the pair, has its host side guarded before that is set up, and sets up both sides. `request.mtu` must be set.
 
     NotFound: no such namespace. Refused: the container has such an interface already, or the name is another endpoint's.
     Conflict: our name is on an interface of this endpoint's past; remove it and try again. Unavailable.
@@ -93,8 +100,10 @@ def plug(host: RouteSocket, request: Attach) -> Attached:
             if not error.exists:
                 raise Unavailable(error.message, hint=error.hint) from error
             _check_ours(host, container, request)
+            guard(request.interface, new=False)
             return _set_up(host, container, ns, request)
         try:
+            guard(request.interface, new=True)
             return _set_up(host, container, ns, request)
         except BaseException:
             links.remove(host, request.interface)
@@ -111,9 +120,9 @@ def inspect(request: Attach, host_index: int) -> list[str]:
 
 
 def pair(request: Attach, ns: int | None) -> Request:
-    """The far end in that namespace, or here. One queue each: more serve nobody on a veth, and take the kernel half as long again
-    to make."""
-    near = End(request.interface, mac=HOST_MAC, mtu=request.mtu, up=True, queues=1)
+    """The far end in that namespace, or here. Down: the near one has no guard yet. One queue each: more serve nobody on a veth, and
+    take the kernel half as long again to make."""
+    near = End(request.interface, mac=HOST_MAC, mtu=request.mtu, queues=1)
     far = End(request.container_interface, mac=request.mac or b"", mtu=request.mtu, netns_fd=ns, queues=1)
     return link.create_veth(near, far)
 
@@ -122,6 +131,8 @@ def _check_ours(host: RouteSocket, container: RouteSocket, request: Attach) -> N
     """One of the two names is taken: by the very pair that was asked for?"""
     near = links.find(host, request.interface)
     far = links.find(container, request.container_interface)
+    if near is None and far is None:
+        raise Conflict(f"interface {request.interface} was being removed")
     if near is None:
         raise Refused(
             f"the container has an interface {request.container_interface} already", hint="choose another name"
@@ -153,9 +164,12 @@ def _set_up(host: RouteSocket, container: RouteSocket, ns: int, request: Attach)
             with inside(ns):
                 sysctl.enable_ipv6(request.container_interface)
         far = container.get(link.get(request.container_interface))
+        mark(host, request, far)
         fill(container, request, far.index)
         _await_local(container, [each for each in request.addresses if each.family == 6])
-        mark(host, request, far)
+        # The host side got its carrier when the container side came up, but sends only once a kernel worker has noticed, which
+        # may take long on a busy host. Asking for the link makes the kernel see to it now (since Linux 6.8).
+        host.get(link.get(far.peer_index))
     except NetlinkError as error:
         raise Unavailable(error.message, hint=error.hint) from error
     sysctl.workload_interface(request.interface, ipv6=ipv6)
@@ -163,17 +177,15 @@ def _set_up(host: RouteSocket, container: RouteSocket, ns: int, request: Attach)
 
 
 def mark(host: RouteSocket, request: Attach, far: Link) -> None:
-    """Whose it is, and where its addresses are: the host then never asks by ARP, and never fills its neighbour table with answers.
+    """Sets it up, and says whose it is, and where its addresses are: the host then never asks by ARP, and never fills its neighbour
+    table with answers.
 
     IPv6 could not even ask in the first second, while its own link-local address is being checked for duplicates.
     """
     here = [neighbour.replace(Neighbour(far.peer_index, each.pack(), far.mac)) for each in request.addresses]
-    for error in host.batch([link.change(far.peer_index, alias=request.key), *here]):
+    for error in host.batch([link.change(far.peer_index, alias=request.key, up=True), *here]):
         if error is not None:
             raise error
-    # The host side got its carrier when the container side came up, but sends only once a kernel worker has noticed, which
-    # may take long on a busy host. Asking for the link makes the kernel see to it now (since Linux 6.8).
-    host.get(link.get(far.peer_index))
 
 
 def fill(container: RouteSocket, request: Attach, index: int) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.drivers import links, sysctl
-from ocicat.dataplane.drivers.container import FIRST, fill, held_addresses, mark, pair
+from ocicat.dataplane.drivers.container import FIRST, Guarding, fill, held_addresses, mark, pair
 from ocicat.dataplane.ownership import GATEWAY_V4, GATEWAY_V6, is_detached
 from ocicat.errors import Bug, Conflict, NotFound, Refused, Unavailable
 from ocicat.model.base import replace
@@ -26,8 +26,8 @@ from ocicat.netlink.route import SCOPE_HOST, SCOPE_LINK
 from ocicat.netlink.socket import RouteSocket
 
 
-def plug(host: RouteSocket, request: Attach) -> Attached:
-    """Makes the pair and sets up the host side. `request.mac` and `request.mtu` must be set.
+def plug(host: RouteSocket, request: Attach, guard: Guarding) -> Attached:
+    """Makes the pair, has its host side guarded, and sets that up. `request.mac` and `request.mtu` must be set.
 
     Refused: one of the names is somebody else's. Conflict: our name is on an interface of this endpoint's past; remove it and try
     again. Unavailable.
@@ -37,8 +37,11 @@ def plug(host: RouteSocket, request: Attach) -> Attached:
     except NetlinkError as error:
         if not error.exists:
             raise Unavailable(error.message, hint=error.hint) from error
-        return _set_up(host, request, _ours(host, request).index)
+        index = _ours(host, request).index
+        guard(request.interface, new=False)
+        return _set_up(host, request, index)
     try:
+        guard(request.interface, new=True)
         return _set_up(host, request, host.get(link.get(request.interface)).index)
     except BaseException:
         links.remove(host, request.interface)
@@ -77,6 +80,8 @@ def _is_taken(inside: RouteSocket, far: Link, near: Link) -> bool:
 def _ours(host: RouteSocket, request: Attach) -> Link:
     """The host side that is there already."""
     near = links.find(host, request.interface)
+    if near is None and links.find(host, request.container_interface) is None:
+        raise Conflict(f"interface {request.interface} was being removed")
     if near is None:
         raise Refused(f"the host has an interface {request.container_interface} already", hint="remove or rename it")
     if is_detached(near.alias):
@@ -98,7 +103,7 @@ def _set_up(host: RouteSocket, request: Attach, index: int) -> Attached:
     ):  # it is the one that the kernel will give itself, but would then check for a second before it answers for it
         gateways.append(Address(index, GATEWAY_V6, 64, scope=SCOPE_LINK, nodad=True))
     try:
-        for error in host.batch(list(map(address.replace, gateways))):
+        for error in host.batch([link.change(index, up=True), *map(address.replace, gateways)]):
             if error is not None:
                 raise error
         mark(host, request, Link(0, request.container_interface, mac=request.mac, peer_index=index))

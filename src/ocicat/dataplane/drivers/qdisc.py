@@ -1,12 +1,13 @@
 """The token buckets of workloads' interfaces: what a workload receives, and what it sends.
 
-What it receives waits on the host's side of its veth. What it sends cannot wait where the host receives it: it is redirected to an
-interface made for that (an ifb), and goes on from there. Measured against a bucket inside the container, which is as good but which
-root in the container may remove, and against dropping by an nft rule, which lets a second's worth pass at once (docs/limits.md).
+What it receives waits on the host's side of its veth. What it sends cannot wait where the host receives it: its guard (`guards`)
+leads it to an interface made for that (an ifb), and it goes on from there. Measured against a bucket inside the container, which is
+as good but which root in the container may remove, and against dropping by an nft rule, which lets a second's worth pass at once
+(docs/limits.md).
 
-Invariants: 1. `put` may be repeated. 2. The bucket is there before anything is redirected through it. 3. An ifb is only marked for
-its end here: deleting it takes the kernel 12 ms. One so marked is never used again. 4. Of the filters on a workload's interface the
-first is ours, and no other. 5. A bucket that changes lets what waits in it wait.
+Invariants: 1. `put` may be repeated. 2. The bucket is there before anything is led through it. 3. An ifb is only marked for
+its end here: deleting it takes the kernel 12 ms. One so marked is never used again. 4. No filter on a workload's
+interface is ours: earlier versions' goes. 5. A bucket that changes lets what waits in it wait.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ UNSOUND = Bucket(0, 0, 0)  # something of it is there, and not as it should be
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENODEV, errno.EINVAL})  # what has no bucket has no handle either: EINVAL
 
 
-def put(sock: RouteSocket, shaper: Shaper, bucket: Bucket) -> None:
-    """Refused if the kernel cannot do it. Unavailable."""
+def put(sock: RouteSocket, shaper: Shaper, bucket: Bucket) -> bool:
+    """Is there an ifb now that was not there? Refused if the kernel cannot do it. Unavailable."""
     try:
-        if shaper.direction == "ingress":
-            sock.request(qdisc.shape(shaper.index, bucket))
-        else:
-            _put_egress(sock, shaper.index, bucket)
+        if shaper.direction == "egress":
+            return _put_egress(sock, shaper.index, bucket)
+        sock.request(qdisc.shape(shaper.index, bucket))
+        return False
     except NetlinkError as error:
         raise Refused(f"{shaper} is not limited: {error.message}", hint=error.hint) from error
 
@@ -44,10 +45,9 @@ def remove(sock: RouteSocket, shaper: Shaper) -> Link | None:
     if shaper.direction == "ingress":
         _attempt(sock, qdisc.unshape(shaper.index))
         return None
-    _attempt(sock, qdisc.redirect_no_more(shaper.index))
-    if not sock.dump(qdisc.filters(shaper.index)):
-        _attempt(sock, qdisc.take_in_no_more(shaper.index))
     found = links.find(sock, ifb_name(shaper.index))
+    if found is not None:
+        _unlead(sock, shaper.index, found.index)
     return found if found is not None and links.mark_detached(sock, found.index, ()) else None
 
 
@@ -70,34 +70,45 @@ def _ifbs(sock: RouteSocket, index: int) -> list[Link]:
     return [found] if found else []
 
 
-def _put_egress(sock: RouteSocket, index: int, bucket: Bucket) -> None:
+def _put_egress(sock: RouteSocket, index: int, bucket: Bucket) -> bool:
+    """Is the ifb new? One that nothing can be put on goes again: nothing is to be led there."""
     name = ifb_name(index)
     found = links.find(sock, name)
     if found is not None and is_detached(found.alias):
         links.remove(sock, found.index)
         found = None
+    new = found is None
     if found is None:
         sock.request(link.create_ifb(End(name, queues=1)))
         found = sock.get(link.get(name))
-    sock.request(qdisc.shape(found.index, bucket))  # on one that is up the kernel would wait for all processors
+    try:
+        sock.request(qdisc.shape(found.index, bucket))  # on one that is up the kernel would wait for all processors
+    except NetlinkError:
+        if new:
+            links.remove(sock, found.index)
+        raise
     if not found.up:
         links.set_up(sock, found.index)
-    if not _leads(sock, index, found.index):
-        refused, _, failed = sock.batch(
-            [qdisc.take_in(index), qdisc.redirect_no_more(index), qdisc.redirect(index, found.index)]
-        )
-        if failed is not None:
-            raise refused or failed
+    _unlead(sock, index, found.index)
+    return new
 
 
 def _egress(sock: RouteSocket, ifb: Link, bucket: Bucket) -> Bucket:
-    """The bucket, if all that leads through it is as it should be."""
-    sound = ifb.up and not is_detached(ifb.alias) and _leads(sock, ifb_index(ifb.name), ifb.index)
+    """The bucket, if what it is on is as it should be."""
+    sound = ifb.up and not is_detached(ifb.alias) and not _leads(sock, ifb_index(ifb.name), ifb.index)
     return bucket if sound else UNSOUND
 
 
+def _unlead(sock: RouteSocket, index: int, target: int) -> None:
+    """An earlier version's redirection goes; what others have beside it stays."""
+    if _leads(sock, index, target):
+        _attempt(sock, qdisc.redirect_no_more(index))
+        if not sock.dump(qdisc.filters(index)):
+            _attempt(sock, qdisc.take_in_no_more(index))
+
+
 def _leads(sock: RouteSocket, index: int, target: int) -> bool:
-    """Does all that the workload on interface `index` sends go to `target`?"""
+    """Does a filter send all that comes from the workload on interface `index` to `target`, past its guard?"""
     return any(each.first and each.target == target for each in sock.dump(qdisc.filters(index)))
 
 

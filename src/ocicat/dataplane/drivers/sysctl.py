@@ -10,7 +10,6 @@ import os
 from ocicat.errors import Refused
 
 _NET = "/proc/sys/net"
-_ON_OFF = {True: "1", False: "0"}
 _FORWARD = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 
 
@@ -27,35 +26,33 @@ def forwards(family: int) -> bool:
 def workload_interface(name: str, *, ipv6: bool) -> None:
     """What the host side of a workload needs.
 
-    The host answers ARP for every address (the container sees none but its gateway), at once, and routes; a packet whose
-    source would be routed elsewhere is dropped (see `filter_sources`); loopback addresses stay inside; router advertisements are
-    not listened to.
+    The host answers ARP for every address (the container sees none but its gateway), at once, and routes; what may come in is its
+    guard's to say, and not asked of the routes too; loopback addresses stay inside; router advertisements are not listened to.
     """
-    for setting, value in _needs(name, ipv6=ipv6, own_sources=True):
+    for setting, value in _needs(name, ipv6=ipv6, guarded=True):
         _write(setting, value)
 
 
-def mend_workload_interface(name: str, *, ipv6: bool, own_sources: bool | None) -> list[str]:
+def mend_workload_interface(name: str, *, ipv6: bool, guarded: bool) -> list[str]:
     """The same, writing only what differs: the names of the settings. Of an interface that is gone meanwhile, nothing.
 
-    `own_sources` as in `filter_sources`; None leaves that as it is.
+    `guarded`: does it have its guard? Without, the kernel's own check of sources stays as it is.
     """
-    needs = _needs(name, ipv6=ipv6, own_sources=own_sources)
+    needs = _needs(name, ipv6=ipv6, guarded=guarded)
     return [changed for setting, value in needs if _exists(setting) for changed in ensure(setting, value)]
 
 
-def filter_sources(name: str, *, own_sources: bool) -> None:
-    """Unless a workload sends from its own addresses only, the routes cannot tell what may come from it: our ruleset does."""
-    setting = _reverse_path(name)
-    if _exists(setting):
-        ensure(setting, _ON_OFF[own_sources])
+def trust_guard(name: str) -> None:
+    """It has its guard now: the kernel need not ask the routes too. One that is gone meanwhile needs nothing."""
+    if _exists(_reverse_path(name)):
+        ensure(_reverse_path(name), "0")
 
 
-def faults(name: str, *, own_sources: bool) -> list[str]:
+def faults(name: str, *, guarded: bool) -> list[str]:
     """What is not as a workload's interface needs it, one line each."""
     return [
         f"{_name(setting)} is not {value}"
-        for setting, value in _needs(name, ipv6=False, own_sources=own_sources)
+        for setting, value in _needs(name, ipv6=False, guarded=guarded)
         if _exists(setting) and _read(setting) != value
     ]
 
@@ -64,7 +61,7 @@ def _reverse_path(name: str) -> str:
     return f"ipv4/conf/{name}/rp_filter"
 
 
-def _needs(name: str, *, ipv6: bool, own_sources: bool | None) -> list[tuple[str, str]]:
+def _needs(name: str, *, ipv6: bool, guarded: bool) -> list[tuple[str, str]]:
     conf = f"ipv4/conf/{name}"
     needs = [
         (f"{conf}/proxy_arp", "1"),
@@ -72,8 +69,8 @@ def _needs(name: str, *, ipv6: bool, own_sources: bool | None) -> list[tuple[str
         (f"{conf}/forwarding", "1"),
         (f"{conf}/route_localnet", "0"),
     ]
-    if own_sources is not None:
-        needs.append((_reverse_path(name), _ON_OFF[own_sources]))
+    if guarded:
+        needs.append((_reverse_path(name), "0"))
     if ipv6 or _exists(f"ipv6/conf/{name}"):
         needs.append((f"ipv6/conf/{name}/accept_ra", "0"))
     if ipv6:

@@ -128,9 +128,14 @@ ALL = Feature(
 VETH = Feature("pairs of interfaces (veth)", "CONFIG_VETH", "no container gets an interface")
 IFB = Feature("intermediate interfaces (ifb)", "CONFIG_IFB", "what a workload sends cannot be limited in bandwidth")
 TBF = Feature("token buckets (tbf)", "CONFIG_NET_SCH_TBF", "bandwidth cannot be limited")
+GUARD = Feature(
+    "chains of interfaces (ingress)",
+    "CONFIG_NETFILTER_INGRESS, CONFIG_NF_TABLES_NETDEV",
+    "no container is kept to its own addresses, so none gets an interface",
+)
 REDIRECT = Feature(
-    "redirection of packets (ingress, u32, mirred)",
-    "CONFIG_NET_SCH_INGRESS, CONFIG_NET_CLS_U32, CONFIG_NET_ACT_MIRRED",
+    "forwarding by nftables (fwd)",
+    "CONFIG_NFT_FWD_NETDEV",
     "what a workload sends cannot be limited in bandwidth",
 )
 CONNTRACK = Feature(

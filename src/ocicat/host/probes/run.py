@@ -13,9 +13,10 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from ocicat.dataplane.drivers import guards
 from ocicat.dataplane.drivers.nft import Nft, NftRefused
 from ocicat.dataplane.ports import Ports
-from ocicat.errors import OcicatError
+from ocicat.errors import OcicatError, Unavailable
 from ocicat.host.probes import features
 from ocicat.host.probes.features import Feature
 from ocicat.host.roles import Routing
@@ -97,7 +98,8 @@ def _links(routings: tuple[Routing, ...]) -> Iterator[Missing]:
             (features.VETH, lambda: kernel.request(link.create_veth(End("probe0"), End("probe1")))),
             (features.IFB, lambda: kernel.request(link.create_ifb(End("probe2")))),
             (features.TBF, lambda: kernel.request(qdisc.shape(_index(kernel, "lo"), _BUCKET))),
-            (features.REDIRECT, lambda: _redirect(kernel)),
+            (features.GUARD, lambda: guards.close(filters, "lo")),
+            (features.REDIRECT, lambda: _redirect(filters)),
             (features.CONNTRACK, lambda: filters.dump(conntrack.dump(_AF_INET))),
             (features.NFLOG, _read_log),
         ]
@@ -112,10 +114,9 @@ def _links(routings: tuple[Routing, ...]) -> Iterator[Missing]:
                 yield Missing(feature, error.message)
 
 
-def _redirect(kernel: RouteSocket) -> None:
-    here = _index(kernel, "lo")
-    kernel.request(qdisc.take_in(here))
-    kernel.request(qdisc.redirect(here, here))
+def _redirect(filters: NetfilterSocket) -> None:
+    if not guards.can_lead(filters):
+        raise Unavailable("nftables cannot forward to an interface")
 
 
 def _index(kernel: RouteSocket, name: str) -> int:
