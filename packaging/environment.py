@@ -12,12 +12,15 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +32,14 @@ PYTHON = "/usr/bin/python3.11"
 NOT_NEEDED = (".gitignore", ".lock", "CACHEDIR.TAG", "bin/*activate*", "bin/pydoc.bat")
 NOT_NEEDED_IN_PACKAGES = ("_virtualenv.*", "**/__pycache__", "*.dist-info/direct_url.json", "*.dist-info/uv_cache.json")
 NOT_RECORDED = re.compile(r"(direct_url\.json|uv_cache\.json|\.pyc),")
+# uv reads no configuration of pip's: where pip is told of a mirror, uv is told of the same.
+UV_VARIABLES = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+}
+PIP_SECTIONS = ("global", "install", ":env:")  # the later one decides
 BARE_PYTHON = "#!/usr/bin/python3 "  # of the plugins that are in Python: a host's python3 may be too old, or not there
 
 
@@ -91,6 +102,25 @@ def uv() -> str:
     return found
 
 
+def uv_variables(listing: str, given: Mapping[str, str]) -> dict[str, str]:
+    """What uv must find in the environment to fetch from where pip would, by what `pip config list` prints; what it is given stays."""
+    found: dict[str, str] = {}
+    for section in PIP_SECTIONS:
+        for line in listing.splitlines():
+            key, _, value = line.partition("=")
+            name = UV_VARIABLES.get(key.removeprefix(f"{section}."))
+            if name and key.startswith(f"{section}."):
+                found[name] = " ".join(str(ast.literal_eval(value)).split())
+    return {name: value for name, value in found.items() if name not in given}
+
+
+@cache
+def pip_settings() -> str:
+    """Nothing where there is no pip."""
+    line = [sys.executable, "-m", "pip", "config", "list"]
+    return subprocess.run(line, capture_output=True, text=True, check=False).stdout
+
+
 def epoch_s() -> int:
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(given)
@@ -149,8 +179,8 @@ def _edit(path: Path, pattern: str, text: str) -> None:
 
 
 def _run(command: list[str | Path]) -> None:
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(epoch_s()), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run(command, check=True, env=environment)
+    more = {"SOURCE_DATE_EPOCH": str(epoch_s()), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(command, check=True, env={**os.environ, **uv_variables(pip_settings(), os.environ), **more})
 
 
 if __name__ == "__main__":

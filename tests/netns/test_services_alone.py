@@ -82,6 +82,7 @@ def test_both_are_set_up_serve_and_are_taken_away_to_the_byte(host):
     shutil.rmtree(
         host.root / "var/lib/ocicat-zookeeper"
     )  # of a service that is not set up any more: what --purge was not told of
+    (host.root / "var/lib/ocicat-zookeeper.ocicat.json").unlink()
     (host.root / "var/log/ocicat/zookeeper.log").unlink()
     (host.root / "var/log/ocicat").rmdir()
     assert host.files() == before
@@ -134,6 +135,8 @@ def test_what_crashes_is_told_with_its_last_words(host):
         (("up", "etcd", "--members", "a=10.0.0.7,b=10.0.0.8,c=10.0.0.9"), "none of the members is this host"),
         (("up", "etcd", "--program", "/no/etcd"), "software that is not installed: etcd-server"),
         (("up", "etcd", "--tls", "relative"), "give an absolute path"),
+        (("up", "etcd", "--data", "relative"), "not the absolute path"),
+        (("up", "etcd", "--data", "/etc"), "holds what ocicat has not put there"),
         (("up", "etcd", "--tls", "/no/such"), "/no/such/tls.crt cannot be read"),
         (("up", "etcd", "--secure-only"), "--secure-only"),
         (("up", "etcd", "--image", "x"), "only with --with docker"),
@@ -180,6 +183,57 @@ def test_a_certificate_that_does_not_fit_is_refused(host):
     assert (copy / "tls.crt").read_bytes() == key.with_name("tls.crt").read_bytes()
     assert ((copy / "tls.key").owner(), (copy / "tls.key").stat().st_mode & 0o777) == ("etcd", 0o600)
     assert host.health("etcd")[0]
+
+
+def test_data_that_stayed_says_whose_cluster_it_is_of(host):
+    three = ("--members", "h1=10.0.0.1,h2=10.0.0.2,h3=10.0.0.3")
+    host.do("services", "up", "etcd")
+    assert "with other members: h1=127.0.0.1" in host.refused("services", "up", "etcd", *three)
+    host.do("services", "down", "etcd")
+    assert "with other members: h1=127.0.0.1" in host.refused("services", "up", "etcd", *three)
+    host.do("services", "up", "etcd")
+    host.do("services", "down", "etcd", "--purge")
+    assert "waits for a majority" in host.do("services", "up", "etcd", *three).err
+
+
+def test_an_upgrade_that_cannot_be_done_stops_nobody(host):
+    host.do("pki", "init")
+    host.do("pki", "issue", "h1", "--address", "127.0.0.1")
+    host.do("services", "up", "etcd", "--tls", "/etc/ocicat/tls/h1")
+    pid = host.status("etcd")["pid"]
+    upgrade = ("services", "upgrade", "etcd", "--force")
+    given, used = host.root / "etc/ocicat/tls/h1", host.root / "etc/ocicat/services/etcd.tls"
+    assert "set up with --tls /etc/ocicat/tls/h1" in host.refused("services", "up", "etcd")
+
+    edited = host.root / "etc/ocicat/services/etcd.yml"
+    text = edited.read_text()
+    edited.write_text(text + "# edited\n")
+    assert "edited since it was installed" in host.refused(*upgrade)
+    edited.write_text(text)
+
+    old = (given / "tls.crt").read_bytes()
+    host.do("pki", "issue", "other", "--address", "127.0.0.1")
+    shutil.copy(given.with_name("other") / "tls.crt", given / "tls.crt")
+    assert "is not the key of its certificate" in host.refused(*upgrade)
+    (given / "tls.crt").write_bytes(old)
+    both = (given / "tls.pem").read_bytes()
+    (given / "tls.pem").unlink()
+    assert "tls.pem cannot be read" in host.refused(*upgrade)
+    (given / "tls.pem").write_bytes(both)
+    (given / "tls.pem").chmod(0o600)
+    assert host.status("etcd")["pid"] == pid
+
+    host.do("pki", "renew", "h1", "--force")
+    version = host.status("etcd")["version"]
+    (host.root / "opt/broken").write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && echo "etcd Version: {version}"; exit 3\n'
+    )
+    (host.root / "opt/broken").chmod(0o755)
+    assert "the former program is back" in host.refused(*upgrade, "--program", "/opt/broken")
+    assert (used / "tls.crt").read_bytes() == old
+    assert host.health("etcd")[0]
+    host.do(*upgrade)
+    assert (used / "tls.crt").read_bytes() == (given / "tls.crt").read_bytes() != old
 
 
 def image(program):

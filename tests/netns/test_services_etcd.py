@@ -135,6 +135,9 @@ def test_a_stopped_member_is_told_and_no_second_one_may_go(bed):
         assert finding["breaks"] == "the cluster goes on, and bears no further loss"
         assert "would lose its quorum without h2: h3: connection refused" in two.refused("services", "stop", "etcd")
         assert "would lose its quorum without h2" in two.refused("services", "upgrade", "etcd")
+        said = two.refused("services", "down", "etcd", "--purge")
+        assert "would lose its quorum without h2" in said
+        assert "--force if that is accepted" in said
         assert two.status("etcd")["pid"]
     finally:
         three.do("services", "start", "etcd")
@@ -205,7 +208,7 @@ def test_an_upgrade_that_fails_brings_the_old_program_back(bed):
 def test_after_down_with_purge_nothing_is_left(bed):
     """The last one: it takes the cluster apart."""
     assert "+++ /dev/null" in bed.hosts[0].do("services", "down", "etcd", "--purge", "--dry-run").out
-    bed.each(lambda host: host.do("services", "down", "etcd", "--purge"))
+    bed.each(lambda host: host.do("services", "down", "etcd", "--purge", "--force"))
     for host, before in zip(bed.hosts, bed.before, strict=True):
         for own in ("opt", "var/backups"):  # what the tests have put there
             for path in (host.root / own).iterdir():

@@ -151,6 +151,9 @@ def test_a_backup_is_verified_and_an_ensemble_is_made_of_it(bed):
     bed.each(lambda host: host.do("services", "restore", "zookeeper", copy, "--force"))
     bed.each(lambda host: host.do("services", "start", "zookeeper"))
     wait_for(lambda: healthy(bed), "the restored ensemble")
+    copy = "/var/backups/before-the-first-write"  # of a leader that was just elected
+    (made,) = json.loads(leader(bed).do("services", "backup", "zookeeper", copy, "-o", "json").out)
+    assert made["is_verified"]
     names = client(bed, "names", "/mesos", at=1).split()
     assert "kept" in names
     assert "afterwards" not in names
@@ -158,7 +161,7 @@ def test_a_backup_is_verified_and_an_ensemble_is_made_of_it(bed):
 
 def test_after_down_with_purge_nothing_is_left(bed):
     """The last one: it takes the ensemble apart."""
-    bed.each(lambda host: host.do("services", "down", "zookeeper", "--purge"))
+    bed.each(lambda host: host.do("services", "down", "zookeeper", "--purge", "--force"))
     for host, before in zip(bed.hosts, bed.before, strict=True):
         for path in (host.root / "var/backups").iterdir():  # what the tests have put there
             path.unlink()

@@ -133,13 +133,8 @@ class Bed:
 
     def beside(self, host, *command):
         """The command line that runs this one in the host's network, this machine's files and processes, and shared ones."""
-        return [
-            "nsenter",
-            f"--mount=/proc/{self.keeper}/ns/mnt",
-            f"--net=/proc/{self[host].pid}/ns/net",
-            "--",
-            *command,
-        ]
+        spaces = [f"--mount=/proc/{self.keeper}/ns/mnt", f"--net=/proc/{self[host].pid}/ns/net"]
+        return ended_with_us("nsenter", *spaces, "--", *command)
 
 
 class Host:
@@ -391,6 +386,12 @@ def mount_point(*others):
     ]
     assert fit, "no directory to mount the hosts in"
     return fit[0]
+
+
+def ended_with_us(*command):
+    """The command line of a process that the kernel ends when the one that has started it is killed: it is on no host, and nobody
+    else would."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", *command]
 
 
 def child_of(pid):

@@ -69,15 +69,21 @@ for node in null zero full random urandom tty; do : > $new/dev/$node; mount --bi
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts $new/dev/pts; ln -s pts/ptmx $new/dev/ptmx
 mount -t tmpfs -o mode=1777 shm $new/dev/shm
 ln -s /proc/self/fd $new/dev/fd; ln -s fd/0 $new/dev/stdin; ln -s fd/1 $new/dev/stdout; ln -s fd/2 $new/dev/stderr
-mount -t tmpfs -o mode=755 cgroup $new/sys/fs/cgroup; systemd=
-while IFS=: read -r _ kind _; do
+kinds=$(cut -d: -f2 /proc/self/cgroup)
+# What lies at the top is how systemd knows which kind it is to use; a hierarchy of its own, where there is none, it may not make here.
+if grep -qx name=systemd <<< "$kinds"; then
+  mount -t tmpfs -o mode=755 cgroup $new/sys/fs/cgroup; unified=$new/sys/fs/cgroup/unified; mkdir $unified
+else
+  unified=$new/sys/fs/cgroup; mount -t cgroup2 cgroup2 $unified
+fi
+while read -r kind; do
   case $kind in
-    '') mkdir $new/sys/fs/cgroup/unified; mount -t cgroup2 cgroup2 $new/sys/fs/cgroup/unified;;
+    '') mountpoint -q $unified || mount -t cgroup2 cgroup2 $unified;;
     cpuset) ;;
     name=*) mkdir $new/sys/fs/cgroup/${kind#name=}; mount -t cgroup -o none,$kind cgroup $new/sys/fs/cgroup/${kind#name=};;
     *) mkdir $new/sys/fs/cgroup/$kind; mount -t cgroup -o $kind cgroup $new/sys/fs/cgroup/$kind;;
   esac
-done < /proc/self/cgroup
+done <<< "$kinds"
 mount -o remount,bind,ro $new/sys
 for given in $BINDS; do mkdir -p $new$given; mount --bind $given $new$given; mount -o remount,bind,ro $new$given; done
 for shared in $SHARED; do mkdir -p $new$shared $BASE/shared$shared; mount --bind $BASE/shared$shared $new$shared; done

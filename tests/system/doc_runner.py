@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Unmarked:
-    """A block of commands that no comment says anything of."""
+    """A block of commands, whatever its fence calls it, that no comment says anything of."""
 
     line: int
 
@@ -74,7 +74,7 @@ def parse(text):
             block = lines[number + 1 : end]
             if mark.startswith(("<!-- on ", "<!-- write ", "<!-- copy ")):
                 steps.append(_step(number + 1, section, mark, block))
-            elif fence[1] == "console" and not mark.startswith("<!-- not run: "):
+            elif _is_typed(fence[1], block) and not mark.startswith("<!-- not run: "):
                 unmarked.append(Unmarked(number + 1))
             mark, number = "", end
         elif line.strip():
@@ -82,6 +82,10 @@ def parse(text):
             section = line.lstrip("# ") if line.startswith("#") else section
         number += 1
     return steps, unmarked
+
+
+def _is_typed(kind, block):
+    return kind == "console" or any(line.startswith("$ ") for line in block)
 
 
 def _step(line, section, mark, block):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,15 @@ def built(version=""):
     os.utime(target)
     (wheel,) = target.glob("*.whl")
     return Built(target, wheel.name.split("-")[1])
+
+
+@cache
+def environment():
+    """The module that makes what is in the packages."""
+    spec = spec_from_file_location("packaging_environment", ROOT / "packaging/environment.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def digest():

@@ -13,12 +13,13 @@ pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="
 
 SERVICE = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n"
 KILLED = """
-import sys, time
+import subprocess, sys, time
 sys.path.insert(0, {here!r})
 from bare_host import bare_hosts
 with bare_hosts("h1", systemd=True) as bed:
     bed["h1"].spawn("sleep 1000")
-    print(bed.keeper, bed["h1"].pid, bed.group, flush=True)
+    beside = subprocess.Popen(bed.beside("h1", "ping", "-i", "0.1", "127.0.0.1"), stdout=subprocess.DEVNULL)
+    print(bed.keeper, bed["h1"].pid, beside.pid, bed.group, flush=True)
     time.sleep(1000)
 """
 
@@ -117,11 +118,16 @@ def test_what_is_shared_is_seen_by_all(bed):
 def test_nothing_is_left_when_the_test_is_killed():
     line = [sys.executable, "-c", KILLED.format(here=str(Path(__file__).parent))]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
-        keeper, pid, name = process.stdout.readline().split()
+        *numbers, name = process.stdout.readline().split()
+        wait_for(lambda: comm(numbers[-1]) == "ping", "what runs beside the host")  # the last that it becomes
         assert groups(name)
         process.send_signal(signal.SIGKILL)
     wait_for(lambda: not groups(name), "the control groups to go")
-    wait_for(lambda: not any(alive(number) for number in (keeper, pid)), "the processes to end")
+    wait_for(lambda: not any(alive(number) for number in numbers), "the processes to end")
+
+
+def comm(pid):
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 def alive(pid):

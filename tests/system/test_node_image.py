@@ -17,7 +17,7 @@ from pathlib import Path
 import debian_root
 import mesos_package
 import pytest
-from bare_host import CHECKOUT, VOLATILE, bare_hosts, wait_for
+from bare_host import CHECKOUT, VOLATILE, bare_hosts, ended_with_us, wait_for
 from bare_matrix import Cluster
 from bare_matrix import Host as Seen
 from lab_bed import MARKS, as_running, end_all, mismatches, run_all, server, within
@@ -205,11 +205,27 @@ def replaced(host):
     assert status(host)["agent"]["version"] == "99.0"
 
 
+def test_a_replacement_broken_off_before_its_start_has_a_way_back(host):
+    """All of what is to be done but the last: the old one is there still, and is started again when the new one does not serve."""
+    start(host)
+    *steps, started, when = start(host, "--dry-run", image=BROKEN).out.splitlines()
+    assert (started, when) == (
+        "docker start ocicat-agent",
+        "# when it serves: docker rm --force ocicat-agent-former",
+    )
+    host.bash("\n".join(steps))
+    assert len(containers(host)) == 2
+    refused = start(host, image=BROKEN, check=False)
+    assert (refused.status, "the one before it runs again" in refused.err) == (1, True)
+    assert containers(host) == [f"ocicat-agent {IMAGE} running"]
+    wait_for(lambda: status(host)["state"] == "well", "the agent of before")
+
+
 class pinging:  # noqa: N801  used like a function
     """From a namespace to an address, a hundred times a second."""
 
     def __init__(self, path, address):
-        command = ["nsenter", f"--net={path}", "ping", "-i", "0.01", address]
+        command = ended_with_us("nsenter", f"--net={path}", "ping", "-i", "0.01", address)
         self._ping = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):

@@ -96,7 +96,14 @@ def test_every_module_is_compiled_already(host):
 def test_installing_starts_nothing_and_says_what_to_do(host):
     assert CONFIG in host.said.out
     assert "systemctl enable --now ocicat-agent" in host.said.out
-    assert host.run("pgrep -f ocicat", check=False).out == ""
+    assert ours(host) == []
+    assert not host.path("/run/ocicat").exists()
+
+
+def ours(host):
+    """The command lines of all that runs from the package."""
+    lines = host.run("for each in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$each; echo; done", check=False).out
+    return [line for line in lines.splitlines() if "/opt/ocicat/" in line]
 
 
 def test_the_configuration_is_the_operators(host):
@@ -219,6 +226,7 @@ def test_from_the_first_installation_to_the_last_file(root):
         configure(host)
         host.run(f"ocicat store init && ocicat pool add tasks {POOL}")
         agent = Agent(host)
+        assert ours(host)
         one, two = add(host, "c1"), add(host, "c2")
         assert one != two
         with listening(host, "c2"):
@@ -259,3 +267,31 @@ def test_purging_keeps_the_records_of_what_was_changed_on_the_host(root):
         assert "ocicat mesos uninstall" in removed.err
         assert files_left(host) == {"/var/lib/ocicat/mesos-install.json", "/etc/ocicat/ca/ca.key"}
         assert "kept /var/lib/ocicat" in removed.err
+
+
+STATE = {"/var/lib/ocicat/store.db", "/run/ocicat/agent.sock", "/run/ocicat/agent.sock.lock"}
+
+
+def test_what_an_agent_still_needs_is_not_purged_and_one_that_native_keeps_ends_with_the_package(root):
+    with installed(root) as host:
+        configure(host)
+        host.run(f"ocicat store init && ocicat pool add tasks {POOL}")
+        agent = Agent(host)  # the package knows nothing of it, as of one in a container
+        purged = host.run("dpkg -P ocicat")
+        assert "an agent still runs on this host" in purged.err
+        assert agent.process.poll() is None
+        assert {path for path in STATE if host.path(path).exists()} == STATE
+        agent.stop()
+
+        host.run(["dpkg", "-i", str(built().deb)])
+        configure(host)
+        host.run("ocicat node start --with native")
+        assert len(ours(host)) == 2  # its supervisor, and the agent
+        removed = host.run("dpkg -r ocicat")
+        assert "stop the agent and its supervisor" in removed.err
+        assert ours(host) == []
+        assert host.path("/var/lib/ocicat/store.db").exists()
+        host.run("dpkg -P ocicat")
+        assert host.changed(ignore=OWN) == {}
+        assert not host.path("/run/ocicat").exists()
+        assert not host.path("/var/log/ocicat").exists()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bare_host import VOLATILE, bare_hosts, wait_for
+from bare_host import HOME, VOLATILE, bare_hosts, wait_for
 from doc_runner import BACK, parse, play
 from packages_bed import built
 
@@ -26,10 +26,11 @@ NOT_OURS = (
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory):
-    """What pip would fetch, in a directory: a bare host has no way out."""
+    """What pip would fetch of others, in a directory: a bare host has no way out. Our own is not to be had there."""
     folder = tmp_path_factory.mktemp("wheels")
     command = [sys.executable, "-m", "pip", "download", "-q", "-d", folder, f"{built().wheel}[etcd,zk]"]
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    (folder / built().wheel.name).unlink()
     return folder
 
 
@@ -40,13 +41,13 @@ def test_every_block_of_the_page_is_run_or_says_why_not():
 
 @pytest.mark.parametrize("way", ["deb", "pip"])
 def test_the_pages_commands_install_start_and_remove(way, request):
-    given = {f"/root/{built().deb.name}": built().deb}
+    file = built().deb if way == "deb" else built().wheel
+    given = {f"{HOME}/{file.name}": file}
     wheels = request.getfixturevalue("wheels") if way == "pip" else None
     if wheels:
         given["/etc/pip.conf"] = f"[global]\nno-index = true\nfind-links = {wheels}\n"
     with bare_hosts("h1", systemd=True, ocicat=False, binds=[wheels] if wheels else (), given=lambda _: given) as bed:
         host = bed["h1"]
-        wait_for(lambda: not host.run("ip -6 address show tentative").out, "the host's addresses to be in use")
         rules = host.rules()
         play(bed, PAGE, (way,))
         wait_for(lambda: "ready: host h1" in host.run("journalctl -u ocicat-agent -o cat").out, "the agent")

@@ -19,6 +19,7 @@ PLUGIN = "/opt/ocicat/plugins/ocicat"
 # Of dpkg; and a directory that is empty here from the beginning, which `systemctl disable` then removes.
 NOT_OURS = (*VOLATILE, "/var/lib/dpkg", "/var/cache", "/etc/systemd/system/multi-user.target.wants")
 MESOS = "/run/mesos/isolators/network/cni"
+ETCD = "http://127.0.0.1:2379"
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,20 @@ def test_installing_neither_starts_nor_enables_it(host):
 def test_an_agent_that_does_not_run_is_not_started_by_an_upgrade(host):
     host.run(["dpkg", "-i", str(built().deb)])
     assert prop(host, "ActiveState") == "inactive"
+
+
+def test_a_datastore_that_comes_late_is_waited_for_however_often_the_agent_has_ended(host):
+    told = f'[store]\nurl = "etcd://{ETCD.partition("//")[2]}"\n[host]\nname = "h1"\naddress = "{host.address}/24"\n'
+    host.write("/etc/ocicat/ocicat.toml", told, mode=0o640)
+    for _ in range(8):  # systemd's own limit is five starts in ten seconds
+        host.run(f"systemctl restart {UNIT}")
+    wait_for(lambda: int(prop(host, "NRestarts")) > 0, "the agent to end without a datastore, and to be started again")
+    assert prop(host, "ActiveState") != "failed"
+    etcd = host.spawn(f"etcd --data-dir /tmp/etcd --listen-client-urls {ETCD} --advertise-client-urls {ETCD}")
+    wait_until_ready(host)
+    host.run(f"systemctl stop {UNIT}")
+    os.kill(child_of(etcd.pid), signal.SIGKILL)
+    etcd.wait()
 
 
 def test_its_life_from_the_first_start_to_the_last_file(host):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from packages_bed import built
+from packages_bed import environment as maker
 
 from ocicat import __version__
 
@@ -18,7 +19,8 @@ UV = Path(sys.executable).with_name("uv")
 
 
 def run(*command, **variables):
-    environment = {**os.environ, "PYTHONPATH": "", **variables}
+    fetching = maker().uv_variables(maker().pip_settings(), os.environ)
+    environment = {**os.environ, **fetching, "PYTHONPATH": "", **variables}
     return subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, env=environment).stdout
 
 

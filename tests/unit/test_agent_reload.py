@@ -6,20 +6,27 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cli_bed import Shell
 
-from ocicat.agent import reload
+from ocicat.agent import hangup, reload
 from ocicat.agent.config import Live
 from ocicat.agent.feed import Feed
 from ocicat.calc.configuration import CONFIGURATIONS, THIS_HOST
 from ocicat.calc.graph import Graph
+from ocicat.cli.commands import node_reload
 from ocicat.errors import UserError
 from ocicat.model.v3.felix import FelixConfigurationSpec
 from ocicat.model.wanted import HostSettings
 from ocicat.obs import logs
+from ocicat.settings.arguments import Process
 from ocicat.store.syncer import Updates
 
 
@@ -148,6 +155,107 @@ def test_a_signal_takes_over_what_is_read_and_one_with_errors_changes_nothing(ca
         asyncio.run(run())
     assert [one.log_level for one in taken] == ["debug", "error"]
     assert "what is in force stays: f:1: is wrong" in caplog.text
+
+
+@pytest.fixture
+def default_hangup():
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_before_there_is_a_loop_is_kept_until_it_can_be_answered(default_hangup):
+    async def asked_at_once():
+        asked = reload.requests().is_set()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        return asked
+
+    hangup.remember()
+    assert not asyncio.run(asked_at_once())
+    hangup.remember()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert asyncio.run(asked_at_once())
+
+
+STARTING = """
+import sys, time
+from ocicat.cli import main as program
+class Agent:  # in place of what the agent's command imports
+    def find_spec(self, name, *_):
+        if name == "ocicat.cli.commands.agent":
+            print("imports", flush=True)
+            sys.stdin.read()
+            from ocicat.agent.hangup import has_come
+            import signal
+            print(has_come(signal.getsignal(signal.SIGHUP)), flush=True)
+            sys.exit(7)
+sys.meta_path.insert(0, Agent())
+sys.argv = ["ocicat", *sys.argv[1:]]
+program.main()
+"""
+
+
+def test_the_program_takes_the_signal_before_it_imports_the_agent():
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", STARTING, "agent"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "imports\n"
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (7, "True\n")
+
+
+# --- who sends it -----------------------------------------------------------------------------------------------------
+
+UNIT = Path(__file__).parents[2] / "packaging" / "systemd" / "ocicat-agent.service"
+TAKES = """
+import signal, sys
+if sys.argv[1] == "takes":
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(9))
+print("here", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["takes", "starts"])
+def process(request):
+    """One that takes SIGHUP, and one that would be ended by it."""
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", TAKES, request.param]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout.readline() == "here\n"
+        started.expected = 9 if request.param == "takes" else 0
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def test_systemd_sends_it_only_to_a_process_that_takes_it(process):
+    line = re.search(r"^ExecReload=/bin/sh -c '(.*)'$", UNIT.read_text(), re.MULTILINE)[1].replace("$$", "$")
+    subprocess.run(["/bin/sh", "-c", line], env={"MAINPID": str(process.pid), "PATH": "/usr/bin:/bin"}, check=True)
+    process.communicate(timeout=60)
+    assert process.returncode == process.expected
+
+
+def test_node_reload_sends_it_to_the_agent_alone_and_only_when_it_takes_it(process, tmp_path, monkeypatch, capsys):
+    shell = Shell(tmp_path, monkeypatch, capsys)
+    monkeypatch.setattr(node_reload, "process_behind", {"/a.sock": process.pid}.get)
+    monkeypatch.setattr(node_reload, "process", lambda _: Process(("python3", "-m", "ocicat", "agent")))
+    said = shell.ok("node", "reload", "--socket", "/a.sock").err
+    assert said.startswith(f"ocicat: the agent (process {process.pid}) ")
+    process.communicate(timeout=60)
+    assert process.returncode == process.expected
+    assert ("has only just started" in said) == (process.expected == 0)
+    assert shell("node", "reload", "--socket", "/b.sock").code == 5
+
+
+def test_node_reload_ends_no_process_that_is_no_agent(process, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(node_reload, "process_behind", lambda _: process.pid)
+    ended = Shell(tmp_path, monkeypatch, capsys)("node", "reload", "--socket", "/a.sock")
+    assert (ended.code, process.poll()) == (1, None)
+    assert "which is no agent" in ended.err
+
+
+# --- what is taken over -----------------------------------------------------------------------------------------------
 
 
 def test_the_log_follows_this_host_and_then_the_datastore(root_log):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
 
 import pytest
 from cli_bed import Shell
@@ -78,11 +79,15 @@ def test_every_setting_is_shown_with_who_says_it(shell, file):
     assert (found["log.level"]["effect"], found["agent.mtu"]["effect"]) == ("live", "restart")
 
 
-def test_a_password_is_shown_nowhere(shell, file):
+@pytest.mark.parametrize("password", ["secret", "sec@secret", "se/secret", "secret@x/y"])
+def test_a_password_is_shown_nowhere(shell, file, password):
+    file.write_text(GOOD.replace("me:secret@", f"me:{password}@"))
     for words in (("show",), ("show", "-o", "wide"), ("show", "-o", "json"), ("explain", "mesos.master"), ("check",)):
         ended = shell("config", *words)
         assert "secret" not in ended.out + ended.err
     assert shown(shell)["mesos.master"]["value"] == "zk://me:***@10.0.0.1:2181/mesos"
+    file.chmod(0o644)
+    assert "mesos.master: holds a password, and everybody may read" in shell("config", "check").out
 
 
 def test_the_datastore_comes_after_the_host_and_before_the_defaults(shell, file):
@@ -124,7 +129,7 @@ def test_the_agent_that_runs_is_asked_through_its_process(shell, file, tmp_path,
     other = tmp_path / "other.toml"
     other.write_text('host.name = "h9"\n')
     words = ("/usr/bin/python3", "/usr/bin/ocicat", "agent", "--config", str(other), "--mtu", "1400")
-    monkeypatch.setattr(inforce, "process_behind", lambda _: 77)
+    monkeypatch.setattr(inforce, "process_behind", lambda _: os.getpid())
     monkeypatch.setattr(inforce, "process", lambda _: Process(words, ("OCICAT_LOG_LEVEL=error",)))
     found = shown(shell, "--no-store")
     assert [(found[key]["value"], found[key]["source"]) for key in ("host.name", "agent.mtu", "log.level")] == [
@@ -133,7 +138,29 @@ def test_the_agent_that_runs_is_asked_through_its_process(shell, file, tmp_path,
         ("error", "OCICAT_LOG_LEVEL"),
     ]
     assert shown(shell, "--no-store", "--no-agent")["host.name"]["value"] == "h1"
-    assert "process 77" in shell.ok("config", "show", "--no-store").err
+    assert f"process {os.getpid()}" in shell.ok("config", "show", "--no-store").err
+
+
+def test_the_file_of_the_agent_that_runs_is_the_one_that_it_sees(shell, file, tmp_path, monkeypatch):
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    told = place / "o.toml"
+    told.write_text('host.name = "h9"\n')
+    told.chmod(0o622)
+    with subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "cat"], stdin=subprocess.PIPE, cwd=place) as agent:
+        monkeypatch.setattr(inforce, "process_behind", lambda _: agent.pid)
+        monkeypatch.setattr(inforce, "process", lambda _: Process(("ocicat", "agent", "--config", "o.toml")))
+        assert (shown(shell, "--no-store")["host.name"]["source"]) == f"{told}:1"
+        checked = shell("config", "check").out
+        agent.stdin.close()
+    assert f"{told}: mode 0622: others may change what the agent does" in checked
+
+
+def test_where_no_agent_runs_that_is_said(shell, file, tmp_path, monkeypatch):
+    monkeypatch.setenv("OCICAT_SOCKET", str(tmp_path / "none.sock"))
+    said = f"no agent serves {tmp_path}/none.sock: this is as one started from here would have it"
+    assert said in shell.ok("config", "show", "--no-store").err
+    assert "no agent serves" not in shell.ok("config", "show", "--no-store", "--no-agent").err
 
 
 def test_the_process_behind_a_socket_is_who_holds_its_lock(tmp_path):
@@ -159,6 +186,13 @@ def test_a_setting_is_explained_by_any_of_its_names(shell, file, name):
     assert told["SOURCE"].strip() == f"{file}:8"
     assert told["CALICO"].strip() == "vxlanPort of FelixConfiguration"
     assert told["EFFECT"].strip() == "live, when the agent gets SIGHUP"
+
+
+@pytest.mark.parametrize(
+    "name", ["log.level", "logSeverityScreen", "FELIX_LOGSEVERITYSCREEN", "felix.logSeverityScreen"]
+)
+def test_a_setting_that_felix_has_too_is_explained_by_felixs_names(shell, file, name):
+    assert shell.ok("config", "explain", name, "--no-store", "-o", "name").out == "log.level\n"
 
 
 def test_every_setting_can_be_explained(shell, file):

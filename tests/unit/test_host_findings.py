@@ -6,8 +6,10 @@ from pathlib import Path as File
 import pytest
 
 from ocicat.changes.files import Tree
+from ocicat.cli.commands import host
 from ocicat.host import sysctls
 from ocicat.host.facts import connections as connections_facts
+from ocicat.host.facts import others as others_facts
 from ocicat.host.facts import settings as settings_facts
 from ocicat.host.facts.agents import Agents, Known, Own
 from ocicat.host.facts.clock import Clock, Skew
@@ -19,6 +21,8 @@ from ocicat.host.facts.places import Directory, Mount, Places, covering, mount
 from ocicat.host.findings import agents, clock, connections, every, kernel, managers, paths, places, settings
 from ocicat.host.probes.run import Kernel
 from ocicat.host.roles import Asked, parse_peers
+from ocicat.model.v3.endpoints import Node, NodeBGPSpec, NodeSpec
+from ocicat.model.v3.metadata import Metadata
 
 ROOT = File(__file__).resolve().parents[2]
 
@@ -70,9 +74,26 @@ def test_mesos_and_ocicat_may_say_the_name_with_the_domain_or_without_but_both_t
 
 
 def test_an_agent_that_a_master_knows_by_our_name():
-    here, there = Known("h1.example", "10.0.0.1", "m:5050"), Known("h1", "10.0.0.9", "m:5050")
+    here, there = Known("h1.example", ("10.0.0.1",), "m:5050"), Known("h1", ("10.0.0.9",), "m:5050")
     assert words(agents.findings(Agents(known=(here,)), names())) == []
     assert words(agents.findings(Agents(known=(here, there)), names())) == ["duplicate-name"]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ({"ipv6_address": "FD00:0::1/64"}, []),
+        ({"ipv4_address": "10.0.0.9/24", "ipv6_address": "fd00::1/64"}, []),
+        ({"ipv6_address": "fd00::9/64"}, ["duplicate-name"]),
+        ({"ipv4_address": "10.0.0.9/24"}, ["duplicate-name"]),
+        ({}, []),
+    ],
+)
+def test_a_node_of_the_datastore_goes_by_whatever_addresses_it_has(said, wanted):
+    node = Node(metadata=Metadata(name="h1"), spec=NodeSpec(bgp=NodeBGPSpec(**said)))
+    mine = Names(host="h1", own=frozenset({"10.0.0.1", "fd00::1"}))
+    assert words(agents.findings(Agents(), mine, [host.known(node)])) == wanted
+    assert host.known(Node(metadata=Metadata(name="h1"))).addresses == ()
 
 
 # --- sizes of packets ------------------------------------------------------------------------------------------------------
@@ -183,6 +204,36 @@ def test_the_last_file_has_the_last_word(tmp_path):
     assert later(tmp_path, FORWARD, **files, **{"etc__sysctl.conf": "net.ipv4.ip_forward=1"}).value == "1"
 
 
+def boots(tmp_path, **files):
+    found = settings_facts.look(write(tmp_path, **files), [FORWARD])
+    return [
+        (one.about, one.problem.split()[0], one.breaks.partition(":")[0], one.mend)
+        for one in settings.findings([FORWARD], found)
+    ]
+
+
+NEXT_FILE = "set net.ipv4.ip_forward = 1, in a file of /etc/sysctl.d that comes later"
+OUT_OF_IT = "take that line out of /etc/sysctl.conf: `sysctl --system` reads nothing after it"
+BOTH = "after the next boot, or `sysctl --system`"
+
+
+def test_what_systemd_does_at_a_boot_is_told_from_what_sysctl_does(tmp_path):
+    """Debian 12 has a link 99-sysctl.conf to /etc/sysctl.conf; there are hosts without it."""
+    off, on = "net.ipv4.ip_forward=0", "net.ipv4.ip_forward=1"
+    linked, late, main = "etc__sysctl.d__99-sysctl.conf", "etc__sysctl.d__99-zz.conf", "etc__sysctl.conf"
+    last = "/etc/sysctl.conf"
+    assert boots(tmp_path / "a", **{linked: off, main: off}) == [("sysctl-file", last, BOTH, OUT_OF_IT)]
+    assert boots(tmp_path / "b", **{linked: off, main: off, late: on}) == [
+        ("sysctl-file", last, "after the next `sysctl --system`", OUT_OF_IT)
+    ]
+    assert boots(tmp_path / "c", **{linked: on, main: on, late: off}) == [
+        ("sysctl-file", "/etc/sysctl.d/99-zz.conf", "after the next boot", NEXT_FILE)
+    ]
+    assert boots(tmp_path / "d", **{late: off}) == [("sysctl-file", "/etc/sysctl.d/99-zz.conf", BOTH, NEXT_FILE)]
+    assert boots(tmp_path / "e", **{main: off}) == [("sysctl-file", last, BOTH, OUT_OF_IT)]
+    assert boots(tmp_path / "f", **{main: on, late: on, linked: off}) == []
+
+
 def test_a_file_hides_its_namesakes_in_later_directories(tmp_path):
     files = {"etc__sysctl.d__10.conf": "", "usr__lib__sysctl.d__10.conf": "net.ipv4.ip_forward=0"}
     assert later(tmp_path, FORWARD, **files) is None
@@ -283,10 +334,56 @@ def test_room_for_files_counts_as_well():
         (("[keyfile]\nunmanaged-devices=*", "[keyfile]\nunmanaged-devices=mac:x"), False),
         (("[device-oci]\nmatch-device=interface-name:*oci*\nmanaged=0",), True),
         (("[device-oci]\nmatch-device=interface-name:*oci*\nmanaged=1",), False),
+        (("[keyfile]\nunmanaged-devices+=interface-name:oci*;interface-name:bwoci*",), True),
+        (
+            (
+                "[keyfile]\nunmanaged-devices=a,interface-name:oci*",
+                "[keyfile]\nunmanaged-devices+=interface-name:bwoci*,",
+            ),
+            True,
+        ),
+        (("[keyfile]\nunmanaged-devices=*", "[keyfile]\nunmanaged-devices+=except:interface-name:oci*"), False),
+        (("[keyfile]\nunmanaged-devices=*", "[keyfile]\nunmanaged-devices-=*"), False),
+        (("[keyfile]\nunmanaged-devices=*;except:type:veth", "[keyfile]\nunmanaged-devices-=except:type:veth"), True),
+        (("[keyfile]\nunmanaged-devices=except:interface-name:eth0",), True),
+        (("[keyfile]\nunmanaged-devices=except:interface-name:eth0;interface-name:x",), False),
+        (("[keyfile]\nunmanaged-devices=except:interface-name:oci*",), False),
+        (("[keyfile]\nunmanaged-devices=interface-name:=oci*;interface-name:=bwoci*",), False),
+        (("[keyfile]\nunmanaged-devices=interface-name:~oci*;interface-name:~bwoci*",), True),
+        (("[keyfile]\nunmanaged-devices=type:veth;driver:ifb",), True),
+        (("[.config]\nenable=false\n[keyfile]\nunmanaged-devices=*",), False),
+        (("[device-a]\nmanaged=0", "[device-b]\nmatch-device=*\nmanaged=1"), False),
+        (("[device-b]\nmatch-device=*\nmanaged=1", "[device-a]\nmanaged=0"), True),
+        (("[device-a]\nmanaged=0\n[device-b]\nmanaged=1",), True),
+        (("[device-a]\nmanaged=0", "[device-b]\nstop-match=yes"), False),
+        (("[device-a]\nmanaged=0", "[device]\nmanaged=1"), True),
+        (("[device]\nmanaged=0",), True),
     ],
 )
 def test_networkmanager(texts, wanted):
     assert managers.unmanaged([Text(str(number), text) for number, text in enumerate(texts)]) == wanted
+
+
+def test_networkmanager_reads_its_main_file_before_those_of_etc_and_after_all_others(tmp_path):
+    """A file hides its namesakes in the directories that are read before."""
+    where = "NetworkManager__conf.d"
+    files = {
+        f"usr__lib__{where}__50-a.conf": "u50",
+        f"usr__lib__{where}__90-b.conf": "u90",
+        f"run__{where}__90-b.conf": "r90",
+        f"run__{where}__10-c.conf": "r10",
+        f"etc__{where}__10-c.conf": "e10",
+        f"etc__{where}__05-d.conf": "e05",
+        f"etc__{where}__README": "no",
+        "etc__NetworkManager__NetworkManager.conf": "main",
+    }
+    tree = write(tmp_path, **files)
+    assert [file.text for file in others_facts.networkmanager(tree)] == ["u50", "r90", "main", "e05", "e10"]
+
+
+def test_networkmanager_keeps_what_its_main_file_says_whatever_stands_there_to_switch_it_off():
+    text = "[.config]\nenable=no\n[keyfile]\nunmanaged-devices=*"
+    assert managers.unmanaged([Text(others_facts.NETWORKMANAGER_MAIN, text)])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ocicat.host.changing.texts import OFF, RuleLines, Switched, with_lines
 from ocicat.host.facts.clock import Skew
 from ocicat.host.facts.others import Others, Text
 from ocicat.host.facts.settings import Later
+from ocicat.host.findings.managers import unmanaged
 from ocicat.host.firewall.letting import MARK, Allowed, Letting
 from ocicat.host.firewall.places import Place
 from ocicat.host.ports import Opening
@@ -185,12 +186,20 @@ def test_a_step_is_set_once(monkeypatch):
     assert done == [(clock.time.CLOCK_REALTIME, 996.5)]
 
 
-def test_who_manages_links_leaves_ours_alone_and_keeps_what_it_was_told():
-    before = Text("/etc/NetworkManager/conf.d/a.conf", "[keyfile]\nunmanaged-devices=mac:00:11\n")
-    ours = Text(managers.NETWORKMANAGER, "[keyfile]\nunmanaged-devices=interface-name:oci*\n")
-    planned = managers.plan(Others(networkmanager=(before, ours), networkd=()), managers.Leftovers(), remove=False)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unmanaged-devices=mac:00:11",
+        "unmanaged-devices+=interface-name:eth0,",
+        "unmanaged-devices=except:interface-name:eth0",
+    ],
+)
+def test_who_manages_links_leaves_ours_alone_and_keeps_what_it_was_told(said):
+    before = Text("/etc/NetworkManager/conf.d/a.conf", f"[keyfile]\n{said}\n")
+    planned = managers.plan(Others(networkmanager=(before,), networkd=()), managers.Leftovers(), remove=False)
     text = {item.path: item.state.content.decode() for item in planned.items}
-    assert "unmanaged-devices=mac:00:11;interface-name:oci*;interface-name:bwoci*\n" in text[managers.NETWORKMANAGER]
+    assert "unmanaged-devices" not in text[managers.NETWORKMANAGER]
+    assert unmanaged((before, Text(managers.NETWORKMANAGER, text[managers.NETWORKMANAGER])))
     assert "ManageForeignRoutes=no" in text[managers.NETWORKD]
     assert "Unmanaged=yes" in text[managers.NETWORKD_LINKS]
     assert not managers.plan(Others(), managers.Leftovers(), remove=True).items

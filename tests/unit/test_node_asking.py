@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ocicat.agent.status import AgentStatus
-from ocicat.errors import NotFound, Refused, Unavailable
+from ocicat.errors import NotFound, Refused, Unavailable, UserError
 from ocicat.model.codec import encode_json
 from ocicat.node import asking, engine, systemd
 from ocicat.node.view import row, view
@@ -167,6 +167,12 @@ def test_systemd_is_given_words_as_they_are(word, quoted):
         "ExecStart=",
         f"ExecStart=/usr/bin/ocicat agent {quoted}",
     ]
+
+
+@pytest.mark.parametrize("word", ["a\nExecStartPre=/bin/touch /x", "a\r", "\t", "\x7f", os.fsdecode(b"\xff")])
+def test_a_word_that_systemd_cannot_be_given_is_refused(word):
+    with pytest.raises(UserError, match="control character"):
+        systemd.wanted("/usr/bin/ocicat", ["--host", word])
 
 
 def test_without_arguments_systemd_runs_what_the_package_says():

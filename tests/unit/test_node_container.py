@@ -19,6 +19,7 @@ ASKED = Asked("ocicat:1", ("--host", "h1"))
 NAME, OLD, NEW = ASKED.name, f"{ASKED.name}-former", f"{ASKED.name}-next"
 SAME = Present("sha256:1", digest(ASKED), running=True)
 OTHER = Present("sha256:0", digest(ASKED), running=True)
+THIRD = Present("sha256:3", digest(ASKED), running=True)
 COMPOSE = Path(__file__).parents[2] / "packaging/docker/compose.yaml"
 
 
@@ -77,6 +78,8 @@ HERE = [
     {OLD: replace(OTHER, running=False), NEW: replace(SAME, running=False)},
     {OLD: replace(OTHER, running=False), NAME: replace(SAME, running=False)},
     {OLD: replace(OTHER, running=False), NAME: SAME},
+    {OLD: replace(OTHER, running=False), NAME: replace(THIRD, running=False)},  # and then yet another one is asked for
+    {OLD: replace(OTHER, running=False), NAME: THIRD},
 ]
 
 
@@ -86,7 +89,7 @@ def test_whatever_was_there_the_one_asked_for_runs_alone(here):
     assert carried_out([*what.steps, *what.after], here) == {NAME: SAME}
 
 
-@pytest.mark.parametrize("here", HERE[2:6])
+@pytest.mark.parametrize("here", HERE[2:-1])
 def test_a_replacement_that_is_broken_off_anywhere_is_taken_back(here):
     what = plan(ASKED, "sha256:1", here)
     for count in range(len(what.steps) + 1):
@@ -94,6 +97,21 @@ def test_a_replacement_that_is_broken_off_anywhere_is_taken_back(here):
         after = carried_out(back(NAME, what, now.keys()), now)
         assert after[NAME] == replace(OTHER, running=True), count
         assert OLD not in after
+
+
+def test_of_two_left_the_old_one_goes_only_when_the_new_one_serves():
+    for running in (False, True):
+        here = {OLD: replace(OTHER, running=False), NAME: replace(SAME, running=running)}
+        what = plan(ASKED, "sha256:1", here)
+        assert OLD in carried_out(what.steps, here)
+        assert what.after == (("rm", "--force", OLD),)
+
+
+def test_one_that_runs_is_the_way_back_from_the_next_whatever_was_before_it():
+    here = {OLD: replace(OTHER, running=False), NAME: THIRD}
+    what = plan(ASKED, "sha256:1", here)
+    now = carried_out(what.steps, here)
+    assert carried_out(back(NAME, what, now.keys()), now) == {NAME: THIRD}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

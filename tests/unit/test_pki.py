@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,10 +18,11 @@ from click.testing import CliRunner, Result
 
 from ocicat.cli.commands.pki import command
 from ocicat.errors import NotFound, Refused, UserError
+from ocicat.model.base import replace
 from ocicat.services.pki import findings, openssl
 from ocicat.services.pki.authority import Authority
 from ocicat.services.pki.findings import Seen
-from ocicat.services.pki.request import Request, alternative_name, checked
+from ocicat.services.pki.request import Request, alternative_name, checked, request_text
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 
@@ -169,6 +173,75 @@ def test_what_is_found_wrong(authority: Authority, tmp_path: Path) -> None:
     (out / "tls.crt").write_text("nothing")
     with pytest.raises(UserError, match="holds no certificate"):
         findings.look("h1", out)
+
+
+def test_who_may_not_read_the_key_is_told_that(authority: Authority, tmp_path: Path) -> None:
+    authority.issue(HOST, tmp_path / "h1")
+    seen = findings.look("h1", tmp_path / "h1")
+    found = findings.findings(replace(seen, key_fits=None), time.time())
+    assert ["cannot be read by who asks" in one.problem for one in found] == [True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
+def test_nobody_is_not_told_that_the_key_is_a_wrong_one(authority: Authority, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # nobody gets into the directories of pytest
+        out = Path(folder, "h1")
+        Path(folder).chmod(0o755)
+        authority.issue(HOST, out)
+        os.seteuid(65534)
+        try:
+            done = run("check", str(out))
+        finally:
+            os.seteuid(0)
+    assert done.exit_code == 1, done
+    assert "tls.key of h1 cannot be read by who asks" in done.stdout
+    assert "is not the key" not in done.stdout
+
+
+def test_nothing_lasts_longer_than_the_authority(tmp_path: Path) -> None:
+    ca, out = ("--ca", str(tmp_path / "ca")), tmp_path / "h1"
+    run("init", "--days", "40", *ca)
+    made = run("issue", "h1", "--address", "10.0.0.1", "--out", str(out), *ca)
+    assert "no longer than the authority itself" in made.stderr
+    assert "no longer" not in run("issue", "h2", "--client", "--days", "20", "--out", str(tmp_path / "h2"), *ca).stderr
+    authority = openssl.read(out / "ca.crt")
+    assert authority.not_after - 2 * DAY_S < openssl.read(out / "tls.crt").not_after <= authority.not_after
+
+
+def test_an_authority_that_has_ended_issues_nothing(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = time.time() + 3651 * DAY_S
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(Refused, match="ended on"):
+        authority.issue(HOST, tmp_path / "h1")
+
+
+def test_the_end_of_the_authority_is_the_end_of_what_it_issued(tmp_path: Path) -> None:
+    authority, out = Authority(tmp_path / "ca"), tmp_path / "h1"
+    authority.init(days=40)
+    authority.issue(HOST, out)
+    key = out / "tls.key"  # of a time, or a tool, that looked at the certificate alone
+    longer = openssl.signed(key.read_bytes(), request_text(HOST), 300, authority.certificate, authority.key)
+    (out / "tls.crt").write_bytes(longer)
+    now = time.time()
+    assert abouts(out) == []
+    assert abouts(out, days=20) == ["expiry"]
+    assert 39 < findings.look("h1", out).days_left(now) <= 40
+    found = findings.findings(findings.look("h1", out), now + 41 * DAY_S)
+    assert [one.problem.startswith("the authority of h1 ended on") for one in found] == [True]
+    told = run("check", "--soon", "50", "--ca", str(tmp_path / "ca")).stdout  # of itself, and not of each again
+    assert told.count("ends on") == 1
+    assert "the authority ends on" in told
+
+
+def test_the_owner_of_a_key_is_remembered(authority: Authority, tmp_path: Path) -> None:
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    authority.issue(HOST, tmp_path / "h1", owner)
+    shutil.rmtree(tmp_path / "h1")  # carried to its host
+    assert authority.issued()[0].owner == owner
+    authority.renew("h1")
+    assert (tmp_path / "h1/tls.key").owner() == owner
 
 
 def test_the_authority_ends_too(authority: Authority) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from test_services_spec import service
 
 from ocicat.errors import Refused
 from ocicat.model.base import replace
-from ocicat.services import upgrade, zookeeper_api, zookeeper_backup
+from ocicat.services import health, upgrade, zookeeper_api, zookeeper_backup
 from ocicat.services.etcd_api import Alarm
 from ocicat.services.etcd_config import QUOTA_BYTES
 from ocicat.services.health import LAG_ENTRIES, Facts, MemberHealth, judge
+from ocicat.services.pki.authority import Authority
+from ocicat.services.pki.request import Request
+from ocicat.services.spec import Service
 from ocicat.services.zookeeper_api import Status
 
 GOOD = Facts(
@@ -93,6 +98,13 @@ def test_a_member_may_go_that_the_others_can_do_without() -> None:
     upgrade.check_quorum(changed(2, problem="it is the one that goes"))
 
 
+def test_a_quorum_that_is_not_there_cannot_be_lost() -> None:
+    ended = changed(1, changed(2, changed(3, problem="certificate has expired"), problem="x"), problem="x")
+    upgrade.check_quorum(ended)
+    upgrade.check_quorum(changed(3, changed(1, problem="x"), problem="x"))
+    upgrade.check_quorum(changed(3, changed(1, problem="x"), role="learner"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "may"),
     [
@@ -113,12 +125,22 @@ MNTR = "zk_version\t3.8.0-${mvngit}, built on x\nzk_server_state\tleader\nzk_zno
 
 
 def test_zookeeper_is_read() -> None:
-    found = zookeeper_api.parse(MNTR + "zk_synced_followers\t2\n", "Zookeeper version: 3.8.0\nZxid: 0x10000000a\n", "h")
-    assert found == Status(version="3.8.0", role="leader", zxid=0x10000000A, nodes=7, size_bytes=211, synced=2)
+    found = zookeeper_api.parse(MNTR, "Zookeeper version: 3.8.0\nZxid: 0x10000000a\n", "h")
+    assert found == Status(version="3.8.0", role="leader", zxid=0x10000000A, nodes=7, size_bytes=211)
 
 
 def status(zxid: int, nodes: int) -> Status:
     return Status(version="3.8.0", role="leader", zxid=zxid, nodes=nodes, size_bytes=0)
+
+
+def test_a_certificate_is_good_for_as_long_as_its_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, directory = Authority(tmp_path / "ca"), tmp_path / "etcd.tls"
+    authority.init(days=5)
+    authority.issue(Request("h2", "server", ("10.0.0.2",)), directory)
+    monkeypatch.setattr(Service, "tls_directory", str(directory))
+    days, wrong = health._certificate(service("etcd", tls="/t"))
+    assert days == 4
+    assert [one.problem.partition(" ends")[0] for one in wrong] == ["h2", "the authority of h2"]
 
 
 def test_a_copy_has_all_that_was_acknowledged_before_it() -> None:

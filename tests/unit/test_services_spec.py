@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from ocicat.cli import services_options
 from ocicat.errors import UserError
 from ocicat.model.base import replace
-from ocicat.services import etcd_config, items, running, setup, zookeeper_config
+from ocicat.services import etcd_config, items, network, running, setup, zookeeper_config
 from ocicat.services.setup import Asked
 from ocicat.services.spec import Member, Service, own_member, parse_members
 
+HOWS = ("systemd", "supervised", "docker")
 THREE = parse_members("h1=10.0.0.1,h2=10.0.0.2,h3=fd00::3")
 
 
@@ -130,6 +132,43 @@ def test_systemd_understands_the_units(name: str, tmp_path: Path) -> None:
     said = [line for line in done.stderr.splitlines() if made.unit in line]
     assert (done.returncode, said) == (0, [])
     assert "Restart=always" in items.unit(made)
+
+
+def test_a_unit_takes_any_path_for_one_word() -> None:
+    text = items.unit(service("etcd", program='/opt/my etcd/$v %i "x"\\', data="/srv/a b"))
+    assert r'ExecStart="/opt/my etcd/$$v %%i \"x\"\\" --config-file /etc/ocicat/services/etcd.yml' in text.splitlines()
+    assert 'ReadWritePaths="/srv/a b"' in text.splitlines()
+
+
+def test_only_a_log_of_ours_is_rotated() -> None:
+    paths = {how: [one.path for one in items.items(service("etcd", how=how), "0:0")] for how in HOWS}
+    assert {how: items.rotation_path(service("etcd")) in found for how, found in paths.items()} == {
+        "systemd": False,
+        "supervised": True,
+        "docker": False,
+    }
+    assert items.rotation(service("etcd")).splitlines()[0] == "/var/log/ocicat/etcd.log {"
+    assert "    copytruncate" in items.rotation(service("etcd")).splitlines()  # who writes keeps it open
+
+
+def test_the_address_for_mesos_names_a_port_that_is_open() -> None:
+    assert zookeeper_config.mesos_url(service("zookeeper", tls="/t")).startswith("zk://10.0.0.1:2181,")
+    assert zookeeper_config.mesos_url(service("zookeeper", tls="/t", secure_only=True)).startswith(
+        "zk://10.0.0.1:2281,"
+    )
+
+
+@pytest.mark.parametrize("name", ["a,b c=", "a,b,c", "a\nb", "-a"])
+def test_a_name_that_is_no_name_makes_no_member(name: str) -> None:
+    with pytest.raises(UserError, match="--name"):
+        services_options.members("", name)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_it"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("h1", False)]
+)
+def test_who_is_reached_from_here_alone(address: str, is_it: bool) -> None:
+    assert network.is_loopback(address) is is_it
 
 
 def test_a_container_has_its_files_where_the_host_has_them() -> None:

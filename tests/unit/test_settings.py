@@ -16,6 +16,7 @@ from ocicat.cli.configured import options_layer
 from ocicat.cni.relay import DEFAULT_SOCKET as PLUGINS_SOCKET
 from ocicat.errors import NotFound, UserError
 from ocicat.mesos.apps.records import DEFAULT_NAME
+from ocicat.mesos.masters import parse_masters
 from ocicat.model.v3.felix import FelixConfigurationSpec, ProtoPort
 from ocicat.model.v3.shape import record
 from ocicat.policy.felix_unread import READ
@@ -26,9 +27,10 @@ from ocicat.settings.document import default_file
 from ocicat.settings.reading import FileFacts, file_layer, path_of
 from ocicat.settings.resolve import changes, resolve
 from ocicat.settings.secrets import masked
-from ocicat.settings.values import from_text, plain_text, toml_text
+from ocicat.settings.values import from_text, holds_password, masked_value, plain_text, toml_text
 
 FILE = "/etc/x.toml"
+LONG = "1" * 5000
 
 
 def said(layer):
@@ -121,7 +123,7 @@ def test_what_a_file_says_is_told_with_its_line():
         ("[dns]\nttl_s = 604801", f"{FILE}:2: dns.ttl_s: 604801 is not in 0 to 604800 seconds"),
         ("[dns]\nttl_s = -1", f"{FILE}:2: dns.ttl_s: -1 is not in 0 to 604800 seconds"),
         ("[agent]\nadd_timeout_s = nan", f"{FILE}:2: agent.add_timeout_s: nan is not in 0.1 to 600 seconds"),
-        ("[agent]\nadd_timeout_s = 0", f"{FILE}:2: agent.add_timeout_s: 0.0 is not in 0.1 to 600 seconds"),
+        ("[agent]\nadd_timeout_s = 0", f"{FILE}:2: agent.add_timeout_s: 0 is not in 0.1 to 600 seconds"),
         ("[log]\nlevel = 'loud'", f"{FILE}:2: log.level: 'loud' is not one of debug, info, warning, error"),
         ("[dns]\nonly = ['me']", f"{FILE}:2: dns.only: 'me' is not one of reachable, visible"),
         ("[felix]\nvxlanPort = 70000", f"{FILE}:2: felix.vxlanPort: must be between 1 and 65535"),
@@ -129,6 +131,10 @@ def test_what_a_file_says_is_told_with_its_line():
         ("[felix]\nfloatingIPs = 'yes'", f"{FILE}:2: felix.floatingIPs: must be one of Enabled, Disabled"),
         ("[felix]\nnftablesMarkMask = 0", f"{FILE}:2: felix.nftablesMarkMask: 0x0 leaves no bit of a packet's 32"),
         ("[felix]\nfailsafeInboundHostPorts = ['ssh']", f"{FILE}:2: felix.failsafeInboundHostPorts: 'ssh' is no port"),
+        ("[agent]\nadd_timeout_s = 1e999", f"{FILE}:2: agent.add_timeout_s: inf is not in 0.1 to 600 seconds"),
+        ("[felix]\nlogSeverityScreen = 'loud'", f"{FILE}:2: log.level: must be one of Trace, Debug"),
+        ("[felix]\nlogSeverityScreen = ''", f"{FILE}:2: log.level: is empty"),
+        ("[felix]\nlogSeverityScreen = 1", f"{FILE}:2: felix.logSeverityScreen: is not a text in quotes"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_told_with_file_line_and_key(text, told):
@@ -233,6 +239,35 @@ def test_dotted_keys_and_inline_tables_have_lines_too(text, lines):
     assert {one.key: one.line for one in toml_lines.read(text, FILE)} == lines
 
 
+@pytest.mark.parametrize(
+    ("key", "number", "told"),
+    [
+        ("felix.vxlanPort", LONG[:400], "is a number of more than 63 bits"),
+        ("agent.add_timeout_s", LONG[:400], "is a number of more than 63 bits"),
+        ("agent.mtu", f"0x{LONG}", "is a number of more than 63 bits"),
+        ("felix.failsafeInboundHostPorts", f"['tcp:{LONG}']", f"'tcp:{LONG}' is no port"),
+    ],
+    ids=["whole", "number", "hexadecimal", "port"],
+)
+def test_a_number_that_python_cannot_print_or_convert_is_told(key, number, told):
+    layer = of_file(f"\n{key} = {number}")
+    assert only_fault(layer) == f"{FILE}:2: {key}: {told}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"[agent]\n\nmtu = {LONG}", f"{FILE}:3: cannot be read: a number of thousands of digits"),
+        ("a = " + "[" * 3000, f"{FILE}: cannot be read: lists or tables lie too deep in each other"),
+        (".".join("a" * 3000) + " = 1", f"{FILE}: cannot be read: lists or tables lie too deep in each other"),
+    ],
+    ids=["number", "lists", "tables"],
+)
+def test_what_python_cannot_read_is_told_too(text, told):
+    with pytest.raises(UserError, match=f"^{re.escape(told)}$"):
+        of_file(text)
+
+
 # --- the environment and the command line ----------------------------------------------------------------------------
 
 
@@ -272,6 +307,21 @@ def test_felixs_own_variables_are_read_as_felix_reads_them():
     )
 
 
+def test_the_level_of_the_log_may_be_said_in_felixs_words():
+    layer = layers.of_variables({"FELIX_LOGSEVERITYSCREEN": "Warning"})
+    assert [(one.key, one.value, one.where) for one in layer.said] == [
+        ("log.level", "warning", "FELIX_LOGSEVERITYSCREEN")
+    ]
+    assert (layer.faults, layer.unknown) == ((), ())
+    layer = of_file('[felix]\nlogSeverityScreen = "TRACE"\n')
+    assert [(one.key, one.value, one.where) for one in layer.said] == [("log.level", "debug", f"{FILE}:2")]
+    assert live(resolve([layer])).log_level == "debug"
+    both = of_file('[felix]\nlogSeverityScreen = "Fatal"\n[log]\nlevel = "info"\n')
+    assert (resolve([both]).text("log.level"), resolve([both]).where("log.level")) == ("info", f"{FILE}:4")
+    both = layers.of_variables({"FELIX_LOGSEVERITYSCREEN": "fatal", "OCICAT_LOG_LEVEL": "info"})
+    assert [one.value for one in both.said] == ["info", "error"]
+
+
 @pytest.mark.parametrize(
     ("variables", "told"),
     [
@@ -279,10 +329,18 @@ def test_felixs_own_variables_are_read_as_felix_reads_them():
         ({"OCICAT_DNS_RFC952": "perhaps"}, "OCICAT_DNS_RFC952: dns.rfc952: 'perhaps' is not true or false"),
         ({"OCICAT_LOG_LEVEL": "loud"}, "OCICAT_LOG_LEVEL: log.level: 'loud' is not one of"),
         ({"FELIX_VXLANPORT": "0"}, "FELIX_VXLANPORT: felix.vxlanPort: must be between 1 and 65535"),
+        ({"FELIX_LOGSEVERITYSCREEN": "loud"}, "FELIX_LOGSEVERITYSCREEN: log.level: must be one of Trace, Debug"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_told(variables, told):
     assert only_fault(layers.of_variables(variables)).startswith(told)
+
+
+def test_variables_of_the_compose_file_are_no_mistakes():
+    compose = (DOCUMENT.parents[1] / "packaging" / "docker" / "compose.yaml").read_text()
+    used = set(re.findall(r"\$\{(OCICAT_[A-Z_]+)", compose))
+    assert len(used) == 2
+    assert layers.of_variables(dict.fromkeys(used, "x")).unknown == ()
 
 
 def test_variables_that_nobody_reads_are_told():
@@ -507,13 +565,28 @@ def test_what_must_be_said_is_asked_for_with_every_way_to_say_it():
     ("text", "shown"),
     [
         ("zk://me:secret@h:2181/mesos", "zk://me:***@h:2181/mesos"),
-        ("zk://me:se:c/ret@h", "zk://me:se:c/ret@h"),
+        ("zk://me:se:c/ret@h", "zk://me:***@h"),
+        ("zk://mesos:s3cr@tWord@10.0.0.5:2181/mesos", "zk://mesos:***@10.0.0.5:2181/mesos"),
+        ("zk://u:pa,ss?w#x@h1:2181,h2:2181/mesos", "zk://u:***@h1:2181,h2:2181/mesos"),
+        ("zk://a@b:se/cret@[fd00::1]:2181/m", "zk://a@b:***@[fd00::1]:2181/m"),
+        ("http://10.0.0.1:5050/x: by me@h", "http://10.0.0.1:5050/x: by me@h"),
+        ("'zk://u:p@h' is no address", "'zk://u:***@h' is no address"),
         ("etcd://h1:2379,h2:2379?user=a&password-file=/f", "etcd://h1:2379,h2:2379?user=a&password-file=/f"),
         ("a zk://u:p@h and http://x:y@z", "a zk://u:***@h and http://x:***@z"),
     ],
 )
 def test_a_password_in_an_address_is_not_shown(text, shown):
     assert masked(text) == shown
+
+
+@pytest.mark.parametrize("password", ["secret", "s3cr@tWord", "pa/ss", "a,b", "w?y=z", "two words", "a:b@c/d@e", "x#y"])
+def test_no_password_that_masters_are_found_with_is_printed(password):
+    address = f"zk://me:{password}@10.0.0.5:2181/mesos"
+    assert parse_masters(address).credentials == f"me:{password}"
+    assert plain_text(address) == masked_value(address) == "zk://me:***@10.0.0.5:2181/mesos"
+    assert plain_text(("x", address)) == "x, zk://me:***@10.0.0.5:2181/mesos"
+    assert masked_value((address,)) == ("zk://me:***@10.0.0.5:2181/mesos",)
+    assert holds_password(address)
 
 
 def test_who_may_read_or_write_the_file_is_told():
@@ -564,7 +637,7 @@ def test_the_document_lists_all_settings_as_they_are():
 
 def test_the_document_names_no_variable_that_nobody_reads():
     named = set(re.findall(r"\b(?:OCICAT|FELIX)_[A-Z0-9_]+", DOCUMENT.read_text()))
-    assert named <= {one.variable for one in table.SETTINGS} | {"OCICAT_CONFIG", "OCICAT_CACHE"}
+    assert named <= {one.variable for one in table.SETTINGS} | table.FELIX_VARIABLES.keys() | layers.OTHER_VARIABLES
 
 
 def test_no_part_of_the_program_reads_a_variable_that_is_no_setting():

@@ -1,7 +1,7 @@
 """A running agent is told to read its settings again: it takes over what can change while it runs. One event loop.
 
 1. Settings that are wrong change nothing: what is in force stays in force, and the log says why.
-2. A request that comes while the agent starts is not lost.
+2. A request that comes while the agent starts is not lost, from `hangup.remember` on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import signal
 from collections.abc import Callable
 
+from ocicat.agent import hangup
 from ocicat.agent.config import Live
 from ocicat.agent.feed import Feed
 from ocicat.errors import OcicatError
@@ -22,9 +23,11 @@ log = logging.getLogger(__name__)
 
 
 def requests() -> asyncio.Event:
-    """Set by each SIGHUP from now on; who answers it clears it."""
-    asked = asyncio.Event()
+    """Set by each SIGHUP from now on, and by one that has come before; who answers it clears it."""
+    asked, until_now = asyncio.Event(), signal.getsignal(signal.SIGHUP)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    if hangup.has_come(until_now):
+        asked.set()
     return asked
 
 

@@ -160,15 +160,17 @@ def _replace(target: Path, state: State) -> None:
 
 
 def _write(new: Path, state: State, target: Path) -> None:
-    with new.open("wb") as file:
+    """Who may not read it in the end cannot read it meanwhile either: it is nobody else's until all of it is there."""
+    new.unlink(missing_ok=True)  # of a process of the same number that was cut off
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
         file.write(state.content)
+        with suppress(FileNotFoundError):
+            found = target.lstat()
+            os.fchown(fd, found.st_uid, found.st_gid)
+        os.fchmod(fd, state.mode)
         file.flush()
-        os.fsync(file.fileno())
-    mode = state.mode
-    with suppress(FileNotFoundError):
-        found = target.lstat()
-        os.chown(new, found.st_uid, found.st_gid)
-    new.chmod(mode)
+        os.fsync(fd)
 
 
 @contextmanager

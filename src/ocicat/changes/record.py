@@ -103,12 +103,13 @@ def removals(tree: Tree, record: Record) -> tuple[list[Change], list[str]]:
     ]
 
 
-def uninstall(tree: Tree, record: Record) -> tuple[list[Change], list[str]]:
-    """As `removals`, and done."""
+def uninstall(tree: Tree, record: Record, last: str = "") -> tuple[list[Change], list[str]]:
+    """As `removals`, and done. `last`: a path that says what else there is to do: it goes when all others have gone."""
     planned, edited = removals(tree, record)
+    planned = [one for one in planned if one.path != last] + [one for one in planned if one.path == last and not edited]
     for change in planned:
         put(tree, change)
-    left = tuple(entry for entry in record.entries if entry.path in edited)
+    left = tuple(entry for entry in record.entries if entry.path in edited or (edited and entry.path == last))
     save(tree, replace(record, entries=left))
     for directory in reversed(record.directories):
         tree.remove_if_empty(directory)

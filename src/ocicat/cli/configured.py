@@ -11,7 +11,7 @@ import click
 from ocicat.model.base import Struct
 from ocicat.settings import layers, table
 from ocicat.settings.layers import Layer
-from ocicat.settings.reading import file_layer, path_of, variable_layer
+from ocicat.settings.reading import OURS, Place, file_layer, path_of, variable_layer
 from ocicat.settings.resolve import Resolved, resolve
 from ocicat.settings.setting import DEFAULT_FILE, FILE_VARIABLE, Fault, Setting, Value
 from ocicat.settings.values import plain_text
@@ -29,21 +29,28 @@ config_option = click.option(
 
 class Read(Struct, frozen=True):
     """Settings as they are in force, and everything that is wrong with what was read. `unknown` stops nobody: it may be a newer
-    version's."""
+    version's. `place`: from where `path` is seen, and the files that settings name."""
 
     path: str
     resolved: Resolved
     faults: tuple[Fault, ...] = ()
     unknown: tuple[Fault, ...] = ()
     layers: tuple[Layer, ...] = ()
+    place: Place = OURS
 
 
-def read(config: str, *, variables: Layer | None = None, options: Layer = Layer()) -> Read:  # noqa: B008
+def read(
+    config: str,
+    *,
+    variables: Layer | None = None,
+    options: Layer = Layer(),  # noqa: B008
+    place: Place = OURS,
+) -> Read:
     """Errors: NotFound, UserError: there is no such file, or it is no TOML."""
     path = path_of(config)
-    local = (options, variable_layer() if variables is None else variables, file_layer(path))
+    local = (options, variable_layer() if variables is None else variables, file_layer(path, place))
     faults, unknown = (tuple(one for layer in local for one in getattr(layer, name)) for name in ("faults", "unknown"))
-    return Read(path, resolve(local), faults, unknown, local)
+    return Read(place.absolute(path), resolve(local), faults, unknown, local, place)
 
 
 def agent_options(command: Command) -> Command:

@@ -8,11 +8,20 @@ from ocicat.settings.setting import DEFAULT_FILE
 from ocicat.settings.table import default_text
 
 LOCAL_MASTER = "127.0.0.1:5050"
+_STORE = "store.url"
 
 
 def store_url() -> str:
     """For commands that were given none: the file's, or the usual one."""
-    return _one("store.url")
+    return _one(_STORE)
+
+
+def stated_store_url() -> str:
+    """For commands that can do without: the file's, and none where it says nothing. UserError where it cannot be used."""
+    from ocicat.settings.reading import file_layer, path_of
+    from ocicat.settings.resolve import resolve
+
+    return _one(_STORE) if resolve([file_layer(path_of())]).is_local(_STORE) else ""
 
 
 def agent_socket() -> str:

@@ -19,7 +19,7 @@ from ocicat.resources.unsupported import UNREAD_KINDS
 from ocicat.settings import layers
 from ocicat.settings.arguments import is_agent, started
 from ocicat.settings.layers import Ignored, Layer
-from ocicat.settings.reading import process, process_behind
+from ocicat.settings.reading import Place, process, process_behind
 from ocicat.settings.resolve import resolve
 from ocicat.store.base import Datastore
 
@@ -27,10 +27,11 @@ R = TypeVar("R", FelixConfiguration, BGPConfiguration)
 
 
 class InForce(Struct, frozen=True):
-    """`agent`: the process whose options and variables these are; 0: none."""
+    """`agent`: the process whose options and variables these are; 0: none. `alone`: no agent serves their socket."""
 
     read: Read
     agent: int = 0
+    alone: bool = False
 
 
 class Stored(Struct, frozen=True):
@@ -46,19 +47,23 @@ def of_file(path: str) -> Read:
 
 
 def in_force(config: str, *, agent: bool = True) -> InForce:
-    """`config`: another file than the usual one. `agent`: with the options and variables of the one that runs, if one does."""
+    """`config`: another file than the usual one. `agent`: with the options and variables of the one that runs, if one does, and
+    with its file as it is seen from there."""
     own = read(config)
-    pid = process_behind(own.resolved.text("agent.socket")) if agent and not config else None
-    found = process(pid) if pid else None
-    if pid is None or found is None:
-        if pid:
-            say(f"the agent runs (process {pid}), but its options and variables are not for us to see")
+    if config or not agent:
+        return InForce(own)
+    pid = process_behind(own.resolved.text("agent.socket"))
+    if pid is None:
+        return InForce(own, alone=True)
+    found = process(pid)
+    if found is None:
+        say(f"the agent runs (process {pid}), but its options and variables are not for us to see")
         return InForce(own)
     if not is_agent(found.words):
         return InForce(own)
     begun = started(found)
     options, variables = layers.of_options(begun.options), layers.of_variables(found.variables)
-    return InForce(read(begun.file, variables=variables, options=options), pid)
+    return InForce(read(begun.file, variables=variables, options=options, place=Place(pid)), pid)
 
 
 def in_datastore(url: str, host: str) -> Stored:

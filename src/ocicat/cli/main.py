@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ocicat import __version__
+from ocicat.agent import hangup
 from ocicat.cli.talk import say
 from ocicat.errors import OcicatError
 
@@ -33,7 +34,7 @@ COMMANDS = {
     "lab": "a cluster of network namespaces with the real Mesos, to try and to test",
     "label": "set or remove labels of a resource",
     "mesos": "this host's Mesos agent: make it use ocicat, find what is wrong",
-    "node": "this host's agent, kept running by Docker, systemd or ocicat itself: start, stop, ask it",
+    "node": "this host's agent, kept running by Docker, systemd or ocicat itself: start, stop, ask it, reload",
     "patch": "change some fields of a resource",
     "pki": "certificates for the core services and their clients: issue, renew, check",
     "pool": "pools of addresses",
@@ -76,6 +77,8 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point: never a traceback for an error that has words of ours."""
+    if sys.argv[1:2] == ["agent"]:
+        hangup.remember()
     try:
         cli(prog_name="ocicat", standalone_mode=False)
     except click.exceptions.Exit as ending:

@@ -11,7 +11,7 @@ import click
 
 from ocicat.errors import NotFound, UserError
 from ocicat.services import network, setup
-from ocicat.services.spec import SERVICES, Member, Service, ServiceName, own_member, parse_members
+from ocicat.services.spec import SERVICES, Member, Service, ServiceName, check_name, own_member, parse_members
 
 dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Print what would change, as a unified diff, and change nothing."
@@ -41,7 +41,7 @@ def known(which: Sequence[str]) -> list[Service]:
 def members(text: str, name: str) -> tuple[tuple[Member, ...], str]:
     """The members, and which of them is this host."""
     host = socket.gethostname()
-    found = parse_members(text) if text else (Member(name or host, "127.0.0.1"),)
+    found = parse_members(text) if text else (Member(check_name(name or host), "127.0.0.1"),)
     local = [one.address for one in found if network.is_local(one.address)]
     return found, own_member(found, given=name, host=host, local=local)
 

@@ -118,24 +118,38 @@ def plan(asked: Asked, image: str, here: dict[str, Present]) -> Plan:
     name, old, new = asked.name, former(asked.name), coming(asked.name)
     tidy: list[tuple[str, ...]] = [("rm", "--force", new)] if new in here else []
     now = here.get(name)
-    if now is None and old in here:  # broken off in between
-        tidy.append(("rename", old, name))
+    if old in here and now and _is(now, asked, image):  # broken off at the end: the way back is left until it serves
+        return Plan((*tidy, *_started(name, now)), after=_without(old), makes=True, replaces=True)
+    if old in here and now and now.running:
+        tidy += _without(old)
+    elif old in here:  # broken off in between, or by one that does not run and that nobody wants any more
+        tidy += [*(_without(name) if now else ()), ("rename", old, name)]
         now = here[old]
-    elif old in here:
-        tidy.append(("rm", "--force", old))
     if now is None:
         steps = (*tidy, create(asked, name), ("start", name))
         return Plan(steps, makes=True)
-    if (now.digest, now.image) != (digest(asked), image):
+    if not _is(now, asked, image):
         return _replacing(asked, tidy)
-    return Plan((*tidy, *([] if now.running else [("start", name)])))
+    return Plan((*tidy, *_started(name, now)))
+
+
+def _is(now: Present, asked: Asked, image: str) -> bool:
+    return (now.digest, now.image) == (digest(asked), image)
+
+
+def _started(name: str, now: Present) -> tuple[tuple[str, ...], ...]:
+    return () if now.running else (("start", name),)
+
+
+def _without(name: str) -> tuple[tuple[str, ...], ...]:
+    return (("rm", "--force", name),)
 
 
 def _replacing(asked: Asked, tidy: list[tuple[str, ...]]) -> Plan:
     name, old, new = asked.name, former(asked.name), coming(asked.name)
     return Plan(
         (*tidy, create(asked, new), ("stop", name), ("rename", name, old), ("rename", new, name), ("start", name)),
-        after=(("rm", old),),
+        after=_without(old),
         makes=True,
         replaces=True,
     )

@@ -8,25 +8,30 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from ocicat.changes.files import Item, State
-from ocicat.errors import NotFound, Refused, Unavailable
+from ocicat.errors import NotFound, Refused, Unavailable, UserError
 from ocicat.model.base import Struct
 
 UNIT = "ocicat-agent.service"
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/node-start.conf"
 _TIMEOUT_S = 90.0
 _RUNS = Path("/run/systemd/system")
+_ASKED = ("LoadState", "ActiveState", "Result", "UnitFileState")  # as `Unit` has them
+_UNFIT = {"Cc", "Cs"}
 
 
 class Unit(Struct, frozen=True):
-    """`load`: `loaded`, `not-found`, ...; `active`: `active`, `activating`, `failed`, `inactive`; `result`: of its last end."""
+    """`load`: `loaded`, `not-found`, ...; `active`: `active`, `activating`, `failed`, `inactive`; `result`: of its last end;
+    `boot`: `enabled`, `disabled`, ..."""
 
     load: str
     active: str
     result: str
+    boot: str
 
     @property
     def running(self) -> bool:
@@ -42,26 +47,34 @@ def unit() -> Unit | None:
     """None: no systemd, or no such unit."""
     if not is_here():
         return None
-    printed = _run("show", UNIT, "--property", "LoadState,ActiveState,Result")
+    printed = _run("show", UNIT, "--property", ",".join(_ASKED))
     said = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
-    found = Unit(said.get("LoadState", ""), said.get("ActiveState", ""), said.get("Result", ""))
+    found = Unit(*(said.get(name, "") for name in _ASKED))
     return found if found.load == "loaded" else None
 
 
 def wanted(program: str, arguments: Sequence[str]) -> list[Item]:
-    """The drop-in, if the agent is told more than stands in its configuration."""
+    """The drop-in, if the agent is told more than stands in its configuration. UserError: it cannot be written in one line."""
     if not arguments:
         return []
+    for word in arguments:
+        if any(unicodedata.category(char) in _UNFIT for char in word):
+            raise UserError(
+                f"argument {word!r}: a control character, or no UTF-8: systemd has no place for it in a command line",
+                hint="leave it out, or say it in /etc/ocicat/ocicat.toml",
+            )
     line = " ".join(map(_quoted, (program, "agent", *arguments)))
     return [Item(DROP_IN, State("file", f"[Service]\nExecStart=\nExecStart={line}\n".encode()))]
 
 
-def check() -> None:
-    """What stands in the way of being kept by systemd: Unavailable, NotFound."""
+def check() -> Unit:
+    """The unit as it is. Unavailable, NotFound: what stands in the way of being kept by systemd."""
     if not is_here():
         raise Unavailable("systemd does not run on this host", hint="--with native, or --with docker")
-    if unit() is None:
+    found = unit()
+    if found is None:
         raise NotFound(f"there is no {UNIT}", hint="install the package, or --with native")
+    return found
 
 
 def start(*, changed: bool) -> None:
@@ -70,6 +83,14 @@ def start(*, changed: bool) -> None:
         _run("daemon-reload")
     _run("enable", UNIT)
     _run("restart" if changed else "start", UNIT)
+
+
+def back(before: Unit) -> None:
+    """As it was before `start`; the files are those of before already."""
+    _run("daemon-reload")
+    if not before.boot.startswith("enabled"):
+        _run("disable", UNIT)
+    _run("restart" if before.running else "stop", UNIT)
 
 
 def stop(*, reload: bool) -> None:

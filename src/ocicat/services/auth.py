@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ocicat.errors import Refused, UserError
 from ocicat.services import etcd_config, zookeeper_config
-from ocicat.services.etcd_api import Etcd
+from ocicat.services.etcd_api import Etcd, NotAllowed
 from ocicat.services.pki.openssl import SECRET, write
 from ocicat.services.spec import Service
 
@@ -77,8 +77,13 @@ def secure_etcd(service: Service, member: Etcd) -> bool:
     root = password(service, etcd_config.ROOT)
     if member.log_in(etcd_config.ROOT, root):
         return False
-    member.add_user(etcd_config.ROOT, root, etcd_config.ROOT)
-    member.add_user(etcd_config.USER, password(service, etcd_config.USER), etcd_config.USER)
-    member.allow(etcd_config.USER, etcd_config.PREFIX)
-    member.require_users()
+    try:
+        member.add_user(etcd_config.ROOT, root, etcd_config.ROOT)
+        member.add_user(etcd_config.USER, password(service, etcd_config.USER), etcd_config.USER)
+        member.allow(etcd_config.USER, etcd_config.PREFIX)
+        member.require_users()
+    except NotAllowed:  # another member's host, which does the same, was faster
+        if member.log_in(etcd_config.ROOT, root):
+            return False
+        raise
     return True

@@ -186,7 +186,7 @@ def _certificate(service: Service) -> tuple[int | None, tuple[Finding, ...]]:
     except UserError as error:
         return None, (certificates.unreadable(service.me, error),)
     wrong = certificates.findings(seen, now, certificates.SOON_DAYS, [service.member.address])
-    return int(seen.certificate.days_left(now)), tuple(wrong)
+    return int(seen.days_left(now)), tuple(wrong)
 
 
 def _of_members(facts: Facts) -> Iterator[Finding]:

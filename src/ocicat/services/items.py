@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from ocicat.changes.files import Item, State
@@ -11,6 +12,9 @@ from ocicat.services import etcd_config, zookeeper_config
 from ocicat.services.spec import CONFIGURATION, Service, description
 
 OPEN_FILES = 65536
+
+_BACK, _QUOTE = "\\", '"'
+_PLAIN = re.compile(r"[A-Za-z0-9/._:,=+@%$-]+", re.ASCII)
 
 _TITLES = {"etcd": "etcd, the datastore of ocicat", "zookeeper": "ZooKeeper, by which Mesos finds its masters"}
 _HARDENED = (
@@ -34,6 +38,8 @@ def items(service: Service, user: str) -> list[Item]:
     ]
     if service.how == "systemd":
         made.append(Item(unit_path(service), _file(unit(service))))
+    if service.how == "supervised":
+        made.append(Item(rotation_path(service), _file(rotation(service))))
     if service.how == "docker":
         made.append(Item(compose_path(service), _file(compose(service, user))))
     return made
@@ -54,6 +60,16 @@ def compose_path(service: Service) -> str:
     return f"{CONFIGURATION}/{service.service}.compose.yml"
 
 
+def rotation_path(service: Service) -> str:
+    return f"/etc/logrotate.d/{service.unit}"
+
+
+def rotation(service: Service) -> str:
+    """Of a log that nobody but us writes: by copying, because who writes it keeps it open, and writes at its end."""
+    rules = ("weekly", "maxsize 64M", "rotate 4", "compress", "missingok", "notifempty", "copytruncate")
+    return "\n".join([f"{service.log} {{", *(f"    {rule}" for rule in rules), "}", ""])
+
+
 def unit(service: Service) -> str:
     """A member of a cluster serves when a majority is there: nothing here waits for that."""
     return "\n".join(
@@ -70,13 +86,13 @@ def unit(service: Service) -> str:
             "[Service]",
             "Type=exec",
             f"User={service.user}",
-            f"ExecStart={' '.join(argv(service))}",
+            f"ExecStart={' '.join(_word(one, '$') for one in argv(service))}",
             "Restart=always",
             "RestartSec=2",
             "SuccessExitStatus=143",  # what a JVM ends with when it is told to end
             f"LimitNOFILE={OPEN_FILES}",
             "OOMScoreAdjust=-500",
-            f"ReadWritePaths={service.data}",
+            f"ReadWritePaths={_word(service.data)}",
             *_HARDENED,
             "",
             "[Install]",
@@ -84,6 +100,13 @@ def unit(service: Service) -> str:
             "",
         ]
     )
+
+
+def _word(text: str, *doubled: str) -> str:
+    """One word in a unit, whatever it holds (systemd.syntax(7), systemd.service(5) "Command lines")."""
+    for sign in ("%", *doubled):
+        text = text.replace(sign, sign * 2)
+    return text if _PLAIN.fullmatch(text) else f'"{text.replace(_BACK, _BACK * 2).replace(_QUOTE, _BACK + _QUOTE)}"'
 
 
 def compose(service: Service, user: str) -> str:

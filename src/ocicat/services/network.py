@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 from contextlib import nullcontext
+from ipaddress import ip_address
 from pathlib import Path
 
 from ocicat.errors import Unavailable, UserError
@@ -62,6 +63,14 @@ def is_local(address: str) -> bool:
     except OSError:
         return False
     return any(_binds(family, place) for family, _, _, _, place in found)
+
+
+def is_loopback(address: str) -> bool:
+    """Is it reached from this host alone? A name is not, whatever it means today."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def is_taken(host: str, port: int) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import time
@@ -25,6 +26,7 @@ LOG_LINES = 6
 _LONGEST_S = 180.0
 _GRACE_S = 30.0
 _SYSTEMD = Path("/run/systemd/system")
+_NO_CONTAINER = re.compile("no such (container|object)", re.IGNORECASE)
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -68,16 +70,16 @@ def start(service: Service) -> None:
 
 
 def stop(service: Service) -> None:
-    """Gone on return, and not coming back. Nothing to do when it is not there."""
+    """Gone on return, and not coming back. Nothing to do when it is not there. Refused: who would know that does not answer."""
     match service.how:
         case "systemd":
-            if _run("systemctl", "list-unit-files", "--quiet", f"{service.unit}.service", may_fail=True):
+            if _known("systemctl", "list-unit-files", "--quiet", f"{service.unit}.service"):
                 _run("systemctl", "disable", "--now", service.unit)
         case "supervised":
             detached.stop(Path(RUN), service.service)
         case "docker":
-            _run("docker", "stop", service.unit, may_fail=True)
-            _run("docker", "rm", "--force", service.unit, may_fail=True)
+            _known("docker", "stop", service.unit)
+            _known("docker", "rm", "--force", service.unit)
 
 
 def forget() -> None:
@@ -86,6 +88,7 @@ def forget() -> None:
 
 
 def look(service: Service) -> Running:
+    """Refused: the engine does not answer."""
     match service.how:
         case "systemd":
             names = "ActiveState,SubState,MainPID,NRestarts,ActiveEnterTimestampMonotonic,ExecMainStatus"
@@ -93,8 +96,14 @@ def look(service: Service) -> Running:
         case "supervised":
             return _of_supervisor(service)
         case "docker":
-            told = _run("docker", "inspect", "--format={{json .State}}\n{{.RestartCount}}", service.unit, may_fail=True)
-            return _of_engine(told)
+            line = (
+                "docker",
+                "inspect",
+                "--type=container",
+                "--format={{json .State}}\n{{.RestartCount}}",
+                service.unit,
+            )
+            return _of_engine(_known(*line))
 
 
 def last_words(service: Service) -> str:
@@ -198,18 +207,36 @@ def _of_engine(text: str) -> Running:
     )
 
 
+def _known(*line: str) -> str:
+    """Its output; empty when what it is about is not there, and for no other reason."""
+    done = _done(line)
+    said = done.stderr.strip()
+    absent = not said if line[0] == "systemctl" else bool(_NO_CONTAINER.search(said))
+    return "" if done.returncode and absent else _output(line, done)
+
+
 def _run(*line: str, may_fail: bool = False) -> str:
     """Its output; what it says when it fails is the error. `may_fail`: then nothing is said, and the output is empty."""
-    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=_LONGEST_S, check=False, env=environment)
-    except FileNotFoundError as error:
+        return _output(line, _done(line))
+    except Refused:
         if may_fail:
             return ""
+        raise
+
+
+def _done(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        return subprocess.run(line, capture_output=True, text=True, timeout=_LONGEST_S, check=False, env=environment)
+    except FileNotFoundError as error:
         raise Refused(f"{line[0]} is not installed on this host") from error
     except subprocess.TimeoutExpired as error:
         raise Refused(f"{' '.join(line[:3])}: did not end within {_LONGEST_S:.0f} s") from error
-    if done.returncode and not may_fail:
+
+
+def _output(line: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode:
         said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
         raise Refused(f"{' '.join(line[:3])}: {said[-1]}")
-    return "" if done.returncode else done.stdout.strip() or done.stderr.strip()
+    return done.stdout.strip() or done.stderr.strip()

@@ -20,6 +20,7 @@ from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json
 from ocicat.services import auth, data, items, network, packages, running, tls
 from ocicat.services.pki import findings as certificates
+from ocicat.services.pki.authority import BOTH, CERTIFICATE
 from ocicat.services.spec import (
     CLIENT_PORTS,
     CONFIGURATION,
@@ -29,11 +30,13 @@ from ocicat.services.spec import (
     PEER_PORTS,
     PROGRAMS,
     RUN,
+    SECURE_CLIENT_PORT,
     USERS,
     How,
     Member,
     Service,
     ServiceName,
+    check_directory,
     data_directory,
     description,
 )
@@ -85,6 +88,8 @@ def planned(asked: Asked) -> Service:
         raise UserError(
             f"--tls {asked.tls}: give an absolute path", hint="the directory that `ocicat pki issue` printed"
         )
+    if ":" in asked.user and not asked.with_docker:
+        raise UserError(f"--user {asked.user}: give the name of a user", hint="numbers are for containers")
     how: How = "docker" if asked.with_docker else "systemd" if running.has_systemd() else "supervised"
     user = asked.user or (USERS[name] if how != "docker" or running.has_user(USERS[name]) else "root")
     return Service(
@@ -92,7 +97,7 @@ def planned(asked: Asked) -> Service:
         how=how,
         me=asked.me,
         members=asked.members,
-        data=asked.data or data_directory(name),
+        data=check_directory(asked.data.rstrip("/") if asked.data else data_directory(name)),
         user=user,
         program=_program(asked.program or PROGRAMS[name]),
         image=(asked.image or IMAGES[name]) if how == "docker" else "",
@@ -115,9 +120,10 @@ def check(service: Service) -> None:
             f"this host has no user {service.user} for {service.service}",
             hint="--install makes it; or name another one with --user",
         )
-    _check_tls(service)
+    check_tls(service)
     auth.check(service)
     _check_former(service)
+    data.check(service, find(service.service))
     _check_ports(service)
 
 
@@ -127,12 +133,16 @@ def changes(service: Service) -> list[Change]:
     return record.changes(at, record.load(at), _items(service))
 
 
-def install(service: Service) -> list[Change]:
-    """The files, the copy of the certificate and the data directory. What has changed of the files."""
+def install(service: Service, certificate: tls.Files = ()) -> list[Change]:
+    """The files, the copy of the certificate and the data directory. What has changed of the files.
+
+    `certificate`: instead of what is given, so that one that was in use comes back.
+    """
     at = tree(service.service)
     done = record.install(at, record.load(at), _items(service))
-    tls.place(service)
+    tls.place(service, certificate)
     data.make(service)
+    data.describe(service)
     return done
 
 
@@ -146,19 +156,25 @@ def uninstall(service: Service) -> tuple[list[Change], list[str]]:
     """The service, stopped before, is not set up any more. Its data stays."""
     at = tree(service.service)
     tls.remove(service)
-    return record.uninstall(at, record.load(at))
+    return record.uninstall(at, record.load(at), last=description(service.service))
 
 
 def purge(service: Service) -> list[str]:
     """Data, log and passwords. What was removed."""
     gone = [str(path) for path in data.remove(service)]
-    for path in (Path(service.log), *(Path(service.password_file(user)) for user in auth.users(service))):
+    logs = sorted(Path(LOGS).glob(f"{Path(service.log).name}*"))  # those that were rotated, too
+    for path in (*logs, *(Path(service.password_file(user)) for user in auth.users(service))):
         if path.exists():
             path.unlink()
             gone.append(str(path))
+    tidy(service)
+    return gone
+
+
+def tidy(service: Service) -> None:
+    """The directories that nobody needs any more."""
     for directory in (LOGS, RUN, str(Path(RUN).parent), CONFIGURATION, str(Path(CONFIGURATION).parent)):
         tree(service.service).remove_if_empty(directory)
-    return gone
 
 
 def _items(service: Service) -> list[Item]:
@@ -171,8 +187,8 @@ def _program(given: str) -> str:
     return shutil.which(given) or given
 
 
-def _check_tls(service: Service) -> None:
-    """A certificate that others would refuse, or a key that the service could not read, is found out here."""
+def check_tls(service: Service) -> None:
+    """Refused: others would refuse the certificate, the service could not read the key, or a file is missing."""
     if not service.tls:
         return
     seen = certificates.look(service.me, Path(service.tls))
@@ -181,22 +197,60 @@ def _check_tls(service: Service) -> None:
         raise Refused(f"--tls: {found[0].problem}", hint=found[0].mend)
     if not seen.certificate.for_servers:
         raise Refused(f"--tls: {seen.certificate.path} is not for servers", hint="issue one without --client")
+    tls.given(service)
+    if service.service == "zookeeper" and not tls.is_of_one_issue(service):
+        raise Refused(
+            f"--tls: {service.given(BOTH)}, which ZooKeeper reads, holds another certificate than {CERTIFICATE}",
+            hint="put all the files of one issue there",
+        )
 
 
 def _check_former(service: Service) -> None:
+    """Of the data that is there: also of a service that was taken down."""
     was = find(service.service)
-    if was is None or not data.holds_something(was):
-        return
+    if was and was.data != service.data and data.holds_something(was):
+        raise Refused(
+            f"{service.service} is set up on this host with other data: {was.data}",
+            hint="say the same --data as before; ocicat services down --purge removes what is there",
+        )
+    known = data.described(service) or was
+    if known and data.holds_something(service):
+        conflict(known, service)
+
+
+def conflict(was: Service, service: Service) -> None:
+    """Refused: who belongs to a cluster with data would change, or it would talk in the open. Pure."""
+    name = f"{service.data} holds data of {service.service}"
     for what, old, new in (
         ("members", _named(was.members), _named(service.members)),
-        ("data", was.data, service.data),
         ("name", was.me, service.me),
     ):
         if old != new:
-            raise Refused(
-                f"{service.service} is set up on this host with other {what}, and has data: {old}",
-                hint=f"ocicat services down {service.service} first; with --purge its data goes",
-            )
+            raise Refused(f"{name} with other {what}: {old}", hint=_anew(service))
+    lost = [
+        option
+        for option, old, new in (
+            (f"--tls {was.tls}", was.tls, service.tls),
+            ("--auth", was.auth, service.auth),
+            ("--secure-only", was.secure_only, service.secure_only),
+        )
+        if old and not new
+    ]
+    if lost:
+        raise Refused(f"{name}, set up with {' '.join(lost)}", hint=f"say that again; {_anew(service)}")
+    if service.tls and not was.tls and len(service.members) > 1:
+        raise Refused(
+            f"{name}, whose members talk to each other without TLS", hint=f"leave out --tls; {_anew(service)}"
+        )
+
+
+def _anew(service: Service) -> str:
+    """The way to another cluster."""
+    name = service.service
+    return (
+        f"another cluster is made after ocicat services down {name} --purge on every host, with a backup restored into it;"
+        f" where {name} is not set up any more, move {service.data} away"
+    )
 
 
 def _named(members: Sequence[Member]) -> str:
@@ -208,7 +262,9 @@ def _check_ports(service: Service) -> None:
     was = find(service.service)
     if was and running.look(was).is_running:
         return
-    ports = (*PEER_PORTS[service.service], service.client_port, CLIENT_PORTS[service.service])
+    ports = [*PEER_PORTS[service.service], service.client_port, CLIENT_PORTS[service.service]]
+    if service.tls and service.service == "zookeeper":
+        ports.append(SECURE_CLIENT_PORT)
     taken = next((port for port in ports if network.is_taken(service.member.address, port)), None)
     if taken:
         raise Refused(

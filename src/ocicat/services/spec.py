@@ -33,6 +33,7 @@ HEAP_MB = 512
 LARGEST = 7  # more members make writing slower and nothing safer
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_DIRECTORY = re.compile(r"(/[A-Za-z0-9._@+-]+)+", re.ASCII)  # it stands in files of four syntaxes
 
 
 class Member(Struct, frozen=True):
@@ -120,6 +121,22 @@ def description(service: ServiceName) -> str:
 
 def data_directory(service: ServiceName) -> str:
     return f"/var/lib/ocicat-{service}"
+
+
+def check_directory(path: str) -> str:
+    """Of data: the same for whoever reads it, wherever he stands. UserError."""
+    if not _DIRECTORY.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        raise UserError(
+            f"--data {path!r}: not the absolute path of a directory", hint="of letters, digits and . _ @ + -"
+        )
+    return path
+
+
+def check_name(name: str) -> str:
+    """Of a member. UserError."""
+    if not _NAME.fullmatch(name):
+        raise UserError(f"--name {name!r}: no name of a member", hint="use letters, digits and . _ -")
+    return name
 
 
 def parse_members(text: str) -> tuple[Member, ...]:

@@ -9,10 +9,14 @@ import shutil
 from pathlib import Path
 
 from ocicat.errors import Refused
+from ocicat.services.pki import openssl
 from ocicat.services.pki.authority import AUTHORITY, BOTH, CERTIFICATE, KEY
 from ocicat.services.pki.openssl import PUBLIC, SECRET, write
 from ocicat.services.running import user_ids
 from ocicat.services.spec import Service
+
+Files = tuple[tuple[str, bytes], ...]
+"""By name."""
 
 _MODES = {AUTHORITY: PUBLIC, KEY: SECRET, BOTH: SECRET, CERTIFICATE: PUBLIC}
 
@@ -24,18 +28,38 @@ def is_stale(service: Service) -> bool:
     )
 
 
-def place(service: Service) -> None:
+def given(service: Service) -> Files:
     """Refused: a file is missing, or cannot be read."""
+    found = []
+    for name in _MODES:
+        content = _content(service.given(name))
+        if content is None:
+            raise Refused(f"--tls: {service.given(name)} cannot be read", hint="put all the files of one issue there")
+        found.append((name, content))
+    return tuple(found)
+
+
+def placed(service: Service) -> Files:
+    """What the service reads now; nothing without TLS."""
+    found = ((name, _content(service.tls_file(name))) for name in _MODES) if service.tls else ()
+    return tuple((name, content) for name, content in found if content is not None)
+
+
+def place(service: Service, files: Files = ()) -> None:
+    """Those, or what is given. Refused: as `given`."""
     if not service.tls:
         remove(service)
         return
     ids = user_ids(service.user)
     Path(service.tls_directory).mkdir(mode=0o755, parents=True, exist_ok=True)
-    for name, mode in _MODES.items():
-        content = _content(service.given(name))
-        if content is None:
-            raise Refused(f"--tls: {service.given(name)} cannot be read", hint="put all the files of one issue there")
-        write(Path(service.tls_file(name)), content, mode, ids)
+    for name, content in files or given(service):
+        write(Path(service.tls_file(name)), content, _MODES[name], ids)
+
+
+def is_of_one_issue(service: Service) -> bool:
+    """Does the file that holds both, key and certificate, hold the one that lies beside it?"""
+    both, alone = (openssl.read(Path(service.given(name))) for name in (BOTH, CERTIFICATE))
+    return both.fingerprint == alone.fingerprint
 
 
 def remove(service: Service) -> None:

@@ -11,14 +11,17 @@ import subprocess
 from ocicat.clock import Clock
 from ocicat.errors import Refused, UserError
 from ocicat.model.base import Struct, replace
-from ocicat.services import auth, bring, health, running, setup
-from ocicat.services.health import LAG_ENTRIES, Facts
+from ocicat.services import auth, bring, health, running, setup, tls
+from ocicat.services.health import LAG_ENTRIES, Facts, MemberHealth
 from ocicat.services.spec import Service
 
 Version = tuple[int, int, int]
 
 _VERSION = re.compile(r"etcd Version:\s*(\d+)\.(\d+)\.(\d+)")
 _LONGEST_S = 120.0
+_MEND = (
+    "mend that first; ocicat services up, as it was said before, puts a renewed certificate in place of one that ended"
+)
 
 
 class Upgraded(Struct, frozen=True):
@@ -43,17 +46,23 @@ def check_stop(service: Service) -> None:
 
 
 def check_quorum(facts: Facts) -> None:
-    """Refused: see `check_others`. Pure."""
+    """Refused: there is a quorum, and it would be lost. Where there is none, nothing is. Pure."""
     service = facts.service
-    others = [one for one in health.serving(facts) if one.member != service.me]
-    fit = [one for one in others if one.lag <= LAG_ENTRIES and one.role != "learner"]
-    if len(fit) < service.quorum:
-        gone = [f"{one.member}: {one.problem}" for one in facts.members if one.member != service.me and one.problem]
-        late = [f"{one.member} is {one.lag} entries behind" for one in others if one not in fit]
+    voters = [one for one in health.serving(facts) if one.role != "learner"]
+    fit = [one for one in voters if one.member != service.me and one.lag <= LAG_ENTRIES]
+    if len(fit) < service.quorum <= len(voters):
+        others = [one for one in facts.members if one.member != service.me and one not in fit]
         raise Refused(
-            f"{service.service} would lose its quorum without {service.me}: {'; '.join(gone + late)}",
-            hint="bring those up first; ocicat services health",
+            f"{service.service} would lose its quorum without {service.me}: {'; '.join(map(_unfit, others))}",
+            hint="bring those up first, see ocicat services health; "
+            f"ocicat services stop {service.service} --force stops it nevertheless",
         )
+
+
+def _unfit(one: MemberHealth) -> str:
+    if one.problem:
+        return f"{one.member}: {one.problem}"
+    return f"{one.member} has no vote" if one.role == "learner" else f"{one.member} is {one.lag} entries behind"
 
 
 def may_follow(old: Version, new: Version) -> bool:
@@ -96,7 +105,9 @@ def planned(service: Service, program: str, image: str) -> Service:
 
 
 def check(old: Service, new: Service, *, force: bool) -> Facts:
-    """Refused for what must not be done. `force`: an interruption of a service with one member is accepted."""
+    """Refused for what must not be done, or could not. `force`: an interruption of a service with one member is accepted."""
+    setup.check_tls(new)
+    setup.changes(new)
     facts = check_others(old)
     if len(old.members) == 1 and not force:
         raise Refused(
@@ -104,7 +115,7 @@ def check(old: Service, new: Service, *, force: bool) -> Facts:
         )
     own = next(one for one in facts.members if one.member == old.me)
     if own.problem:
-        raise Refused(f"{old.service} {old.me} does not serve: {own.problem}", hint="mend that first")
+        raise Refused(f"{old.service} {old.me} does not serve: {own.problem}", hint=_MEND)
     version = version_of(new)
     if version and not may_follow(parse_version(own.version), version):
         raise Refused(
@@ -118,11 +129,11 @@ def upgrade(old: Service, new: Service, facts: Facts, clock: Clock, wait_s: floa
     """This host's member, which leads no more. Refused: the new program does not serve, and the old one is back."""
     before = next(one for one in facts.members if one.member == old.me)
     handed = _hand_over(old, facts) if before.role == "leader" else ""
+    certificate = tls.placed(old)
     try:
         _exchange(new, clock, wait_s)
     except Refused as error:
-        _exchange(old, clock, wait_s)
-        raise Refused(f"{error.message}; the former program is back", hint=error.hint) from error
+        raise Refused(f"{error.message}; {_way_back(old, certificate, clock, wait_s)}", hint=error.hint) from error
     after = health.ask(new, new.member)
     if after.id != before.id:
         raise Refused(
@@ -131,10 +142,22 @@ def upgrade(old: Service, new: Service, facts: Facts, clock: Clock, wait_s: floa
     return Upgraded(before.version, after.version, handed)
 
 
-def _exchange(service: Service, clock: Clock, wait_s: float) -> None:
+def _way_back(old: Service, certificate: tls.Files, clock: Clock, wait_s: float) -> str:
+    """What became of it, in words."""
+    try:
+        _exchange(old, clock, wait_s, certificate)
+    except Refused as error:
+        return f"and the former program does not serve either: {error.message}"
+    return "the former program is back"
+
+
+def _exchange(service: Service, clock: Clock, wait_s: float, certificate: tls.Files = ()) -> None:
+    """It is started whatever happens: with half of the files it may serve, and stopped it does not."""
     running.stop(service)
-    setup.install(service)
-    running.start(service)
+    try:
+        setup.install(service, certificate)
+    finally:
+        running.start(service)
     if bring.wait(service, clock, wait_s) != "serves":
         raise Refused(f"{service.service} {service.me} finds no majority", hint="ocicat services health")
 

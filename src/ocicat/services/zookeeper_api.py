@@ -17,14 +17,13 @@ _NO_QUORUM = "not currently serving requests"
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """`role`: leader, follower, standalone or observer. `synced`: followers that are up to date, where it leads."""
+    """`role`: leader, follower, standalone or observer."""
 
     version: str
     role: str
     zxid: int
     nodes: int
     size_bytes: int
-    synced: int = 0
 
 
 def ask(host: str, port: int, word: str, way: Access) -> str:
@@ -58,7 +57,6 @@ def parse(facts: str, server: str, endpoint: str) -> Status:
             zxid=int(zxid[1], 16) if zxid else 0,
             nodes=int(told["zk_znode_count"]),
             size_bytes=int(told["zk_approximate_data_size"]),
-            synced=int(float(told.get("zk_synced_followers", "0"))),
         )
     except (KeyError, ValueError) as error:
         raise Unavailable(f"{endpoint}: answers, but not as ZooKeeper does") from error

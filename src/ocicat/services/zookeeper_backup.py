@@ -37,16 +37,19 @@ def backup(service: Service, file: Path, *, verify: bool) -> Copy:
     if verify:
         check_tools(service)
     way = network.access(service)
-    before = zookeeper_api.status(service.member.address, service.client_port, way)
+
+    def now() -> Status:
+        return zookeeper_api.status(service.member.address, service.client_port, way)
+
+    before = now()
     with written(file) as (part, output):
         _copy(Path(service.data, _VERSION), output)
         output.flush()
         size = output.tell()
+        after = now()
         found = content_of(service, part) if verify else None
-        if found and found.zxid < before.zxid:
-            raise Refused(
-                f"the copy ends at transaction {found.zxid:#x}, before {before.zxid:#x}, which was acknowledged"
-            )
+        if found:
+            check(found, before, after)
     return Copy(
         service="zookeeper",
         member=service.me,

@@ -75,8 +75,8 @@ def java(program: str, heap_mb: int, *more: str) -> tuple[str, ...]:
 
 
 def mesos_url(service: Service) -> str:
-    """For Mesos's --zk, and for `ocicat`; the password of `USER` is put in by who reads its file."""
-    endpoints = ",".join(f"{one.host}:{_PLAIN}" for one in service.members)
+    """For Mesos's --zk (not with `secure_only`: it knows no TLS) and others; the password is put in by who reads its file."""
+    endpoints = ",".join(service.endpoint(one) for one in service.members)
     return f"zk://{USER}:PASSWORD@{endpoints}{MESOS}" if service.auth else f"zk://{endpoints}{MESOS}"
 
 

@@ -18,6 +18,7 @@ from ocicat.settings.felix import PREFIX, SECTION, VARIABLES
 from ocicat.settings.setting import Value
 from ocicat.validate import validate_part
 
+_PORT_DIGITS = 5
 _PORTS = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
 _UNREAD_VARIABLES = {f"{VARIABLES}{name.upper()}": field for name, field in UNREAD.items()}
 
@@ -83,7 +84,7 @@ def _port(text: str) -> dict[str, object]:
     """`22`, `tcp:22`, `tcp:10.0.0.0/8:22`, `tcp:[fd00::/8]:22`."""
     head, _, port = text.rpartition(":")
     protocol, _, net = head.partition(":")
-    if not port.isdecimal():
+    if not port.isdecimal() or len(port) > _PORT_DIGITS:  # int() raises for thousands of them
         raise UserError(f"{text!r} is no port", hint="PORT, PROTOCOL:PORT or PROTOCOL:NET:PORT, for example tcp:22")
     found: dict[str, object] = {"protocol": protocol.upper() or "TCP", "port": int(port)}
     return found | ({"net": net.strip("[]")} if net else {})

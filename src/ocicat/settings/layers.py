@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ocicat.model.v3.felix import FelixConfigurationSpec
     from ocicat.settings.felix_fields import Wrong
 
-OTHER_VARIABLES = frozenset({FILE_VARIABLE, "OCICAT_CACHE", "OCICAT_PROTOCOL"})
-"""Of ours, that are no settings."""
+OTHER_VARIABLES = frozenset({FILE_VARIABLE, "OCICAT_CACHE", "OCICAT_PROTOCOL", "OCICAT_IMAGE", "OCICAT_AGENT_OPTIONS"})
+"""Of ours, that are no settings. The last two are of the file for `docker compose`."""
 
 _OURS = "OCICAT_"
 _SEVERITIES = {"trace": "debug", "fatal": "error"}  # Felix has more levels than our log
@@ -56,18 +56,21 @@ class Layer(Struct, frozen=True):
 def of_file(text: str, path: str) -> Layer:
     """Raises UserError when it is no TOML at all."""
     entries = toml_lines.read(text, path)
-    known = [one for one in entries if one.key in table.BY_KEY]
-    unknown = tuple(_unknown(one, path) for one in entries if one.key not in table.BY_KEY)
-    return _collected([_from_entry(one, path) for one in known], unknown)
+    own = [_from_entry(one, path) for one in entries if one.key in table.BY_KEY]
+    felixs = [_from_felixs_entry(one, path) for one in entries if one.key in table.FELIX_KEYS]
+    strange = [one for one in entries if one.key not in table.BY_KEY and one.key not in table.FELIX_KEYS]
+    return _collected([*own, *felixs], tuple(_unknown(one, path) for one in strange))
 
 
 def of_variables(variables: Mapping[str, str]) -> Layer:
     """One that is empty says nothing."""
     given = [(one, text) for one in table.SETTINGS if (text := variables.get(one.variable, ""))]
-    known = {one.variable for one in table.SETTINGS} | OTHER_VARIABLES
+    felixs = [(name, text) for name in table.FELIX_VARIABLES if (text := variables.get(name, ""))]
+    known = {one.variable for one in table.SETTINGS} | table.FELIX_VARIABLES.keys() | OTHER_VARIABLES
     strange = sorted(name for name in variables if name.startswith((_OURS, felix.VARIABLES)) and name not in known)
     unknown = tuple(_strange(name, known) for name in strange)
-    return _collected([_from_variable(one, text) for one, text in given], unknown)
+    own = [_from_variable(one, text) for one, text in given]
+    return _collected([*own, *(_from_felixs_variable(name, text) for name, text in felixs)], unknown)
 
 
 def of_options(given: Iterable[tuple[str, Value]]) -> Layer:
@@ -132,6 +135,27 @@ def _from_variable(setting: Setting, text: str) -> Said | tuple[Fault, ...]:
     except UserError as error:
         return (Fault(setting.variable, setting.key, error.message),)
     return _sound(setting, value, "variable", setting.variable)
+
+
+def _from_felixs_entry(entry: Entry, path: str) -> Said | tuple[Fault, ...]:
+    where = f"{path}:{entry.line}"
+    if not isinstance(entry.value, str):
+        return (Fault(where, entry.key, "is not a text in quotes"),)
+    return _felixs(table.FELIX_KEYS[entry.key], entry.value, "file", where)
+
+
+def _from_felixs_variable(name: str, text: str) -> Said | tuple[Fault, ...]:
+    return _felixs(table.FELIX_VARIABLES[name], text.strip(), "variable", name)
+
+
+def _felixs(setting: Setting, text: str, origin: Origin, where: str) -> Said | tuple[Fault, ...]:
+    """In Felix's words. Who says it in ours too, in the same place, means ours: it stands before this one."""
+    from ocicat.settings.felix_fields import wrong
+
+    if not text:
+        return (Fault(where, setting.key, "is empty"),)
+    faults = tuple(Fault(where, setting.key, one.problem) for one in wrong(felix.PREFIX + setting.felix, text))
+    return faults or Said(setting.key, severity(text), origin, where)
 
 
 def _sound(setting: Setting, value: Value, origin: Origin, where: str) -> Said | tuple[Fault, ...]:

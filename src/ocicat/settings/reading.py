@@ -15,6 +15,29 @@ from ocicat.settings.layers import Layer
 from ocicat.settings.setting import DEFAULT_FILE, FILE_VARIABLE
 
 
+class Place(Struct, frozen=True):
+    """From where names of files are seen: ours, or that of the process `pid`, which may have another working directory and another
+    root (a container's)."""
+
+    pid: int = 0
+
+    def opened(self, path: str) -> str:
+        """By which name we open what is `path` there."""
+        if not self.pid:
+            return path
+        return f"/proc/{self.pid}/root{path}" if path.startswith("/") else f"/proc/{self.pid}/cwd/{path}"
+
+    def absolute(self, path: str) -> str:
+        """As people are told it."""
+        try:
+            return str(Path(f"/proc/{self.pid}/cwd").readlink() / path) if self.pid else path
+        except OSError:  # it has just ended
+            return path
+
+
+OURS = Place()
+
+
 class FileFacts(Struct, frozen=True):
     """Of a file that may hold secrets, or say where they are."""
 
@@ -29,30 +52,31 @@ def path_of(named: str = "", environment: Mapping[str, str] | None = None) -> st
     return named or variables.get(FILE_VARIABLE, "") or DEFAULT_FILE
 
 
-def file_layer(path: str) -> Layer:
+def file_layer(path: str, place: Place = OURS) -> Layer:
     """The usual file may be missing, one that somebody named may not. Errors: NotFound, UserError."""
+    told = place.absolute(path)
     try:
-        text = Path(path).read_bytes().decode()
+        text = Path(place.opened(path)).read_bytes().decode()
     except FileNotFoundError as error:
         if path == DEFAULT_FILE:
             return Layer()
         raise NotFound(
-            f"configuration file {path}: there is none", hint="`ocicat config default` prints one"
+            f"configuration file {told}: there is none", hint="`ocicat config default` prints one"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UserError(f"configuration file {path}: cannot be read: {cause}") from error
-    return layers.of_file(text, path)
+        raise UserError(f"configuration file {told}: cannot be read: {cause}") from error
+    return layers.of_file(text, told)
 
 
 def variable_layer() -> Layer:
     return layers.of_variables(os.environ)
 
 
-def facts(path: str) -> FileFacts | None:
+def facts(path: str, place: Place = OURS) -> FileFacts | None:
     """None: there is none, or it is not to be seen."""
     try:
-        found = Path(path).stat()
+        found = Path(place.opened(path)).stat()
     except OSError:
         return None
     return FileFacts(path, found.st_uid, stat.S_IMODE(found.st_mode)) if stat.S_ISREG(found.st_mode) else None
@@ -77,6 +101,16 @@ def process(pid: int) -> Process | None:
     except OSError:
         return None
     return Process(_split(words), _split(environment))
+
+
+def takes(pid: int, number: int) -> bool:
+    """Does it do something of its own at this signal? False too when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    caught = next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
+    return bool(caught >> (number - 1) & 1)
 
 
 def _split(data: bytes) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ocicat.errors import Bug
-from ocicat.settings.felix import FELIX
+from ocicat.settings.felix import FELIX, PREFIX, SECTION, VARIABLES
 from ocicat.settings.setting import Setting, Value
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -310,6 +310,14 @@ _LOGS = (
 SETTINGS = (*_STORE, *_HOST, *_AGENT, *_MESOS, *_DOCKER, *_DNS, *_LOGS, *FELIX)
 BY_KEY: Mapping[str, Setting] = MappingProxyType({one.key: one for one in SETTINGS})
 BY_OPTION: Mapping[str, Setting] = MappingProxyType({one.option: one for one in SETTINGS if one.option})
+
+_FELIX_TOO = [one for one in SETTINGS if one.felix and one.section != SECTION]
+FELIX_KEYS: Mapping[str, Setting] = MappingProxyType({f"{PREFIX}{one.felix}": one for one in _FELIX_TOO})
+"""Settings of our own that Felix has too, by Felix's name for them: its words are understood in the file."""
+FELIX_VARIABLES: Mapping[str, Setting] = MappingProxyType(
+    {f"{VARIABLES}{one.felix.upper()}": one for one in _FELIX_TOO}
+)
+"""And in the environment."""
 
 SECTIONS: Mapping[str, str] = MappingProxyType(
     {

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from ocicat.errors import UserError
 from ocicat.model.base import Struct
 
+_LONGEST = re.compile(r"[0-9][0-9_]{4000,}")  # about what the interpreter reads of a number
 _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _KEY_PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _PATH = rf"{_KEY_PART}(?:[ \t]*\.[ \t]*{_KEY_PART})*"
@@ -40,11 +41,15 @@ class Entry(Struct, frozen=True):
 def read(text: str, what: str) -> tuple[Entry, ...]:
     """All keys, in the order of their lines. Raises UserError with the line of what is no TOML."""
     try:
-        document = tomllib.loads(text)
+        leaves = list(_leaves(tomllib.loads(text), ()))
     except tomllib.TOMLDecodeError as error:
         raise _not_toml(str(error), what, text) from error
+    except ValueError as error:
+        raise _too_long(what, text) from error
+    except RecursionError as error:
+        raise UserError(f"{what}: cannot be read: lists or tables lie too deep in each other") from error
     lines = dict(_lines(text))
-    found = (Entry(path, value, _line(lines, path)) for path, value in _leaves(document, ()))
+    found = (Entry(path, value, _line(lines, path)) for path, value in leaves)
     return tuple(sorted(found, key=lambda one: one.line))
 
 
@@ -53,6 +58,13 @@ def _not_toml(said: str, what: str, text: str) -> UserError:
     line = (place[1] if place else None) or str(text.count("\n") + 1)
     cause = _PLACE.sub("", said)
     return UserError(f"{what}:{line}: is no TOML: {cause[:1].lower()}{cause[1:]}", hint="texts stand in quotes")
+
+
+def _too_long(what: str, text: str) -> UserError:
+    """A number: the reader itself tells neither which nor where."""
+    found = _LONGEST.search(text)
+    line = text.count("\n", 0, found.start() if found else 0) + 1
+    return UserError(f"{what}:{line}: cannot be read: a number of thousands of digits")
 
 
 def _leaves(table: Mapping[str, object], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from ocicat.errors import UserError
-from ocicat.settings.secrets import masked
+from ocicat.settings.secrets import masked_address
 from ocicat.settings.setting import Setting, Shape, Value
 
 _SEPARATORS = re.compile(r"[\s,]+")
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _NONE = "none"  # as Felix writes a list of nothing
+_BITS = 63  # TOML promises no longer numbers, and Python neither prints nor converts all that it reads
 _KINDS: dict[Shape, str] = {
     "text": "a text in quotes",
     "texts": "a list of texts",
@@ -37,7 +38,8 @@ def from_toml(setting: Setting, value: object) -> Value:
     allowed = {"text": (str,), "whole": (int,), "number": (int, float), "switch": (bool,)}[shape]
     if type(value) not in allowed:
         raise _kind(setting)
-    return _checked(setting, cast("Value", float(value) if shape == "number" else value))  # type: ignore[arg-type]
+    checked = _checked(setting, cast("Value", value))
+    return float(checked) if shape == "number" else checked  # type: ignore[arg-type]
 
 
 def from_text(setting: Setting, text: str) -> Value:
@@ -74,23 +76,25 @@ def plain_text(value: Value) -> str:
     """For people: without quotes, and without the passwords of a URL."""
     if isinstance(value, tuple):
         return ", ".join(plain_text(one) for one in value)
-    return masked(value) if isinstance(value, str) else toml_text(value)
+    return masked_address(value) if isinstance(value, str) else toml_text(value)
 
 
 def holds_password(value: Value) -> bool:
-    return isinstance(value, str) and masked(value) != value
+    return isinstance(value, str) and masked_address(value) != value
 
 
 def masked_value(value: Value) -> Value:
     if isinstance(value, tuple):
-        return tuple(masked(one) for one in value if isinstance(one, str)) or value
-    return masked(value) if isinstance(value, str) else value
+        return tuple(masked_address(one) for one in value if isinstance(one, str)) or value
+    return masked_address(value) if isinstance(value, str) else value
 
 
 def _checked(setting: Setting, value: Value) -> Value:
     for one in value if isinstance(value, tuple) else (value,):
         if setting.choices and one not in setting.choices:
             raise UserError(f"{one!r} is not one of {', '.join(setting.choices)}", hint=_hint(setting))
+        if isinstance(one, int) and one.bit_length() > _BITS:
+            raise UserError(f"is a number of more than {_BITS} bits")
         if isinstance(one, int | float) and not _within(setting, one):
             unit = f" {setting.unit}" if setting.unit else ""
             raise UserError(f"{one} is not in {_edge(setting.low, '')} to {_edge(setting.high, 'any')}{unit}")

@@ -65,11 +65,11 @@ def _faults(found: Read) -> Iterator[Fault]:
     wrong = {one.key for one in found.faults}
     yield from (one for one in agent_config(found.resolved, found.path).faults if one.key not in wrong)
     yield from _store_faults(found)
-    file = facts(found.path)
+    file = facts(found.path, found.place)
     if file:
         yield from checks.file_faults(file, found.resolved, user=os.geteuid())
     for key, path in checks.secret_files(found.resolved):
-        yield from checks.secret_faults(key, found.resolved.where(key), path, facts(path))
+        yield from checks.secret_faults(key, found.resolved.where(key), path, facts(path, found.place))
 
 
 def _store_faults(found: Read) -> Iterator[Fault]:

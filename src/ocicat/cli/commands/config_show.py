@@ -134,6 +134,12 @@ def _look(host: str, store: str, config: str, *, no_store: bool, agent: bool) ->
     resolved = found.read.resolved
     if found.agent:
         say(f"the agent runs (process {found.agent}): as its options, its variables and {found.read.path} have it")
+    elif found.alone:
+        socket = resolved.text("agent.socket")
+        say(
+            f"no agent serves {socket}: this is as one started from here would have it",
+            hint="one that has another --socket is found with OCICAT_SOCKET set to it",
+        )
     this = resolved.text("host.name")
     url = store or resolved.text("store.url")
     stored = Stored() if no_store else in_datastore(url, host or this)
@@ -160,7 +166,9 @@ def _named(text: str) -> Setting:
 
 
 def _names(one: Setting) -> tuple[str, ...]:
-    return tuple(name for name in (one.option, one.option.removeprefix("--"), one.variable, one.felix) if name)
+    felixs = [name for names in (table.FELIX_KEYS, table.FELIX_VARIABLES) for name in names if names[name] == one]
+    own = (one.option, one.option.removeprefix("--"), one.variable, one.felix)
+    return tuple(name for name in (*own, *felixs) if name)
 
 
 def _shown(found: Found) -> Shown:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import click
 
 from ocicat import __version__
+from ocicat.cli.commands.node_reload import reload
 from ocicat.cli.defaults import agent_socket, shared
 from ocicat.cli.output import Format, format_option, show
 from ocicat.cli.talk import say
@@ -50,6 +51,9 @@ def command() -> None:
       ocicat node start --with docker --image ocicat:0.1.0
       ocicat node status
     """
+
+
+command.add_command(reload)
 
 
 @command.command()
@@ -138,11 +142,14 @@ def stop(kind: Kind | None, name: str, socket: Path, purge: bool, dry_run: bool)
       ocicat node stop --purge --dry-run
     """
     _check_root(dry_run)
-    chosen = kind or _keeper(name)
-    if chosen is None and asking.runs(socket):
+    keeper = _keeper(name)
+    if kind and keeper not in (None, kind):
+        raise Refused(f"this host's agent is kept by {keeper}", hint=f"`ocicat node stop --with {keeper}`")
+    if keeper is None and asking.runs(socket):
         raise Refused(f"{_who(socket)} is kept by nobody that we know", hint="end it yourself: whoever started it")
-    kept = [] if kind in ("docker", "native") and kind != _keeper(name) else _stopping(chosen, name)
-    steps = [*kept, *(_purging(socket) if purge else [])]
+    # A unit may be enabled and not run; of the two others nothing is there then.
+    chosen = keeper or ("systemd" if kind == "systemd" else None)
+    steps = [*_stopping(chosen, name), *(_purging(socket) if purge else [])]
     if not steps:
         say("there is nothing to stop")
     for text, step in steps:
@@ -210,12 +217,15 @@ def _told(arguments: tuple[str, ...]) -> Resolved:
 
 def _start_docker(asked: Asked, socket: Path, patience_s: float, *, dry_run: bool) -> None:
     if dry_run:
-        for step in _foreseen(asked).steps:
+        foreseen = _foreseen(asked)
+        for step in foreseen.steps:
             click.echo(shlex.join([engine.PROGRAM, *step]))
+        for step in foreseen.after:  # a comment: a shell that is given all of this does not wait for the agent
+            click.echo(f"# when it serves: {shlex.join([engine.PROGRAM, *step])}")
         return
     docker.pull(asked.image)
     what = docker.planned(asked)
-    if not what.steps and asking.runs(socket):
+    if not (what.steps or what.after) and asking.runs(socket):
         say("it runs as asked for: nothing to change")
         return
     serving = docker.carry_out(asked, what, socket, patience_s, say)
@@ -235,13 +245,12 @@ def _start_systemd(arguments: Sequence[str], socket: Path, patience_s: float, *,
     from ocicat.changes import record
     from ocicat.changes.files import Item, Tree
 
-    systemd.check()
+    before = systemd.check()
     tree = Tree(Path("/"), OWNER)
     known, items = record.load(tree), systemd.wanted(_PROGRAM, arguments)
     if dry_run:
         click.echo(record.diff(record.changes(tree, known, items)), nl=False)
         return
-    ran = systemd.unit()
     changed = bool(record.install(tree, known, items))
     try:
         systemd.start(changed=changed)
@@ -249,11 +258,13 @@ def _start_systemd(arguments: Sequence[str], socket: Path, patience_s: float, *,
     except OcicatError as error:
         for line in systemd.last_lines():
             say(line)
-        if ran and ran.running:
+        if known.entries:
             record.install(tree, record.load(tree), [Item(entry.path, entry.after) for entry in known.entries])
-            systemd.start(changed=True)
+        else:
+            record.uninstall(tree, record.load(tree))
+        systemd.back(before)
+        if before.running:
             raise _taken_back(error) from error
-        _stop_systemd()
         raise Refused(error.message, hint=error.hint) from error
     say(f"the agent of {serving.host} serves, version {serving.version}, as {systemd.UNIT}")
 
@@ -312,19 +323,26 @@ def _stop_systemd() -> None:
 
 
 def _purging(socket: Path) -> list[Step]:
-    from ocicat.agent.identity import INTERFACE_PREFIX
-    from ocicat.dataplane.api import DataplaneConfig
-    from ocicat.dataplane.apply import cleanup
-
     lock = socket.with_name(socket.name + ".lock")
     left = [each for each in (socket, lock, native.DIRECTORY, socket.parent) if each.exists()]
     return [
         (
             "remove tables inet ocicat and netdev ocicat, the containers' interfaces and the routes to them",
-            lambda: cleanup(DataplaneConfig(interface_prefix=INTERFACE_PREFIX)),
+            lambda: _clean(socket),
         ),
         *((f"remove {each}", lambda each=each: _remove(each)) for each in left),
     ]
+
+
+def _clean(socket: Path) -> None:
+    """Refused under an agent that lives: it would lose its containers' network, and then the lock that keeps a second one away."""
+    from ocicat.agent.identity import INTERFACE_PREFIX
+    from ocicat.dataplane.api import DataplaneConfig
+    from ocicat.dataplane.apply import cleanup
+
+    if asking.runs(socket):
+        raise Refused(f"{_who(socket)} runs: nothing of it is removed", hint="`ocicat node status` says who keeps it")
+    cleanup(DataplaneConfig(interface_prefix=INTERFACE_PREFIX))
 
 
 def _remove(path: Path) -> None:
@@ -379,7 +397,7 @@ def _drop_variables() -> None:
     ours = {
         setting.variable for setting in table.SETTINGS if setting.key != "agent.host_root"
     }  # that is the image's own
-    given = sorted(os.environ.keys() & {FILE_VARIABLE, *ours})
+    given = sorted(os.environ.keys() & {FILE_VARIABLE, *ours, *table.FELIX_VARIABLES})
     if given:
         say(
             f"the agent does not see the variables of this command: {', '.join(given)}",

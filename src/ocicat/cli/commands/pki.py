@@ -12,12 +12,14 @@ from ocicat.cli.findings import tell
 from ocicat.cli.output import Format, format_option, show
 from ocicat.cli.talk import say
 from ocicat.errors import UserError
-from ocicat.model.base import Struct
+from ocicat.model.base import Struct, replace
 from ocicat.services.pki import findings as checks
 from ocicat.services.pki import openssl
 from ocicat.services.pki.authority import CERTIFICATE, CERTIFICATES, DIRECTORY, NAME, Authority
 from ocicat.services.pki.certificate import Certificate, day
 from ocicat.services.pki.request import AUTHORITY_DAYS, DAYS, Kind, Request
+
+_DAY_S = 86400.0
 
 _ca = click.option(
     "--ca", type=click.Path(path_type=Path), default=DIRECTORY, show_default=True, help="Directory of the authority."
@@ -94,9 +96,10 @@ def issue(
     """
     kind: Kind = "client" if client else "server"
     target = out or Path(CERTIFICATES, name)
-    made = Authority(ca).issue(Request(name, kind, addresses, days, user), target, owner)
+    authority = Authority(ca)
+    made = authority.issue(Request(name, kind, addresses, days, user), target, owner)
     click.echo(target)
-    say(f"valid until {day(made.not_after)}")
+    say(f"valid until {_until(made, authority)}")
 
 
 @command.command()
@@ -125,7 +128,7 @@ def renew(names: tuple[str, ...], everything: bool, force: bool, new_key: bool, 
             continue
         made = authority.renew(name, new_key=new_key)
         click.echo(str(Path(made.path).parent))
-        say(f"{name} is valid until {day(made.not_after)}; its server reads it when it is restarted")
+        say(f"{name} is valid until {_until(made, authority)}; its server reads it when it is restarted")
         due += 1
     if not due:
         say("nothing is due")
@@ -186,18 +189,30 @@ def _of_authority(authority: Authority, now: float, soon: int, addresses: tuple[
     found = checks.findings(own, now, soon)
     for one in authority.issued():
         if Path(one.directory, CERTIFICATE).exists():
-            found += _findings(one.request.name, Path(one.directory), now, soon, addresses)
+            found += _findings(one.request.name, Path(one.directory), now, soon, addresses, own.certificate)
         else:  # carried to its host
             carried = checks.Seen(name=one.request.name, certificate=authority.copy_of(one.request.name))
             found += checks.findings(carried, now, soon, addresses)
     return found
 
 
-def _findings(name: str, directory: Path, now: float, soon: int, addresses: tuple[str, ...]) -> list[Finding]:
+def _findings(
+    name: str, directory: Path, now: float, soon: int, addresses: tuple[str, ...], told: Certificate | None = None
+) -> list[Finding]:
+    """`told`: an authority whose end is told once, not with each that it issued."""
     try:
-        return checks.findings(checks.look(name, directory), now, soon, addresses)
+        seen = checks.look(name, directory)
     except UserError as error:
         return [checks.unreadable(name, error)]
+    if told and seen.authority and seen.authority.fingerprint == told.fingerprint:
+        seen = replace(seen, authority=None)
+    return checks.findings(seen, now, soon, addresses)
+
+
+def _until(made: Certificate, authority: Authority) -> str:
+    """Says so where that is when the authority ends itself."""
+    short = openssl.read(authority.certificate).not_after - made.not_after <= _DAY_S
+    return day(made.not_after) + (": no longer than the authority itself" if short else "")
 
 
 def _shown(name: str, one: Certificate) -> Shown:

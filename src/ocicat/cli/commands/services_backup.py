@@ -99,19 +99,18 @@ def _verify(service: Service, source: Path) -> None:
 
 def _restore(service: Service, source: Path) -> Path | None:
     """Where the former data is. When the copy is no copy, that is where it was."""
-    target, aside = Path(service.data), data.move_aside(service)
+    aside = data.move_aside(service)
     try:
+        made = data.fresh(service)
         if service.service == "etcd":
-            if target.exists():
-                target.rmdir()
-            etcd_backup.restore(service, source, target)
+            etcd_backup.restore(service, source, made)
         else:
-            zookeeper_backup.restore(source, target)
+            zookeeper_backup.restore(source, made)
+        data.take_in(service, made)
     except Refused:
         data.put_back(service, aside)
         raise
     data.make(service)
-    data.give(target, service.user)
     return aside
 
 

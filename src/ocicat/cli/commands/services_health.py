@@ -11,10 +11,12 @@ import click
 from ocicat.cli.output import Format, format_option, show, table
 from ocicat.cli.services_options import known, some_argument
 from ocicat.cli.talk import say
+from ocicat.errors import Refused
 from ocicat.model.base import Struct
 from ocicat.services import data, running
 from ocicat.services import health as checks
 from ocicat.services.health import Health, MemberHealth
+from ocicat.services.running import Running
 from ocicat.services.spec import Service
 
 
@@ -82,7 +84,7 @@ def health(which: tuple[str, ...], style: Format) -> None:
 
 
 def _local(service: Service) -> Local:
-    now = running.look(service)
+    now = _running(service)
     seen = checks.ask(service, service.member)
     return Local(
         service=service.service,
@@ -100,6 +102,14 @@ def _local(service: Service) -> Local:
         size_bytes=data.size_bytes(Path(service.data)),
         problem=seen.problem,
     )
+
+
+def _running(service: Service) -> Running:
+    """An engine that does not answer hides nothing of the other services."""
+    try:
+        return running.look(service)
+    except Refused as error:
+        return Running(is_running=False, state=f"unknown: {error.message}")
 
 
 def _row(one: Local) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ from ocicat.cli.services_options import dry_run_option, known, members, named, n
 from ocicat.cli.talk import say
 from ocicat.clock import SystemClock
 from ocicat.errors import Refused, UserError
-from ocicat.services import auth, bring, data, packages, running, setup, upgrade
+from ocicat.services import auth, bring, data, network, packages, running, setup, upgrade
 from ocicat.services import tls as tls_files
 from ocicat.services.etcd_config import store_url
 from ocicat.services.setup import Asked
-from ocicat.services.spec import HEAP_MB, Service
+from ocicat.services.spec import CLIENT_PORTS, HEAP_MB, Service
 from ocicat.services.zookeeper_config import mesos_url
 
 _WAIT_S = 60.0
@@ -124,20 +124,26 @@ def up(
 @click.command()
 @which_argument
 @click.option("--purge", is_flag=True, help="Remove its data, its log and its passwords too.")
+@click.option("--force", is_flag=True, help="Though the others cannot go on without it.")
 @dry_run_option
-def down(which: tuple[str, ...], purge: bool, dry_run: bool) -> None:
+def down(which: tuple[str, ...], purge: bool, force: bool, dry_run: bool) -> None:
     """Stop a service of this host and take back what `up` has done, except for what somebody has edited since.
 
-    Data stays unless it is purged; packages that were installed stay.
+    Data stays unless it is purged; packages that were installed stay. Refused when the others could not go on without it.
+    Nothing is purged while a file that somebody has edited is left: run it again then.
 
     \b
     Examples:
       ocicat services down etcd --dry-run
-      ocicat services down zookeeper etcd --purge
+      ocicat services down zookeeper etcd --purge --force
     """
     need_root()
     left: list[str] = []
-    for service in known(which):
+    found = known(which)
+    for service in found:
+        if not (force or dry_run):
+            _check_others(service)
+    for service in found:
         if dry_run:
             planned, edited = setup.removals(service.service)
             click.echo(record.diff(planned), nl=False)
@@ -149,7 +155,8 @@ def down(which: tuple[str, ...], purge: bool, dry_run: bool) -> None:
     if left:
         raise Refused(
             f"edited since it was set up, and left as it is: {', '.join(left)}",
-            hint="put back what was written, or remove it, and run it again",
+            hint="put back what was written, or remove it, and run it again"
+            + (": nothing is purged before" if purge else ""),
         )
 
 
@@ -187,6 +194,18 @@ def _bring(service: Service, wait_s: float) -> None:
     _report(service, bring.wait(service, SystemClock(), wait_s))
 
 
+def _warn(service: Service) -> None:
+    """Of a port that others reach, and that asks nobody who he is. A workload may be among them."""
+    plain = not service.tls if service.service == "etcd" else not service.secure_only
+    if plain and not service.auth and not network.is_loopback(service.member.address):
+        what = "what ocicat enforces" if service.service == "etcd" else "which master leads"
+        port = CLIENT_PORTS[service.service]
+        say(
+            f"{service.service}: whoever reaches port {port} of {service.member.address}, workloads too, may change {what}; "
+            "see --auth and --tls"
+        )
+
+
 def _report(service: Service, outcome: bring.Outcome) -> None:
     me = f"{service.service} {service.me}"
     if outcome == "waits for a majority":
@@ -196,6 +215,7 @@ def _report(service: Service, outcome: bring.Outcome) -> None:
         if bring.secure(service, SystemClock()):
             say(f"{me}: users and passwords are asked for from now on")
         say(f"{me} {outcome}, {_how(service)}")
+    _warn(service)
     click.echo(store_url(service) if service.service == "etcd" else mesos_url(service))
 
 
@@ -207,17 +227,27 @@ def _how(service: Service) -> str:
     }[service.how]
 
 
+def _check_others(service: Service) -> None:
+    try:
+        upgrade.check_others(service)
+    except Refused as error:
+        raise Refused(error.message, hint="--force if that is accepted; ocicat services health") from error
+
+
 def _take_down(service: Service, *, purge: bool) -> list[str]:
-    """The paths that are left."""
+    """The paths that are left. What `up` was told goes last: by it the rest is found when this is cut off and run again."""
     running.stop(service)
+    _, edited = setup.removals(service.service)
+    if purge and not edited:
+        for path in setup.purge(service):
+            click.echo(path)
     planned, edited = setup.uninstall(service)
     for change in planned:
         click.echo(change.path)
     if service.how == "systemd":
         running.forget()
-    if purge:
-        for path in setup.purge(service):
-            click.echo(path)
+    if purge and not edited:
+        setup.tidy(service)
     elif Path(service.data).exists():
         say(f"its data stays in {service.data}; --purge removes it")
     return edited

@@ -14,25 +14,26 @@ from ocicat.mesos.setup import facts, places
 from ocicat.model.base import Struct, field
 from ocicat.model.codec import decode_json
 from ocicat.settings import arguments, layers, reading
-from ocicat.settings.layers import Layer, Said
-from ocicat.settings.resolve import Resolved, resolve
+from ocicat.settings.layers import Layer
+from ocicat.settings.resolve import resolve
 
 PATIENCE_S = 2.0
 _MESOS = ("mesos-agent", "mesos-slave", "lt-mesos-agent", "lt-mesos-slave")
 
 
 class Own(Struct, frozen=True):
-    """What the ocicat agent of this host was told. `mtu` in bytes; 0: nothing."""
+    """What the ocicat agent of this host was told. `mtu` in bytes; 0: nothing. `unread`: why its file is not known."""
 
     name: str
     mtu: int
+    unread: str = ""
 
 
 class Known(Struct, frozen=True):
     """A host, as a master or the datastore knows it. `by`: who says so, for people."""
 
     hostname: str
-    address: str
+    addresses: tuple[str, ...]
     by: str
 
 
@@ -70,19 +71,21 @@ async def _mesos(agent: Endpoint) -> str:
 
 def _own(pid: int) -> Own:
     found = reading.process(pid)
-    told = _told(found) if found else resolve([])
-    return Own(told.text("host.name"), told.whole("agent.mtu"))
+    if found is None:
+        return Own("", 0, "it has just ended")
+    started = arguments.started(found)
+    options, variables = layers.of_options(started.options), layers.of_variables(found.variables)
+    file, unread = _file(started.file, pid)
+    told = resolve([options, variables, file])
+    return Own(told.text("host.name"), told.whole("agent.mtu"), unread)
 
 
-def _told(process: arguments.Process) -> Resolved:
-    """Options go before variables, and those before the file, as for the agent itself."""
-    started = arguments.started(process)
-    options = Layer(tuple(Said(key, value, "option", "") for key, value in started.options))
+def _file(path: str, pid: int) -> tuple[Layer, str]:
+    """As the agent sees it, which may run in another directory, or in a container; and why it cannot be read."""
     try:
-        file = reading.file_layer(started.file)
-    except OcicatError:
-        file = Layer()
-    return resolve([options, layers.of_variables(process.variables), file])
+        return reading.file_layer(path, reading.Place(pid)), ""
+    except OcicatError as error:
+        return Layer(), error.message
 
 
 class _Slave(Struct, frozen=True):
@@ -96,18 +99,20 @@ class _Slaves(Struct, frozen=True):
 
 
 async def _known(masters: Iterable[Endpoint]) -> tuple[Known, ...] | None:
-    """Of the first that tells: they send on to the one that leads."""
-    for master in masters:
-        try:
-            body = await fetch(Request(master, "/slaves"), PATIENCE_S)
-            return tuple(
-                _known_one(one, f"the Mesos master {master}") for one in decode_json(_Slaves, body).slaves if one.active
-            )
-        except OcicatError:
-            continue
-    return None
+    """Of the first that tells: they send on to the one that leads. All are asked at once, so that silent ones cost no time."""
+    told = await asyncio.gather(*map(_known_by, masters))
+    return next((one for one in told if one is not None), None)
+
+
+async def _known_by(master: Endpoint) -> tuple[Known, ...] | None:
+    try:
+        body = await fetch(Request(master, "/slaves"), PATIENCE_S)
+        slaves = decode_json(_Slaves, body).slaves
+    except OcicatError:
+        return None
+    return tuple(_known_one(one, f"the Mesos master {master}") for one in slaves if one.active)
 
 
 def _known_one(one: _Slave, by: str) -> Known:
     address = one.pid.partition("@")[2].rpartition(":")[0].strip("[]")
-    return Known(one.hostname, address, by)
+    return Known(one.hostname, (address,) if address else (), by)

@@ -23,6 +23,8 @@ _CALICO_PROGRAMS = ("calico-felix", "calico-node", "felix")
 _BIRD_PROGRAMS = ("bird", "bird6", "calico-node")
 _IPTABLES = ("iptables-legacy-save", "ip6tables-legacy-save")
 _ENABLED = "/etc/systemd/system/multi-user.target.wants"
+NETWORKMANAGER_MAIN = "/etc/NetworkManager/NetworkManager.conf"
+_NETWORKMANAGER_DIRECTORIES = tuple(f"{base}/NetworkManager/conf.d" for base in ("/etc", "/run", "/usr/lib"))
 _NETWORK_DIRECTORIES = (
     "/etc/systemd/network",
     "/run/systemd/network",
@@ -79,7 +81,7 @@ def look(tree: Tree, running: Iterable[Process]) -> Others:
         routes=Counter(each.protocol for each in routes),
         chains=_chains(),
         plugins=tuple(_plugins(tree)),
-        networkmanager=_networkmanager(tree) if manages("NetworkManager", "NetworkManager") else None,
+        networkmanager=networkmanager(tree) if manages("NetworkManager", "NetworkManager") else None,
         networkd=_networkd(tree) if manages("systemd-networkd", "systemd-networkd") else None,
         links=_by_name(tree, _NETWORK_DIRECTORIES, ".network"),
     )
@@ -131,15 +133,13 @@ def _plugins(tree: Tree) -> Iterable[Plugin]:
             yield Plugin(f"{CNI}/{name}", kind)
 
 
-def _networkmanager(tree: Tree) -> tuple[Text, ...]:
-    """As NetworkManager.conf(5) has it."""
-    main = "/etc/NetworkManager/NetworkManager.conf"
-    more = _by_name(
-        tree,
-        ("/etc/NetworkManager/conf.d", "/run/NetworkManager/conf.d", "/usr/lib/NetworkManager/conf.d"),
-        ".conf",
-    )
-    return (Text(main, tree.text(main)), *more)
+def networkmanager(tree: Tree) -> tuple[Text, ...]:
+    """As NetworkManager.conf(5) has it: all that is not in /etc before its main file."""
+    etc, run, lib = _NETWORKMANAGER_DIRECTORIES
+    order = (lib, run, NETWORKMANAGER_MAIN, etc)
+    found = _by_name(tree, _NETWORKMANAGER_DIRECTORIES, ".conf")
+    every = (Text(NETWORKMANAGER_MAIN, tree.text(NETWORKMANAGER_MAIN)), *found)
+    return tuple(file for place in order for file in every if file.path.startswith(place))
 
 
 def _networkd(tree: Tree) -> tuple[Text, ...]:

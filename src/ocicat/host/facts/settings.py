@@ -11,7 +11,7 @@ from ocicat.model.base import Struct
 
 # As sysctl.d(5) has it: the first of these that has a file of some name hides all others of that name.
 _DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
-_LAST = "/etc/sysctl.conf"
+LAST = "/etc/sysctl.conf"  # of `sysctl --system`; systemd reads it only where a link in these directories leads to it
 
 
 class Later(Struct, frozen=True):
@@ -22,16 +22,21 @@ class Later(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """By name of the setting. Not in `now`: this kernel, or this network namespace, has none of that name."""
+    """By name of the setting. Not in `now`: this kernel, or this network namespace, has none of that name.
+
+    `boot`: by `sysctl --system`, which old boots do too. `systemd`: by its systemd-sysctl.
+    """
 
     now: Mapping[str, str]
     boot: Mapping[str, Later] = {}
+    systemd: Mapping[str, Later] = {}
 
 
 def look(tree: Tree, wants: Iterable[Want]) -> Settings:
-    """`now` is of the calling process's network namespace, `boot` of the tree."""
-    wanted = tuple(wants)
-    return Settings(dict(_now(tree, wanted)), dict(_boot(tree, wanted)))
+    """`now` is of the calling process's network namespace, the others of the tree."""
+    wanted, paths = tuple(wants), _paths(tree)
+    boot, systemd = (dict(_boot(list(_lines(tree, files)), wanted)) for files in ((*paths, LAST), paths))
+    return Settings(dict(_now(tree, wanted)), boot, systemd)
 
 
 def _now(tree: Tree, wants: Iterable[Want]) -> Iterator[tuple[str, str]]:
@@ -40,9 +45,8 @@ def _now(tree: Tree, wants: Iterable[Want]) -> Iterator[tuple[str, str]]:
             yield want.name, " ".join(tree.text(want.path).split())
 
 
-def _boot(tree: Tree, wants: tuple[Want, ...]) -> Iterator[tuple[str, Later]]:
+def _boot(lines: list[tuple[str, Later | None]], wants: tuple[Want, ...]) -> Iterator[tuple[str, Later]]:
     """A name goes before patterns, and one that is named without a value is kept out of them."""
-    lines = list(_lines(tree))
     for want in wants:
         exact = [later for name, later in lines if name == want.name]
         globbed = [later for name, later in lines if later and "*" in name and fnmatchcase(want.name, name)]
@@ -50,12 +54,17 @@ def _boot(tree: Tree, wants: tuple[Want, ...]) -> Iterator[tuple[str, Later]]:
             yield want.name, last
 
 
-def _lines(tree: Tree) -> Iterator[tuple[str, Later | None]]:
-    """In the order in which they are applied. Without a value: no pattern is for this name."""
+def _paths(tree: Tree) -> list[str]:
+    """In the order in which they are applied."""
     files: dict[str, str] = {}
     for directory in reversed(_DIRECTORIES):
         files |= {name: f"{directory}/{name}" for name in tree.names(directory) if name.endswith(".conf")}
-    for path in (*(files[name] for name in sorted(files)), _LAST):
+    return [files[name] for name in sorted(files)]
+
+
+def _lines(tree: Tree, paths: Iterable[str]) -> Iterator[tuple[str, Later | None]]:
+    """Without a value: no pattern is for this name."""
+    for path in paths:
         for line in tree.text(path).splitlines():
             name, equals, value = line.strip().partition("=")
             if (equals or name.startswith("-")) and not name.startswith(("#", ";")):

@@ -32,10 +32,10 @@ def findings(agents: Agents, names: Names, stored: Sequence[Known] = ()) -> Iter
         )
     mine = host | {name for name in (agents.mesos, own) if name}
     for one in (*(agents.known or ()), *stored):
-        if one.hostname.lower() in mine and one.address not in names.own:
+        if one.hostname.lower() in mine and one.addresses and not names.own.intersection(one.addresses):
             yield Finding(
                 "duplicate-name",
-                f"{one.by} knows a host {one.hostname} at {one.address}, which is not this one",
+                f"{one.by} knows a host {one.hostname} at {', '.join(one.addresses)}, which is not this one",
                 "the agents of both write the same keys, and take each other's addresses for orphans",
                 "give one of the two another name: hostnamectl set-hostname NAME",
             )

@@ -74,7 +74,8 @@ WORDS = (
 def findings(asked: Asked, facts: Facts, skipped: Collection[str] = (), stored: Sequence[Known] = ()) -> list[Finding]:
     """Without those about a word that is `skipped`. `stored`: the hosts that the datastore knows, if it was asked."""
     alive = {path.peer for path in facts.paths if path.alive}
-    mtu = facts.agents.own.mtu if facts.agents.own else None
+    own = facts.agents.own
+    mtu = own.mtu if own and (own.mtu or not own.unread) else None
     found = chain(
         names.findings(asked, facts.names),
         agents.findings(facts.agents, facts.names, stored),
@@ -92,8 +93,8 @@ def findings(asked: Asked, facts: Facts, skipped: Collection[str] = (), stored: 
     return [one for one in found if one.about not in skipped]
 
 
-def unchecked(asked: Asked, facts: Facts) -> Iterator[str]:
-    """What is not known, and why; one line each."""
+def unchecked(asked: Asked, facts: Facts, stored: Sequence[Known] | None = None) -> Iterator[str]:
+    """What is not known, and why; one line each. `stored` None: the datastore did not tell."""
     if not asked.peers:
         yield "no --peer is given: names, ports, MTU and clocks of other hosts are not compared"
     unknown = [str(peer) for peer in asked.peers if not facts.names.address_of(peer)]
@@ -108,6 +109,10 @@ def unchecked(asked: Asked, facts: Facts) -> Iterator[str]:
         yield f"nothing there tells the time yet (Mesos and etcd do): {', '.join(untimed)}"
     if asked.peers and facts.agents.known is None:
         yield "no Mesos master told which agents it knows: names of hosts that are not given as --peer are not compared"
+    if stored is None:
+        yield "no datastore was asked (--store): names of hosts that it knows are not compared"
+    if facts.agents.own and facts.agents.own.unread:
+        yield f"what the ocicat agent of this host was told is not known whole: {facts.agents.own.unread}"
     yield from _unanswered(asked, facts)
     if facts.firewall_unknown:
         yield f"what the firewalls of this host drop is not known: {facts.firewall_unknown}"
@@ -120,4 +125,5 @@ def _unanswered(asked: Asked, facts: Facts) -> Iterator[str]:
     if silent:
         yield f"cannot be tried from here, as nothing there would answer: {', '.join(silent)}"
     if not asked.up:
-        yield from (f"let through, and nobody listens there yet: {line}" for line in reach.silent_services(facts.tried))
+        said = "refused: nobody listens there yet, or a firewall answers with a reset"
+        yield from (f"{said}: {line}" for line in reach.silent_services(facts.tried))

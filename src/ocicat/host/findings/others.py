@@ -60,16 +60,21 @@ def _calico(others: Others) -> Iterator[Finding]:
 
 
 def _routes(asked: Asked, others: Others) -> Iterator[Finding]:
-    left = 0 if others.calico_runs else others.routes.get(CALICO, 0)
+    dead = [] if others.calico_runs else [CALICO]
     if not others.bird_runs and "bgp" not in asked.routings:
-        left += others.routes.get(BIRD, 0)
-    if left:
+        dead.append(BIRD)
+    found = [protocol for protocol in dead if others.routes.get(protocol, 0)]
+    if found:
         yield Finding(
             "leftover-routes",
-            f"{left} routes that BIRD or Calico has left, and neither runs here",
+            f"{sum(others.routes[protocol] for protocol in found)} routes that BIRD or Calico has left, and neither runs here",
             "packets to these addresses go where nobody has them any more, or are dropped",
-            f"{_REMOVE}, or ip route flush proto bird; ip route flush proto {CALICO}",
+            f"{_REMOVE}, or {'; '.join(map(_flush, found))}",
         )
+
+
+def _flush(protocol: int) -> str:
+    return f"ip route flush proto {protocol}; ip -6 route flush proto {protocol}"
 
 
 def _managers(others: Others) -> Iterator[Finding]:
@@ -78,7 +83,7 @@ def _managers(others: Others) -> Iterator[Finding]:
             "networkmanager",
             "NetworkManager looks after containers' interfaces (oci*) too",
             "it may change their addresses and routes, and removes them when it restarts",
-            "write [keyfile] and unmanaged-devices=interface-name:oci*;interface-name:bwoci*"
+            "write [device-ocicat], match-device=interface-name:oci*;interface-name:bwoci* and managed=0"
             " into /etc/NetworkManager/conf.d/ocicat.conf, and restart it",
         )
     if others.networkd is not None and manages_foreign_routes(others.networkd):

@@ -8,7 +8,11 @@ from ocicat.changes.finding import Finding
 from ocicat.host.facts.reach import Tried
 from ocicat.host.roles import Asked, Peer
 
-_FILTERED = ("silent", "unreachable")
+_FILTERED = {
+    "silent": "does not answer: a firewall on the way drops it",
+    "unreachable": "is said to be unreachable: a firewall on the way drops it",
+    "rejected": "is refused by a firewall: it answers that the port is unreachable",
+}
 
 
 def findings(asked: Asked, tried: Sequence[Tried], alive: Collection[Peer]) -> Iterator[Finding]:
@@ -34,10 +38,9 @@ def _unreachable(peer: Peer, one: Tried) -> Finding:
 
 
 def _filtered(one: Tried) -> Finding:
-    how = "does not answer" if one.outcome == "silent" else "is said to be unreachable"
     return Finding(
         "port",
-        f"{one.opening} of {one.peer} ({one.address}) {how}: a firewall on the way drops it",
+        f"{one.opening} of {one.peer} ({one.address}) {_FILTERED[one.outcome]}",
         f"this host does not reach {one.opening.service} there",
         f"on {one.peer} run `ocicat host prepare` with this host as --peer, or open {one.opening} for it",
     )
@@ -47,13 +50,13 @@ def _nobody(one: Tried) -> Finding:
     return Finding(
         "service",
         f"nobody listens at {one.opening} of {one.peer} ({one.address})",
-        f"{one.opening.service} does not run there, and it is meant to",
-        f"start it on {one.peer}",
+        f"{one.opening.service} does not run there, and it is meant to; or a firewall answers with a reset",
+        f"start it on {one.peer}; if it runs there, see what its firewall rejects",
     )
 
 
 def silent_services(tried: Sequence[Tried]) -> list[str]:
-    """Where nobody listens yet, a line for each peer: fit for it, and so not wrong by itself."""
+    """Where nobody listens yet, as far as can be told; a line for each peer. That is not wrong by itself."""
     by_peer: dict[str, list[str]] = {}
     for one in tried:
         if one.outcome == "refused":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ocicat.changes.finding import Finding
-from ocicat.host.facts.settings import Settings
+from ocicat.host.facts.settings import LAST, Later, Settings
 from ocicat.host.sysctls import Want
 
 _NO_IPV6 = "net.ipv6.conf.all.disable_ipv6"
@@ -13,18 +13,37 @@ _NO_IPV6 = "net.ipv6.conf.all.disable_ipv6"
 
 def findings(wants: Iterable[Want], settings: Settings) -> Iterator[Finding]:
     for want in wants:
-        now, later = settings.now.get(want.name), settings.boot.get(want.name)
+        now = settings.now.get(want.name)
         if now is not None and not want.is_met(now):
             yield Finding("sysctl", f"{want.name} is {now}, not {_wanted(want)}", want.breaks, _mend(want))
-        elif later and not want.is_met(later.value):
-            yield Finding(
-                "sysctl-file",
-                f"{later.path} sets {want.name} to {later.value}, not {_wanted(want)}",
-                f"after the next boot, or `sysctl --system`: {want.breaks}",
-                f"{_mend(want)}, in a file of /etc/sysctl.d that comes later",
-            )
+        elif later := _later(want, settings):
+            yield later
         elif now is None and want.name == _NO_IPV6:
             yield Finding("ipv6", "this kernel has no IPv6", want.breaks, "boot without ipv6.disable=1")
+
+
+def _later(want: Want, settings: Settings) -> Finding | None:
+    """What files will do, by systemd at a boot and by `sysctl --system`, which do not read the same."""
+    boot, systemd = (_unmet(want, found.get(want.name)) for found in (settings.boot, settings.systemd))
+    if boot and (systemd or want.name not in settings.systemd):
+        when = "the next boot, or `sysctl --system`"
+    else:
+        when = "the next `sysctl --system`" if boot else "the next boot"
+    return _of_file(want, found, when) if (found := boot or systemd) else None
+
+
+def _unmet(want: Want, later: Later | None) -> Later | None:
+    return later if later and not want.is_met(later.value) else None
+
+
+def _of_file(want: Want, later: Later, when: str) -> Finding:
+    other = f"take that line out of {LAST}: `sysctl --system` reads nothing after it"
+    return Finding(
+        "sysctl-file",
+        f"{later.path} sets {want.name} to {later.value}, not {_wanted(want)}",
+        f"after {when}: {want.breaks}",
+        other if later.path == LAST else f"{_mend(want)}, in a file of /etc/sysctl.d that comes later",
+    )
 
 
 def advertised(interfaces: Iterable[str]) -> Iterator[Finding]:

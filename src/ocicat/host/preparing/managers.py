@@ -14,10 +14,11 @@ NETWORKMANAGER = "/etc/NetworkManager/conf.d/90-ocicat.conf"
 NETWORKD = "/etc/systemd/networkd.conf.d/90-ocicat.conf"
 NETWORKD_LINKS = "/etc/systemd/network/00-ocicat.network"
 _HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"
-_NETWORKMANAGER = "[keyfile]\nunmanaged-devices={}interface-name:oci*;interface-name:bwoci*\n"
+# A section of its own, and not the list `unmanaged-devices`: to replace that would hand an operator's links over to it, and even
+# one word more turns a list round that so far has exceptions only.
+_NETWORKMANAGER = "[device-ocicat]\nmatch-device=interface-name:oci*;interface-name:bwoci*\nmanaged=0\n"
 _NETWORKD = "[Network]\nManageForeignRoutes=no\n"
 _LINKS = "[Match]\nName=oci* bwoci*\n\n[Link]\nUnmanaged=yes\n"
-_KEY = "unmanaged-devices"
 _PROGRAMS = {
     "ip": "iptables-nft",
     "ip6": "ip6tables-nft",
@@ -48,7 +49,7 @@ def plan(others: Others, left: Leftovers, *, remove: bool) -> Planned:
     """`remove`: what others have left."""
     items = []
     if others.networkmanager is not None:
-        items.append(_item(NETWORKMANAGER, _NETWORKMANAGER.format(_said_before(others))))
+        items.append(_item(NETWORKMANAGER, _NETWORKMANAGER))
     if others.networkd is not None:
         items += [_item(NETWORKD, _NETWORKD), _item(NETWORKD_LINKS, _LINKS)]
     if not left:
@@ -72,18 +73,6 @@ def leftovers(others: Others, settings: Iterable[str], routes: Iterable[str]) ->
         interfaces=tuple(name for name in others.interfaces if name.startswith(CALICO_LINKS)),
         settings=tuple(dict.fromkeys((*before, *chains, *routes))),
     )
-
-
-def _said_before(others: Others) -> str:
-    """What another file keeps from NetworkManager stays so: of this key the last file counts."""
-    found = ""
-    for file in others.networkmanager or ():
-        if file.path == NETWORKMANAGER:
-            continue
-        for line in file.text.splitlines():
-            key, equals, value = line.partition("=")
-            found = value.strip() if equals and key.strip() == _KEY else found
-    return f"{found.rstrip(';')};" if found else ""
 
 
 def _item(path: str, text: str) -> Item:

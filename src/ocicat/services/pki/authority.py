@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from ocicat.errors import NotFound, Refused, UserError
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, pretty_json
 from ocicat.services.pki import openssl
-from ocicat.services.pki.certificate import Certificate
+from ocicat.services.pki.certificate import Certificate, day
 from ocicat.services.pki.openssl import PUBLIC, SECRET
 from ocicat.services.pki.request import (
     AUTHORITY_DAYS,
@@ -44,10 +45,11 @@ _OURS = (-1, -1)
 
 
 class Issued(Struct, frozen=True):
-    """`directory`: where the files were put."""
+    """`directory`: where the files were put. `owner`: the user who reads the key; empty for who issued it."""
 
     request: Request
     directory: str
+    owner: str = ""
 
 
 class Authority:
@@ -87,17 +89,17 @@ class Authority:
             if (out / KEY).exists():
                 raise Refused(f"{out / KEY} exists", hint="choose another directory: --out")
             _make(out, 0o755)
-            self._sign(Issued(request, str(out.absolute())), openssl.new_key(), ids)
+            self._sign(Issued(request, str(out.absolute()), owner), openssl.new_key(), ids)
         return openssl.read(out / CERTIFICATE)
 
     def renew(self, name: str, *, new_key: bool = False) -> Certificate:
-        """The same for another period, with its key where that is still in its place."""
+        """The same for another period, with its key where that is still in its place, and a new one for its owner elsewhere."""
         self._check()
         with self._locked():
             known = self._known(name)
             out = Path(known.directory)
             key = out / KEY
-            ids = (key.stat().st_uid, key.stat().st_gid) if key.exists() else _OURS
+            ids = (key.stat().st_uid, key.stat().st_gid) if key.exists() else _ids(known.owner)
             _make(out, 0o755)
             self._sign(known, _read(key) if key.exists() and not new_key else openssl.new_key(), ids)
         return openssl.read(out / CERTIFICATE)
@@ -114,7 +116,7 @@ class Authority:
 
     def _sign(self, known: Issued, key: bytes, ids: tuple[int, int]) -> None:
         config = request_text(known.request)
-        certificate = openssl.signed(key, config, known.request.days, self.certificate, self.key)
+        certificate = openssl.signed(key, config, self._days(known.request.days), self.certificate, self.key)
         out, kept = Path(known.directory), self.directory / _ISSUED
         _make(kept, 0o700)
         openssl.write(self._record(known.request.name), pretty_json(known).encode(), SECRET)
@@ -123,6 +125,17 @@ class Authority:
         openssl.write(out / KEY, key, SECRET, ids)
         openssl.write(out / BOTH, key + certificate, SECRET, ids)
         openssl.write(out / CERTIFICATE, certificate, PUBLIC)
+
+    def _days(self, wanted: int) -> int:
+        """No more than the authority has itself: who checks refuses what is signed by one that has ended."""
+        own = openssl.read(self.certificate)
+        left = own.days_left(time.time())
+        if left <= 0:
+            raise Refused(
+                f"the authority in {self.directory} ended on {day(own.not_after)}",
+                hint="make a new one: ocicat pki init --ca DIRECTORY, and have hosts trust both meanwhile",
+            )
+        return min(wanted, max(1, int(left)))
 
     def _known(self, name: str) -> Issued:
         check_name(name, "the name of a certificate")

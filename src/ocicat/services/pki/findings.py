@@ -19,34 +19,45 @@ _UNTRUSTED = "who checks certificates refuses the connection"
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """A certificate with what lies beside it. `others_read`: key files that more than their owner may read."""
+    """A certificate with what lies beside it. `key_fits`: None where who asks may not read the key.
+
+    `others_read`: key files that more than their owner may read.
+    """
 
     name: str
     certificate: Certificate
+    authority: Certificate | None = None
     is_trusted: bool = True
     has_key: bool = True
-    key_fits: bool = True
+    key_fits: bool | None = True
     others_read: tuple[str, ...] = ()
+
+    def days_left(self, now: float) -> float:
+        """Until it is refused: when its authority has ended it is, too."""
+        return min(one.days_left(now) for one in (self.certificate, self.authority) if one)
 
 
 def look(name: str, directory: Path) -> Seen:
     """At the files that `issue` puts into a directory. UserError without a certificate."""
     key = directory / KEY
     certificate = openssl.read(directory / CERTIFICATE)
-    openssl.read(directory / AUTHORITY)
     return Seen(
         name=name,
         certificate=certificate,
+        authority=openssl.read(directory / AUTHORITY),
         is_trusted=openssl.is_signed_by(directory / CERTIFICATE, directory / AUTHORITY),
         has_key=key.is_file(),
-        key_fits=key.is_file() and openssl.fits(directory / CERTIFICATE, key),
+        key_fits=_fits(directory / CERTIFICATE, key),
         others_read=tuple(str(path) for path in (key, directory / BOTH) if _open_to_others(path)),
     )
 
 
 def findings(seen: Seen, now: float, soon_days: float = SOON_DAYS, addresses: Sequence[str] = ()) -> list[Finding]:
     """`addresses`: what a server with it is reached by."""
-    return [*_expiry(seen, now, soon_days), *_rest(seen), *_uncovered(seen, addresses)]
+    found = [*_beginning(seen, now), *_expiry(seen.name, seen.certificate, now, soon_days)]
+    if seen.authority:
+        found += _expiry(f"the authority of {seen.name}", seen.authority, now, soon_days)
+    return [*found, *_rest(seen), *_uncovered(seen, addresses)]
 
 
 def unreadable(name: str, error: UserError) -> Finding:
@@ -59,23 +70,26 @@ def unreadable(name: str, error: UserError) -> Finding:
     )
 
 
-def _expiry(seen: Seen, now: float, soon_days: float) -> Iterable[Finding]:
-    certificate = seen.certificate
-    left = certificate.days_left(now)
-    mend = f"renew it where the authority is: ocicat pki renew {seen.name}; then replace the files and restart"
-    if certificate.is_authority:
-        mend = "make a new authority, and have hosts trust both until all certificates are issued anew"
-    if now < certificate.not_before:
+def _beginning(seen: Seen, now: float) -> Iterable[Finding]:
+    begins = seen.certificate.not_before
+    if now < begins:
         yield Finding(
             about="clock",
-            problem=f"{seen.name} is valid from {day(certificate.not_before)} on, and this host thinks it is {day(now)}",
+            problem=f"{seen.name} is valid from {day(begins)} on, and this host thinks it is {day(now)}",
             breaks=_UNTRUSTED,
             mend="set the clock of this host",
         )
-    elif left <= 0:
-        yield Finding("expiry", f"{seen.name} ended on {day(certificate.not_after)}", _UNTRUSTED, mend)
+
+
+def _expiry(name: str, certificate: Certificate, now: float, soon_days: float) -> Iterable[Finding]:
+    left = certificate.days_left(now)
+    mend = f"renew it where the authority is: ocicat pki renew {name}; then replace the files and restart"
+    if certificate.is_authority:
+        mend = "make a new authority, and have hosts trust both until all certificates are issued anew"
+    if left <= 0:
+        yield Finding("expiry", f"{name} ended on {day(certificate.not_after)}", _UNTRUSTED, mend)
     elif left <= soon_days:
-        problem = f"{seen.name} ends on {day(certificate.not_after)}, in {left:.0f} days"
+        problem = f"{name} ends on {day(certificate.not_after)}, in {left:.0f} days"
         yield Finding("expiry", problem, f"from then on {_UNTRUSTED}", mend)
 
 
@@ -89,6 +103,13 @@ def _rest(seen: Seen) -> Iterable[Finding]:
         )
     if not seen.has_key:
         yield Finding("key", f"{seen.name} has no {KEY}", "no server can use the certificate", "put its key beside it")
+    elif seen.key_fits is None:
+        yield Finding(
+            about="key",
+            problem=f"{KEY} of {seen.name} cannot be read by who asks: whether it fits is not known",
+            breaks="a server cannot use the certificate if the key is another one's",
+            mend="ask as root",
+        )
     elif not seen.key_fits:
         yield Finding(
             about="key",
@@ -114,6 +135,16 @@ def _uncovered(seen: Seen, addresses: Sequence[str]) -> Iterable[Finding]:
             breaks="clients and members that reach the server by that refuse the connection",
             mend="issue one that does: ocicat pki issue NAME --address ADDRESS",
         )
+
+
+def _fits(certificate: Path, key: Path) -> bool | None:
+    try:
+        key.open("rb").close()
+    except PermissionError:
+        return None
+    except OSError:
+        return False
+    return openssl.fits(certificate, key)
 
 
 def _open_to_others(path: Path) -> bool:

@@ -69,10 +69,10 @@ def fits(certificate: Path, key: Path) -> bool:
 
 
 def write(path: Path, content: bytes, mode: int, owner: tuple[int, int] = (-1, -1)) -> None:
-    """In one step. `owner`: numbers of user and group; -1 is the caller's."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    """In one step, and not where a link in its place leads. `owner`: numbers of user and group; -1 is the caller's."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, SECRET)
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)
             os.fchown(fd, *owner)
