@@ -103,7 +103,7 @@ def uv() -> str:
 
 
 def uv_variables(listing: str, given: Mapping[str, str]) -> dict[str, str]:
-    """What uv must find in the environment to fetch from where pip would, by what `pip config list` prints; what it is given stays."""
+    """What uv must be told to fetch from where pip would, by what `pip config list` prints; what it is given already stays."""
     found: dict[str, str] = {}
     for section in PIP_SECTIONS:
         for line in listing.splitlines():

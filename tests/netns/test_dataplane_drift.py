@@ -11,6 +11,8 @@ from ocicat.model.wanted import EndpointGone, Revision
 pytestmark = pytest.mark.netns
 
 A, B = "10.65.0.2", "10.65.0.3"
+JUMP = "insert rule netdev ocicat ocia jump debug"
+MAP = "add map netdev ocicat held { type ipv4_addr : verdict ; elements = { 10.0.0.1 : jump debug } ; }"
 
 
 @pytest.fixture
@@ -52,11 +54,15 @@ def state(bed):
         ("nft delete table inet ocicat", "changed by nft (pid ", "set cut-flows4"),
         ("nft delete table netdev ocicat", "changed by nft (pid ", "guard of ocib"),
         ("nft insert rule netdev ocicat ocia accept", "changed by nft (pid ", "guard of ocia"),
-        ("nft flush chain netdev ocicat ocia", "changed by nft (pid ", "guard of ocia"),
+        ("nft flush chain netdev ocicat ocia", "netdev ocicat was changed by nft (pid ", "guard of ocia"),
+        (f"nft 'add chain netdev ocicat debug ; {JUMP}'", "changed by nft (pid ", "guard of debug"),
+        (f"nft 'add chain netdev ocicat debug ; {MAP}'", "changed by nft (pid ", "guard of debug"),
+        ("nft 'add table netdev ocicat { flags dormant ; }'", "changed by nft (pid ", "guard of ocia"),
+        ("nft 'add table inet ocicat { flags dormant ; }'", "table inet ocicat was", "chain forward-workload-out"),
         ("nft flush chain inet ocicat forward-workload-out", "changed by nft (pid ", "chain forward-workload-out"),
         ("nft insert rule inet ocicat forward-workload-out drop", "changed by nft (pid ", "chain forward-workload-out"),
         (
-            'nft delete element inet ocicat from-workload { "ocia" }',
+            """nft 'delete element inet ocicat from-workload { "ocia" }'""",
             "changed by nft (pid ",
             "elements of from-workload",
         ),
@@ -70,7 +76,7 @@ def state(bed):
 )
 def test_what_another_hand_breaks_is_mended_within_seconds_and_the_hand_is_named(bed, plane, damage, by, what):
     before = state(bed)
-    bed.run(bed.host, "bash", "-c", damage.replace("{ ", "'{ ").replace(" }", " }'"))
+    bed.run(bed.host, "bash", "-c", damage)
     told = drift(bed)
     assert any(by in text for text in told.by), told
     assert any(what in text for text in told.what), told

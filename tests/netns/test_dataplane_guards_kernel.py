@@ -3,6 +3,7 @@
 import re
 import socket
 import struct
+import threading
 
 import pytest
 from dataplane_bed import (
@@ -13,19 +14,23 @@ from dataplane_bed import (
     batch,
     endpoint,
     flood,
+    hears,
     profile,
     reaches,
     wait_until,
 )
 
+from ocicat.dataplane import reaper
 from ocicat.dataplane.api import Drift
 from ocicat.dataplane.drivers import guards
+from ocicat.dataplane.engine import Engine
 from ocicat.dataplane.guards import CLOSED, Guard
 from ocicat.dataplane.ownership import ifb_name
+from ocicat.errors import Unavailable
 from ocicat.model.base import replace
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import EndpointGone, InSync, Revision
-from ocicat.netlink import inet, link, namespace
+from ocicat.netlink import flows, inet, link, namespace, nftchain
 from ocicat.netlink.inet import packed, prefix
 from ocicat.netlink.link import End
 from ocicat.netlink.socket import NetfilterSocket, RouteSocket
@@ -35,6 +40,7 @@ pytestmark = pytest.mark.netns
 A, B, FOREIGN = "10.65.0.2", "10.65.0.3", "10.65.0.99"
 STATE = (profile("p", [ALLOW]), endpoint("a", A), endpoint("b", B))
 LIMITED = Guard((packed(A),), limited=True)
+UNLIMITED = replace(LIMITED, limited=False)
 ARP, IP, TAGGED, OTHER = 0x0806, 0x0800, 0x8100, 0x88B5
 GUARD = Guard((packed(A), packed("fd00::2")), (prefix("10.9.0.0/16"), prefix("fd09::/61"), prefix("0.0.0.0/0")))
 AS_TEXT = """
@@ -74,8 +80,8 @@ def plane(bed):
 
 @pytest.fixture
 def kernel(bed):
-    """Sockets of the host: nftables, routes."""
-    with NetfilterSocket(bed.host) as netfilter, RouteSocket(bed.host) as route:
+    """Sockets of the host, as whose program all runs: nftables, routes."""
+    with namespace.inside(bed.host), NetfilterSocket(bed.host) as netfilter, RouteSocket(bed.host) as route:
         route.request(link.create_veth(End("ocia", up=True), End("peer")))
         yield netfilter, route
 
@@ -135,17 +141,69 @@ def test_a_chain_made_by_netlink_is_the_one_that_nft_makes_of_text(bed, kernel):
 def test_a_guard_leads_through_the_ifb_of_its_interface_while_there_is_one(bed, kernel):
     netfilter, route = kernel
     change = guards.Change("ocia", None, LIMITED)
-    with namespace.inside(bed.host):
-        guards.commit(netfilter, [change])
-        assert guards.read(netfilter) == {"ocia": Guard((packed(A),))}
-        name = ifb_name(route.get(link.get("ocia")).index)
-        route.request(link.create_ifb(End(name, queues=1)))
-        guards.commit(netfilter, [replace(change, there=CLOSED)])
-        assert guards.read(netfilter) == {"ocia": LIMITED}
-        assert rules(chains(bed))[3:5] == [f'ip saddr {A} fwd to "{name}"', f"arp saddr ip {A} accept"]
-        route.request(link.delete(name))
-        route.request(link.create_ifb(End(name, queues=1)))
-        assert guards.read(netfilter) == {"ocia": replace(LIMITED, intact=False)}
+    assert guards.commit(netfilter, [change]) == [replace(change, wanted=UNLIMITED)]
+    assert guards.read(netfilter) == {"ocia": UNLIMITED}
+    name = ifb_name(route.get(link.get("ocia")).index)
+    route.request(link.create_ifb(End(name, queues=1)))
+    assert guards.commit(netfilter, [replace(change, there=CLOSED)]) == [replace(change, there=CLOSED)]
+    assert guards.read(netfilter) == {"ocia": LIMITED}
+    assert rules(chains(bed))[3:5] == [f'ip saddr {A} fwd to "{name}"', f"arp saddr ip {A} accept"]
+    route.request(link.delete(name))
+    route.request(link.create_ifb(End(name, queues=1)))
+    assert guards.read(netfilter) == {"ocia": replace(LIMITED, intact=False)}
+
+
+def test_where_the_kernel_cannot_forward_a_guard_is_there_without_its_limit(bed, kernel, monkeypatch):
+    """A kernel without nft_fwd_netdev: stood for by a word that no kernel knows."""
+    netfilter, route = kernel
+    route.request(link.create_ifb(End(ifb_name(route.get(link.get("ocia")).index), queues=1)))
+    monkeypatch.setattr(nftchain, "_forward", lambda index: nftchain._expression("forth"))
+    wanted = [guards.Change("ocia", None, LIMITED), guards.Change("lo", None, CLOSED)]
+    assert guards.commit(netfilter, wanted) == [guards.Change("ocia", None, UNLIMITED), wanted[1]]
+    assert guards.read(netfilter) == {"ocia": UNLIMITED, "lo": CLOSED}
+    assert guards.renew(netfilter, {"ocia": LIMITED, "ocigone": LIMITED}) == {"ocia": UNLIMITED}
+    assert guards.read(netfilter) == {"ocia": UNLIMITED}
+
+
+def test_a_chain_that_is_gone_goes_without_anything_refused(bed, kernel):
+    """Until Linux 6.15 it goes with its interface; what is refused takes the kernel 15 ms, and an ADD waits for it."""
+    netfilter, _ = kernel
+    guards.close(netfilter, "ocia")
+    before = bed.generation()
+    gone = [guards.Change(name, CLOSED, None) for name in ("ocib", "ocic")]
+    wanted = [*gone, guards.Change("ocia", CLOSED, UNLIMITED)]
+    assert guards.commit(netfilter, wanted) == wanted
+    assert guards.read(netfilter) == {"ocia": UNLIMITED}
+    assert bed.generation() == before + 1
+
+
+def test_a_chain_that_another_hand_took_away_is_made_anew(bed, kernel):
+    netfilter, _ = kernel
+    change = guards.Change("ocia", CLOSED, UNLIMITED)
+    assert guards.commit(netfilter, [change]) == [change]
+    assert guards.read(netfilter) == {"ocia": UNLIMITED}
+
+
+def test_a_chain_that_a_map_of_another_hand_holds_is_told_after_the_others_are_made_and_the_table_renewed(bed, kernel):
+    netfilter, _ = kernel
+    bed.nft("-f", "-", text=HELD_BY_A_MAP)
+    wanted = [guards.Change("debug", replace(CLOSED, intact=False), None), guards.Change("ocia", None, UNLIMITED)]
+    with pytest.raises(Unavailable):
+        guards.commit(netfilter, wanted)
+    assert guards.read(netfilter)["ocia"] == UNLIMITED
+    assert guards.renew(netfilter, {"ocia": GUARD, "ocigone": GUARD}) == {"ocia": GUARD}
+    assert guards.read(netfilter) == {"ocia": GUARD}
+    assert "map" not in chains(bed)
+
+
+def test_a_table_that_is_dormant_is_woken(bed, kernel):
+    netfilter, _ = kernel
+    guards.commit(netfilter, [guards.Change("ocia", None, GUARD)])
+    bed.nft("add", "table", "netdev", "ocicat", "{ flags dormant; }")
+    found = guards.read(netfilter)["ocia"]
+    assert found == replace(GUARD, intact=False)
+    guards.commit(netfilter, [guards.Change("ocia", found, GUARD)])
+    assert guards.read(netfilter) == {"ocia": GUARD}
 
 
 def test_a_guard_changes_and_goes_and_what_lacks_its_chain_holds_up_no_other(bed, kernel):
@@ -166,10 +224,19 @@ ELSEWHERE = "{ type filter hook ingress device lo priority 5 ; }"
 AWAY = "flush chain netdev ocicat ocia\ndelete chain netdev ocicat ocia\nadd chain netdev ocicat ocia"
 
 
+JUMP = "add chain netdev ocicat debug\ninsert rule netdev ocicat ocia jump debug"
+HELD_BY_A_MAP = """
+add table netdev ocicat
+add chain netdev ocicat debug
+add map netdev ocicat held { type ipv4_addr : verdict; elements = { 10.0.0.1 : jump debug }; }
+"""
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         "insert rule netdev ocicat ocia accept",
+        JUMP,
         "flush chain netdev ocicat ocia",
         AWAY,
         f"{AWAY} {ELSEWHERE}",
@@ -179,13 +246,14 @@ def test_what_was_changed_in_a_chain_is_seen_and_set_right(bed, kernel, damage):
     netfilter, _ = kernel
     guards.commit(netfilter, [guards.Change("ocia", None, GUARD)])
     bed.nft("-f", "-", text=f"{damage}\n")
-    found = guards.read(netfilter)["ocia"]
-    assert not found.intact
-    guards.commit(netfilter, [guards.Change("ocia", found, GUARD)])
+    found = guards.read(netfilter)
+    assert not found["ocia"].intact
+    strangers = [guards.Change(name, there, None) for name, there in found.items() if name != "ocia"]
+    guards.commit(netfilter, [*strangers, guards.Change("ocia", found["ocia"], GUARD)])
     assert guards.read(netfilter) == {"ocia": GUARD}
     bed.nft("-f", "-", text=f"{damage}\n")
     guards.close(netfilter, "ocia")
-    assert guards.read(netfilter) == {"ocia": CLOSED}
+    assert guards.read(netfilter)["ocia"] == CLOSED
 
 
 def test_a_workload_has_no_other_name_than_its_own_in_ip_in_arp_or_in_anything_else(bed, plane):
@@ -285,6 +353,66 @@ def test_a_container_that_dies_may_come_back_whatever_its_chain_does(bed, plane,
         inside.request(link.delete("eth0"))
     bed.detach(again, "a")
     wait_until(lambda: "ocia" not in guards_now(bed))
+
+
+def test_of_two_dying_interfaces_of_one_name_the_last_takes_the_guard_along(bed, plane, monkeypatch):
+    ends = [threading.Event(), threading.Event()]
+    waiting = iter(ends)
+
+    def held_up(item):
+        if isinstance(item, reaper.Grave):
+            next(waiting).wait(WAIT_S)
+        return reap(item)
+
+    def told(self, done):
+        reaped(self, done)
+        heard.append(done.item)
+
+    reap, reaped, heard = reaper._reap, Engine.reaped, []
+    monkeypatch.setattr(reaper, "_reap", held_up)
+    monkeypatch.setattr(Engine, "reaped", told)
+    try:
+        bed.detach(plane, "a")
+        bed.attach(plane, "a", A)
+        bed.detach(plane, "a")
+        ends[0].set()
+        wait_until(lambda: heard)
+        plane.resync().result(WAIT_S)
+        assert "ocia" in bed.interfaces()
+        assert guards_now(bed)["ocia"] == CLOSED
+    finally:
+        for end in ends:
+            end.set()
+    wait_until(lambda: "ocia" not in guards_now(bed))
+    assert "ocia" not in bed.interfaces()
+
+
+@pytest.mark.parametrize("taken_along", ["flush chain netdev ocicat ocia\ndelete chain netdev ocicat ocia\n", ""])
+def test_the_next_owner_of_an_address_does_not_inherit_flows_of_one_that_went_while_no_agent_ran(
+    bed, plane, taken_along
+):
+    """A kernel before Linux 6.16 takes the chain along, and nothing is left that tells of the address."""
+    for name in "ab":
+        assert hears(bed.containers[name], OUTSIDE, 9)
+    assert flows_of(bed, A)
+    plane.stop()
+    with RouteSocket(bed.containers["a"]) as inside:
+        inside.request(link.delete("eth0"))
+    bed.nft("-f", "-", text=taken_along)
+    bed.reports.clear()
+    again = bed.plane()
+    again.submit(batch(2, STATE[0], STATE[2]))
+    bed.wait_in_force(2, "b")
+    wait_until(lambda: not flows_of(bed, A))
+    assert flows_of(bed, B)
+    again.submit((endpoint("c", A), Revision(3)))
+    bed.attach(again, "c", A)
+    bed.wait_in_force(3, "c")
+
+
+def flows_of(bed, address):
+    with NetfilterSocket(bed.host) as sock:
+        return flows.touching(sock, [packed(address)])
 
 
 def test_before_the_state_is_complete_no_guard_is_closed_but_that_of_a_detached_interface(bed, plane):

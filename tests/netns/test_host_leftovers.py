@@ -64,7 +64,10 @@ def test_calico_s_chains_go_and_come_back_to_their_places(program):
     chains.write("")
     assert (chains.read(), [line for line in saved(program) if "cali" in line]) == ("", [])
     assert "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT" in saved(program)
+    ours = IptablesRules(program, "INPUT")
+    ours.write("\n".join(for_iptables(LETTING, 4).input[:2]))
     chains.write(value)
+    ours.write(None)
     assert saved(program) == before
     assert chains.read() == value
 
@@ -80,6 +83,28 @@ def test_routes_of_a_protocol_go_and_come_back():
     assert (routes.read(), run("ip", "route").split()[0]) == ("", "10.3.0.0/26")
     routes.write(value)
     assert run("ip", "route") == before
+
+
+@pytest.mark.usefixtures("apart")
+def test_routes_that_fare_badly_or_have_several_ways_come_back_and_those_of_an_interface_that_has_gone_do_not():
+    for name, other in (("cali1", "task1"), ("eth8", "far8"), ("eth9", "far9")):
+        run("ip", "link", "add", name, "type", "veth", "peer", "name", other)
+        run("ip", "link", "set", name, "up")
+    run("ip", "address", "add", "10.9.0.1/24", "dev", "eth9")
+    several = "10.5.0.0/26 proto 80 nexthop dev eth8 weight 1 nexthop via 10.9.0.2 dev eth9 weight 2"
+    for route in ("192.168.7.5 dev cali1 proto 80", "10.4.0.0/26 via 10.9.0.2 dev eth9 proto 80", several):
+        run("ip", "route", "add", *route.split())
+    run("ip", "-6", "route", "add", "unreachable", "fd00:9::/64", "proto", "80")
+    assert "linkdown" in run("ip", "route", "show", "proto", "80")
+    routes, routes6 = Routes("4", "80"), Routes("6", "80")
+    value, value6, before6 = routes.read(), routes6.read(), run("ip", "-6", "route")
+    routes.write("")
+    routes6.write("")
+    run("ip", "link", "delete", "cali1")
+    routes.write(value)
+    routes6.write(value6)
+    assert routes.read().splitlines() == [line for line in value.splitlines() if "cali1" not in line]
+    assert run("ip", "-6", "route").count("fd00:9::/64") == before6.count("fd00:9::/64") == 1
 
 
 @pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy", "ip6tables-nft"])

@@ -12,6 +12,7 @@ from dataplane_bed import (
     HOST6,
     OUTSIDE,
     OUTSIDE6,
+    WAIT_S,
     Bed,
     batch,
     endpoint,
@@ -23,14 +24,17 @@ from dataplane_bed import (
 
 from ocicat.dataplane.api import DataplaneConfig, Drift
 from ocicat.dataplane.apply import cleanup
-from ocicat.dataplane.drivers import links
+from ocicat.dataplane.cuts import Cuts
+from ocicat.dataplane.drivers import guards, links
 from ocicat.dataplane.drivers import qdisc as driver
+from ocicat.dataplane.guards import Guard
 from ocicat.dataplane.shaping import Shaper, bucket
 from ocicat.model.base import replace
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import EndpointGone, Limits, OutgoingNat
 from ocicat.netlink import link, namespace, nftchain, qdisc
-from ocicat.netlink.socket import RouteSocket
+from ocicat.netlink.inet import packed
+from ocicat.netlink.socket import NetfilterSocket, RouteSocket
 
 pytestmark = pytest.mark.netns
 
@@ -38,6 +42,7 @@ A, A6 = "10.65.0.1", "fd65::1"
 B = "10.65.0.2"
 OPEN = profile("p", ingress=(ALLOW,))
 RATE = 8_000_000
+REFUSED = Limits(2 * RATE, peak_bit_s=RATE)
 SECONDS = 1.5
 MOST = 1.08  # of the rate: the burst, 50 ms, passes at once
 SO_RCVBUFFORCE = 33
@@ -257,6 +262,57 @@ def test_a_redirection_of_an_earlier_version_goes_and_the_limit_stays(bed, plane
         assert not sock.dump(qdisc.filters(index))
     assert "ingress" not in bed.run(bed.host, "tc", "qdisc", "show", "dev", "ocia")
     assert f'fwd to "{ifb}"' in bed.nft("list", "table", "netdev", "ocicat")
+    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+
+
+@pytest.mark.parametrize("lacks", ["forwarding", "a bucket"])
+def test_where_a_limit_is_refused_a_redirection_of_an_earlier_version_goes_all_the_same(bed, plane, monkeypatch, lacks):
+    """It would bring all that the workload sends past its guard."""
+    up(bed, plane, limited("a", A, A6, egress_limits=Limits(RATE)))
+    plane.stop()
+    (ifb,) = ifbs(bed)
+    bed.run(bed.host, "sh", "-c", f"{REDIRECT} {ifb}")
+    bed.nft("delete", "table", "netdev", "ocicat")
+    if lacks == "forwarding":
+        monkeypatch.setattr(nftchain, "_forward", lambda index: nftchain._expression("forth"))
+    bed.reports.clear()
+    again = bed.plane()
+    again.submit(batch(2, OPEN, limited("a", A, A6, egress_limits=REFUSED if lacks == "a bucket" else Limits(RATE))))
+    bed.wait_in_force(2, "a")
+    bed.problem("endpoint /a")
+    assert "ingress" not in bed.run(bed.host, "tc", "qdisc", "show", "dev", "ocia")
+    with namespace.inside(bed.host), NetfilterSocket(bed.host) as sock:
+        assert guards.read(sock) == {"ocia": Guard((packed(A), packed(A6)))}
+    wait_until(lambda: not ifbs(bed))
+    assert reaches(bed.containers["a"], OUTSIDE, within_s=WAIT_S)
+
+
+@pytest.mark.parametrize("lacks", ["forwarding", "a bucket"])
+def test_a_limit_that_is_refused_is_one_fault_and_no_drift(bed, plane, monkeypatch, lacks):
+    searches = []
+    monkeypatch.setattr(Cuts, "note_everything", lambda self: searches.append(1))
+    if lacks == "forwarding":
+        monkeypatch.setattr(nftchain, "_forward", lambda index: nftchain._expression("forth"))
+    up(bed, plane, limited(egress_limits=REFUSED if lacks == "a bucket" else Limits(RATE)))
+    plane.resync().result(10)
+    before = bed.generation()
+    searches.clear()
+    for _ in range(2):
+        plane.resync().result(10)
+    assert (bed.generation() - before, searches) == (0, [])
+    (fault,) = plane.verify("/a").result(10)
+    assert "the egress bandwidth" in fault
+    bed.nft("add", "chain", "netdev", "ocicat", "theirs")
+    assert bed.wait(lambda report: isinstance(report, Drift)).what == ("guard of theirs",)
+
+
+def test_a_limit_that_is_refused_leaves_the_one_before_in_force(bed, plane):
+    up(bed, plane, limited(egress_limits=Limits(RATE)))
+    plane.submit(batch(2, limited(egress_limits=REFUSED)))
+    bed.problem("endpoint /a")
+    plane.resync().result(10)
+    assert [each.bucket.rate * 8 for each in shapers(bed)] == [RATE]
+    assert "fwd to" in bed.nft("list", "table", "netdev", "ocicat")
     assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
 
 
@@ -579,7 +635,7 @@ def test_without_the_kernels_forwarding_nothing_is_limited_and_that_is_told(bed,
 
 def test_one_problem_tells_of_a_limit_that_the_kernel_cannot_keep(bed, plane):
     """A kernel without token buckets: stood for by a bucket that no kernel takes."""
-    up(bed, plane, limited(egress_limits=Limits(2 * RATE, peak_bit_s=RATE)))
+    up(bed, plane, limited(egress_limits=REFUSED))
     assert "EINVAL" in bed.problem("endpoint /a")
     assert reaches(bed.containers["a"], OUTSIDE)
     change(bed, plane, 2, limited(egress_limits=Limits(RATE)))

@@ -70,7 +70,7 @@ mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts $new/dev/pts; ln -s
 mount -t tmpfs -o mode=1777 shm $new/dev/shm
 ln -s /proc/self/fd $new/dev/fd; ln -s fd/0 $new/dev/stdin; ln -s fd/1 $new/dev/stdout; ln -s fd/2 $new/dev/stderr
 kinds=$(cut -d: -f2 /proc/self/cgroup)
-# What lies at the top is how systemd knows which kind it is to use; a hierarchy of its own, where there is none, it may not make here.
+# systemd goes by what lies at the top. A hierarchy of its own, where the machine has none, it could not make here.
 if grep -qx name=systemd <<< "$kinds"; then
   mount -t tmpfs -o mode=755 cgroup $new/sys/fs/cgroup; unified=$new/sys/fs/cgroup/unified; mkdir $unified
 else

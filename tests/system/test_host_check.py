@@ -96,14 +96,14 @@ def answering(host, port, ahead_s=0.0):
 def test_a_good_host_has_none_and_is_told_what_nobody_could_look_at(h1):
     done = h1.run(["ocicat", "host", "check", "--role", "agent", "--peer", PEER, *ALWAYS])
     assert done.out == ""
-    assert "let through, and nobody listens there yet: 5051/tcp of h2" in done.err
+    assert "nobody listens there yet, or a firewall answers with a reset: 5051/tcp of h2" in done.err
     assert "nothing is wrong" in done.err
 
 
 def test_one_line_of_options_serves_all_hosts(h1, h2):
     line = ["ocicat", "host", "check", "--role", "agent", *ALWAYS, "--peer", PEER, "--peer", "h1"]
-    assert "listens there yet: 5051/tcp of h2\n" in h1.run(line).err
-    assert "listens there yet: 5051/tcp of h1\n" in h2.run(line).err
+    assert "with a reset: 5051/tcp of h2\n" in h1.run(line).err
+    assert "with a reset: 5051/tcp of h1\n" in h2.run(line).err
 
 
 def test_a_good_host_of_all_roles_has_none(h1):
@@ -229,6 +229,17 @@ BAD = {  # what makes it bad, and good again; the finding; a piece of its text
     ),
     "NetworkManager": (NM, "networkmanager", "oci*"),
     "systemd-networkd": (NETWORKD, "networkd", "ManageForeignRoutes"),
+    "a later file of NetworkManager": (
+        both(
+            NM,
+            both(
+                file("/run/NetworkManager/conf.d/x.conf", "[keyfile]\nunmanaged-devices=*"),
+                file("/etc/NetworkManager/NetworkManager.conf", "[keyfile]\nunmanaged-devices=interface-name:eth1"),
+            ),
+        ),
+        "networkmanager",
+        "oci*",
+    ),
     "a match for all links": (
         both(
             NETWORKD,
@@ -256,6 +267,16 @@ GOOD = {
     "NetworkManager": both(
         NM, file("/etc/NetworkManager/conf.d/x.conf", "[keyfile]\nunmanaged-devices=interface-name:*oci*")
     ),
+    "NetworkManager, one word more": both(
+        NM,
+        both(
+            file("/etc/NetworkManager/conf.d/x.conf", "[keyfile]\nunmanaged-devices=interface-name:eth1"),
+            file(
+                "/etc/NetworkManager/conf.d/y.conf",
+                "[keyfile]\nunmanaged-devices+=interface-name:oci*;interface-name:bwoci*",
+            ),
+        ),
+    ),
     "systemd-networkd": both(
         NETWORKD,
         both(ROUTES_STAY, file("/etc/systemd/network/00.network", "[Match]\nName=oci* bwoci*\n[Link]\nUnmanaged=yes")),
@@ -275,6 +296,30 @@ def test_what_leaves_containers_alone_is_not_wrong(h1, good):
         assert check(h1) == []
     finally:
         h1.bash(unmake)
+
+
+def test_routes_that_others_have_left_go_by_the_commands_that_are_advised(h1):
+    left = ("10.9.0.0/26 proto bird", "10.9.1.0/26 proto 80", "fd99::/64 proto bird", "fd99:1::/64 proto 80")
+    h1.bash("\n".join(f"ip {'-6' if ':' in one else ''} route add blackhole {one}" for one in left))
+    (found,) = check(h1)
+    assert (found["about"], found["problem"][:8]) == ("leftover-routes", "4 routes")
+    h1.bash(found["mend"].partition(", or ")[2])
+    assert check(h1) == []
+
+
+def test_interfaces_that_lead_to_peers(h1):
+    """There are no peers behind these, so that nothing answers."""
+    h1.bash(
+        "for one in d1 d2; do ip link add $one type veth peer name p$one; ip link set $one up; ip link set p$one up; done\n"
+        "ip link set d2 mtu 1300; ip route add 10.7.1.0/24 dev d1; ip route add 10.7.2.0/24 dev d2\n"
+        "sysctl -qw net.ipv6.conf.all.forwarding=1"
+    )
+    silent = ("--skip", "peer")
+    try:
+        assert words(h1, "--peer", "10.7.2.2", *silent, peer="10.7.1.2") == ["mtu-uneven"]
+        assert words(h1, "--ipv6", "--routing", "vxlan", *silent, peer="10.7.2.2") == ["mtu-ipv6"]
+    finally:
+        h1.bash("ip link del d1; ip link del d2")
 
 
 def test_settings_of_ipv6_count_where_containers_have_it(h1):
@@ -314,7 +359,7 @@ def test_a_peer_whose_address_has_the_name_of_this_host(h1):
 # --- the peers -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verdict", ["drop", "reject with icmp type host-prohibited"])
+@pytest.mark.parametrize("verdict", ["drop", "reject", "reject with icmp type host-prohibited"])
 def test_a_port_of_a_peer_that_a_firewall_keeps_shut_is_told_from_one_where_nobody_listens(h1, h2, verdict):
     h2.bash(f"{INPUT} tcp dport 5051 {verdict}")
     try:
@@ -322,6 +367,16 @@ def test_a_port_of_a_peer_that_a_firewall_keeps_shut_is_told_from_one_where_nobo
     finally:
         h2.bash("nft delete table inet fw")
     assert (found["about"], "5051/tcp of h2" in found["problem"]) == ("port", True)
+
+
+def test_a_reset_may_be_a_firewall_s_too(h1, h2):
+    """Nothing tells it from a port where nobody listens: so both are said."""
+    h2.bash(f"{INPUT} tcp dport 5051 reject with tcp reset")
+    try:
+        (found,) = check(h1, "--up")
+    finally:
+        h2.bash("nft delete table inet fw")
+    assert (found["about"], "firewall rejects" in found["mend"]) == ("service", True)
 
 
 def test_a_peer_that_is_not_there(h1, h2):
@@ -368,6 +423,27 @@ def test_the_datastore_knows_another_host_of_this_name(h1):
             f"ocicat store init --store sqlite:///srv/s.db; ocicat apply --store sqlite:///srv/s.db -f - <<< '{node % last}'"
         )
         assert words(h1, "--store", "sqlite:///srv/s.db") == wanted
+        with configured(h1, "sqlite:///srv/s.db"):
+            assert words(h1) == wanted
+
+
+@contextmanager
+def configured(host, url):
+    host.write("/etc/ocicat/ocicat.toml", f'[store]\nurl = "{url}"\n')
+    try:
+        yield
+    finally:
+        host.run("rm /etc/ocicat/ocicat.toml")
+
+
+def test_a_datastore_that_was_not_asked_for_here_keeps_nobody_from_the_rest(h1):
+    line = ["ocicat", "host", "check", "--role", "agent", "--peer", PEER, *ALWAYS]
+    assert "no datastore was asked" in h1.run(line).err
+    with configured(h1, "sqlite:///srv/none.db"):
+        done = h1.run(line)
+        assert "without what the datastore says" in done.err
+        assert "no datastore was asked" in done.err
+    assert h1.run([*line, "--store", "sqlite:///srv/none.db"], check=False).status > 1
 
 
 def test_a_router_on_the_way_with_a_smaller_link(h1, h2):
@@ -390,6 +466,9 @@ def test_a_peer_that_has_ipv6_alone(h1, h2):
     for host, last in ((h1, 11), (h2, 12)):
         host.run(f"ip address add fd77::{last}/64 dev eth0 nodad")
     assert words(h1, peer="fd77::12") == []
+    h2.bash(f"{INPUT} tcp dport 5051 reject")
+    assert words(h1, peer="fd77::12") == ["port"]
+    h2.bash("nft delete table inet fw")
     h2.run("ip link set eth0 mtu 1400")
     try:
         (found,) = check(h1, peer="fd77::12")
@@ -430,6 +509,7 @@ def test_whether_somebody_keeps_the_clock_is_the_kernels_word(h1):
 
 def test_a_mesos_agent_whose_mounts_nobody_sees(h1):
     with running(h1, ["bash", "-c", "exec -a mesos-agent sleep 600"]):
+        wait_for(lambda: h1.run("pgrep -f ^mesos-agent", check=False).status == 0, "the process", 20)
         assert words(h1) == []
     apart = ["unshare", "-m", "--propagation", "private", "bash", "-c", "exec -a mesos-agent sleep 600"]
     with running(h1, apart):

@@ -75,7 +75,7 @@ def test_it_brings_no_tool_that_only_builders_need(host):
 def test_nothing_in_it_tells_where_it_was_made(host):
     files = [path for path in host.path("/opt/ocicat").rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(files) > 1000
-    traces = (str(ROOT).encode(), b"ocicat-build-", str(built().directory.parent).encode())
+    traces = (str(ROOT).encode(), b"ocicat-build-", f"{built().directory.parent}/".encode())
     assert [str(path) for path in files if any(trace in path.read_bytes() for trace in traces)] == []
 
 

@@ -30,6 +30,7 @@ def test_what_pip_is_told_uv_is_told_and_what_uv_was_told_stays():
 def test_uv_asks_the_index_of_pips_configuration(tmp_path):
     config = tmp_path / "pip.conf"
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    bare |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     with index() as (url, asked):
         config.write_text(f"[global]\nindex-url = {url}\n")
         pip = [sys.executable, "-m", "pip", "config", "list"]
@@ -37,7 +38,9 @@ def test_uv_asks_the_index_of_pips_configuration(tmp_path):
             pip, env={**bare, "PIP_CONFIG_FILE": str(config)}, capture_output=True, text=True, check=True
         ).stdout
         line = [environment().uv(), "pip", "install", "--dry-run", "--no-cache", "--target", str(tmp_path), "click"]
-        subprocess.run(line, env={**bare, **environment().uv_variables(listing, bare)}, capture_output=True, check=False)
+        subprocess.run(
+            line, env={**bare, **environment().uv_variables(listing, bare)}, capture_output=True, check=False
+        )
     assert "/simple/click/" in asked
 
 

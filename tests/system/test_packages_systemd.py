@@ -118,6 +118,7 @@ def test_its_life_from_the_first_start_to_the_last_file(host):
     add(host, "c1")
     with pinging(host, "c1", add(host, "c2")):
         host.run(f"systemctl reload {UNIT}")
+        wait_for(lambda: "the settings were read again" in journal(host), "the settings to be read again")
         host.run(["dpkg", "-i", str(built(NEXT).deb)])
         second = wait_until_ready(host, since=first)
         host.run(f"kill -KILL {second}")

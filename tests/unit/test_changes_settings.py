@@ -4,7 +4,8 @@ import pytest
 
 from ocicat.changes import settings
 from ocicat.changes.files import Tree
-from ocicat.changes.settings import Change, Entry, Record, Wish
+from ocicat.changes.settings import Change, Entry, Record, Undone, Wish
+from ocicat.errors import Refused
 
 
 class Killed(BaseException):
@@ -17,6 +18,7 @@ class Values:
     def __init__(self, **values):
         self.values = values
         self.left = None  # writes until it is killed
+        self.stuck = set()  # names of those that can be neither read nor written
 
     def __call__(self, name):
         return _Value(self, name)
@@ -28,9 +30,15 @@ class _Value:
         self.own = name.startswith("own")
 
     def read(self):
+        self._refuse("gone")
         return self._system.values.get(self._name)
 
+    def _refuse(self, how):
+        if self._system.stuck & {self._name, f"{how} {self._name}"}:
+            raise Refused(f"{self._name} is stuck")
+
     def write(self, value):
+        self._refuse("stuck")
         if self._system.left == 0:
             raise Killed
         if self._system.left:
@@ -84,8 +92,8 @@ def test_what_somebody_has_changed_since_is_left_unless_it_is_ours_alone(tree):
     system = before()
     carry_out(tree, system, WISHES)
     system.values |= {"forward": "2", "own-rules": "a"}
-    made, left = settings.undo(tree, system, settings.load(tree))
-    assert (made, left) == ([Change("own-rules", "a", "")], ["forward"])
+    undone = settings.undo(tree, system, settings.load(tree))
+    assert (undone.made, undone.left) == ((Change("own-rules", "a", ""),), ("forward",))
     assert [entry.name for entry in settings.load(tree).entries] == ["forward"]
 
 
@@ -93,8 +101,22 @@ def test_what_is_not_there_any_more_needs_nothing(tree):
     system = before()
     carry_out(tree, system, WISHES)
     del system.values["own-rules"], system.values["forward"]
-    assert settings.undo(tree, system, settings.load(tree)) == ([], [])
+    assert settings.undo(tree, system, settings.load(tree)) == Undone()
     assert settings.load(tree) == Record()
+
+
+@pytest.mark.parametrize("how", ["gone", "stuck"])
+def test_what_cannot_be_put_back_keeps_nothing_else_and_is_tried_again(tree, how):
+    system, first = before(), before().values
+    carry_out(tree, system, WISHES)
+    system.stuck = {f"{how} own-rules"}
+    undone = settings.undo(tree, system, settings.load(tree))
+    assert undone.failed == {"own-rules": "own-rules: own-rules is stuck"}
+    assert system.values == first | {"own-rules": "a\nb"}
+    assert settings.load(tree) == Record((Entry("own-rules", "", "a\nb"),))
+    system.stuck = set()
+    assert settings.undo(tree, system, settings.load(tree)).made == (Change("own-rules", "a\nb", ""),)
+    assert (system.values, settings.load(tree)) == (first, Record())
 
 
 @pytest.mark.parametrize("writes", range(2))

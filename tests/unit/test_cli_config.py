@@ -156,6 +156,22 @@ def test_the_file_of_the_agent_that_runs_is_the_one_that_it_sees(shell, file, tm
     assert f"{told}: mode 0622: others may change what the agent does" in checked
 
 
+def test_the_file_of_an_agent_in_a_container_is_the_one_in_there(shell, file, tmp_path, monkeypatch):
+    place = tmp_path / "etc"
+    place.mkdir()
+    inside = f"mount -t tmpfs none {place}; echo 'host.name = \"inside\"' >{place}/o.toml; chmod 622 {place}/o.toml"
+    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-ec", f"{inside}; echo here; exec cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout.readline() == "here\n"
+        monkeypatch.setattr(inforce, "process_behind", lambda _: agent.pid)
+        monkeypatch.setattr(inforce, "process", lambda _: Process(("ocicat", "agent", "--config", f"{place}/o.toml")))
+        found = shown(shell, "--no-store")["host.name"]
+        checked = shell("config", "check").out
+        agent.stdin.close()
+    assert (found["value"], found["source"]) == ("inside", f"{place}/o.toml:1")
+    assert f"{place}/o.toml: mode 0622: others may change what the agent does" in checked
+
+
 def test_where_no_agent_runs_that_is_said(shell, file, tmp_path, monkeypatch):
     monkeypatch.setenv("OCICAT_SOCKET", str(tmp_path / "none.sock"))
     said = f"no agent serves {tmp_path}/none.sock: this is as one started from here would have it"

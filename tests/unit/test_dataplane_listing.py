@@ -80,6 +80,13 @@ def test_chains_are_their_marks_and_foreign_rules_are_strangers():
     }
 
 
+def test_chains_of_a_table_that_is_dormant_are_nowhere():
+    asleep = parse(TEXT.replace("{\n", "{\n\tflags dormant\n", 1))
+    assert set(asleep.chains.values()) == {Shape("", ())}
+    assert asleep.chains.keys() == parse(TEXT).chains.keys()
+    assert asleep.sets == parse(TEXT).sets
+
+
 def test_counters_are_their_names():
     assert parse(TEXT).counters == {"c-1", "c-2"}
 

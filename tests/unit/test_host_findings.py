@@ -214,7 +214,7 @@ def boots(tmp_path, **files):
 
 NEXT_FILE = "set net.ipv4.ip_forward = 1, in a file of /etc/sysctl.d that comes later"
 OUT_OF_IT = "take that line out of /etc/sysctl.conf: `sysctl --system` reads nothing after it"
-BOTH = "after the next boot, or `sysctl --system`"
+BOTH = "after the next boot, or the next `sysctl --system`"
 
 
 def test_what_systemd_does_at_a_boot_is_told_from_what_sysctl_does(tmp_path):
@@ -230,7 +230,9 @@ def test_what_systemd_does_at_a_boot_is_told_from_what_sysctl_does(tmp_path):
         ("sysctl-file", "/etc/sysctl.d/99-zz.conf", "after the next boot", NEXT_FILE)
     ]
     assert boots(tmp_path / "d", **{late: off}) == [("sysctl-file", "/etc/sysctl.d/99-zz.conf", BOTH, NEXT_FILE)]
-    assert boots(tmp_path / "e", **{main: off}) == [("sysctl-file", last, BOTH, OUT_OF_IT)]
+    assert boots(tmp_path / "e", **{main: off}) == [
+        ("sysctl-file", last, "after the next `sysctl --system`", OUT_OF_IT)
+    ]
     assert boots(tmp_path / "f", **{main: on, late: on, linked: off}) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ocicat.changes.files import State, Tree
 from ocicat.changes.settings import Wish
-from ocicat.host.changing.chains import extract, removal
+from ocicat.host.changing.chains import extract, placed, removal
 from ocicat.host.changing.texts import OFF, RuleLines, Switched, with_lines
 from ocicat.host.facts.clock import Skew
 from ocicat.host.facts.others import Others, Text
@@ -292,3 +292,32 @@ def test_the_session_is_kept_open_by_its_address_and_port():
     assert parse_connection("") is parse_connection("a b c d") is None
     found = allowed([Session("10.9.9.9", 22), Session("10.9.9.8", 22)])
     assert [(str(one.opening), one.sources) for one in found] == [("22/tcp", ("10.9.9.8", "10.9.9.9"))]
+
+
+@pytest.mark.parametrize("path", ["/etc/rules", "/etc/linked", "/etc/twice"])
+def test_a_link_to_a_file_of_rules_stays_and_its_file_is_changed(tmp_path, path):
+    tree = Tree(tmp_path, "host prepare")
+    tree.put("/etc/rules", State("file", b"table ip t\n", 0o640))
+    tree.put("/etc/linked", State("link", b"../etc/rules"))
+    tree.put("/etc/twice", State("link", b"linked"))
+    lines = RuleLines(tree, path, before_commit=False)
+    lines.write(f"insert {MARK}")
+    Switched(tree, path, "table").write("")
+    assert tree.text("/etc/rules") == f"{OFF}table ip t\ninsert {MARK}\n"
+    Switched(tree, path, "table").write("table ip t")
+    lines.write("")
+    assert tree.state("/etc/rules") == State("file", b"table ip t\n", 0o640)
+    assert [tree.state(f"/etc/{name}").kind for name in ("linked", "twice")] == ["link", "link"]
+
+
+def test_places_are_counted_without_rules_of_ours_whether_they_are_there_or_not():
+    rules = ["-A INPUT -i lo -j ACCEPT", '-A INPUT -m comment --comment "cali:1" -j cali-INPUT']
+    ours = f"-A INPUT -s 10.0.0.9/32 -m comment --comment {MARK} -j ACCEPT"
+    alone = extract("\n".join(["*filter", ":cali-INPUT - [0:0]", *rules, "COMMIT"]), "cali-")
+    below = extract("\n".join(["*filter", ":cali-INPUT - [0:0]", ours, ours, *rules, "COMMIT"]), "cali-")
+    assert alone == below
+    assert placed("\n".join(alone), "") == "\n".join(alone)
+    now = "\n".join(["*nat", ours, "COMMIT", "*filter", ours, ours, rules[0], "COMMIT"])
+    assert [line for line in placed("\n".join(alone), now).splitlines() if line.startswith("-I")] == [
+        '-I INPUT 4 -m comment --comment "cali:1" -j cali-INPUT'
+    ]

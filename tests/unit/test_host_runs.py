@@ -1,6 +1,11 @@
 """A host's preparation carried out: killed anywhere, confirmed or not, and taken back to the byte."""
 
+import fcntl
+import os
+import stat
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from test_changes_settings import Killed, Values
@@ -8,7 +13,7 @@ from test_changes_settings import Killed, Values
 from ocicat.changes.files import Item, State, Tree
 from ocicat.changes.settings import Wish
 from ocicat.errors import NotFound, Refused
-from ocicat.host import prepare
+from ocicat.host import alone, prepare, watching
 from ocicat.host.prepare import Planned
 from ocicat.supervise import proc
 
@@ -57,10 +62,28 @@ def system():
     return Values(forward="0", mtu="1500", **{"own-rules": ""})
 
 
+@pytest.fixture(autouse=True)
+def watchers(monkeypatch):
+    """All that are started. None outlives its test."""
+    found, started = [], watching.started
+
+    @contextmanager
+    def noted(tree):
+        with started(tree) as watcher:
+            found.append(watcher.identity)
+            yield watcher
+
+    monkeypatch.setattr(watching, "started", noted)
+    yield found
+    proc.end(found, grace_s=0)
+
+
 def files(tree):
-    """All that there is: content and mode, or where a link leads."""
+    """All that there is after a boot: content and mode, or where a link leads."""
     found = {}
     for path in sorted(tree.root.rglob("*")):
+        if path.relative_to(tree.root).parts[0] == "run":
+            continue
         link = path.readlink() if path.is_symlink() else None
         found[str(path)] = link or (path.stat().st_mode, path.read_bytes() if path.is_file() else None)
     return found
@@ -188,14 +211,76 @@ def test_the_very_first_run_taken_back_leaves_nothing(tree, system):
     assert proc.wait_gone([waiting.watcher], timeout_s=30)
 
 
-def test_it_goes_back_by_itself(tree):
+def test_it_goes_back_by_itself(tree, watchers):
     """Files only: the process that goes back knows this machine's settings, and none of this test's."""
     before = files(tree)
-    planned = Planned(FIRST.items)
-    prepare.apply(tree, Values(), planned, confirm_s=0.5)
-    watcher = prepare.journal(tree).watcher
-    assert proc.wait_gone([watcher], timeout_s=60)
-    assert files(tree) == before
+    prepare.apply(tree, Values(), Planned(FIRST.items), confirm_s=0.5)
+    assert proc.wait_gone(watchers, timeout_s=60)
+    assert (len(watchers), files(tree)) == (1, before)
+
+
+def test_who_goes_back_has_nothing_of_the_directory_it_is_started_in(tree, tmp_path, monkeypatch, watchers):
+    package = tmp_path / "elsewhere/ocicat"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'hijacked')!r}, 'w')\n")
+    monkeypatch.chdir(package.parent)
+    prepare.apply(tree, Values(), Planned(FIRST.items), confirm_s=600)
+    assert prepare.waits(prepare.journal(tree))
+    assert not (tmp_path / "hijacked").exists()
+    assert str(Path(f"/proc/{watchers[0].pid}/cwd").readlink()) == "/"
+
+
+def test_nothing_is_changed_where_nobody_would_go_back(tree, system, monkeypatch):
+    before = everything(tree, system)
+    monkeypatch.setattr(watching.sys, "executable", "/bin/false")
+    with pytest.raises(Refused, match="does not start"):
+        prepare.apply(tree, system, FIRST, confirm_s=600)
+    assert everything(tree, system) == before
+
+
+def test_killed_before_it_is_told_its_time_nothing_has_changed_and_nobody_waits(tree, system, watchers):
+    before = everything(tree, system)
+    tree.left = 0
+    with pytest.raises(Killed):
+        prepare.apply(tree, system, FIRST, confirm_s=600)
+    assert proc.wait_gone(watchers, timeout_s=60)
+    assert everything(tree, system) == before
+
+
+def test_going_back_what_cannot_be_put_back_stays_recorded_and_all_else_goes(tree, system):
+    before = everything(tree, system)
+    prepare.apply(tree, system, FIRST, confirm_s=600)
+    waiting = prepare.journal(tree)
+    system.stuck = {"stuck own-rules"}
+    assert prepare.roll_back(tree, system, waiting.until_s)
+    assert prepare.still(tree, system, FIRST, waiting.changes) == ["own-rules"]
+    assert (system.values["forward"], tree.at("/etc/ocicat").exists()) == ("0", False)
+    assert prepare.undo(tree, system).failed == ["own-rules: own-rules is stuck"]
+    system.stuck = set()
+    assert prepare.undo(tree, system).failed == []
+    assert everything(tree, system) == before
+
+
+def test_what_is_another_s_by_now_is_neither_wished_nor_put_back(tree, system):
+    prepare.apply(tree, system, FIRST)
+    later = Planned(FIRST.items, FIRST.wishes[:1], forgotten=("forward",))
+    assert not prepare.apply(tree, system, later)
+    prepare.undo(tree, system)
+    assert system.values["forward"] == "1"
+
+
+def test_one_at_a_time_and_only_its_owner_can_lock(tree, system):
+    prepare.apply(tree, system, FIRST)
+    path = tree.at(alone.PATH)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with alone.alone(tree), pytest.raises(Refused, match=f"process {os.getpid()} has been"), alone.alone(tree, 0.01):
+        pass
+    everybody_s = os.open(tree.root, os.O_RDONLY)
+    try:
+        fcntl.flock(everybody_s, fcntl.LOCK_EX)
+        assert prepare.undo(tree, system).made
+    finally:
+        os.close(everybody_s)
 
 
 def test_killed_while_it_waits_it_can_be_prepared_again(tree, system):

@@ -9,8 +9,8 @@ from ocicat.netlink.wire import HEADER, attr, attr_text
 NEW_RULE, NEW_GENERATION = 10 << 8 | 6, 10 << 8 | 15
 
 
-def message(kind, body, port=77):
-    data = b"\1\0\0\0" + body
+def message(kind, body, port=77, family=1):
+    data = bytes((family, 0, 0, 0)) + body
     return HEADER.pack(HEADER.size + len(data), kind, 0, 0, port) + data
 
 
@@ -22,8 +22,8 @@ def test_a_transaction_is_told_when_it_ends_with_all_its_tables():
     reader = Reader()
     first = message(NEW_RULE, attr_text(1, "mine") + attr_text(2, "chain"))
     assert reader.read(first) == []
-    rest = message(NEW_RULE, attr_text(1, "theirs")) + generation()
-    assert reader.read(rest) == [Commit(frozenset({"mine", "theirs"}), 77, 5, "nft")]
+    rest = message(NEW_RULE, attr_text(1, "mine"), family=5) + generation()
+    assert reader.read(rest) == [Commit(frozenset({"inet mine", "netdev mine"}), 77, 5, "nft")]
     assert reader.read(generation(6)) == [Commit(frozenset(), 77, 6, "nft")]
 
 

@@ -128,15 +128,21 @@ def test_a_path_and_a_user_that_are_good() -> None:
         check_name("a,b c=")
 
 
-def test_a_restoration_that_fails_leaves_what_was_there(kept: Service) -> None:
+@pytest.mark.parametrize("held", [("log",), ()])
+@pytest.mark.parametrize("is_disk", [False, True])
+def test_a_restoration_that_fails_leaves_what_was_there(
+    kept: Service, is_disk: bool, held: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     at = Path(kept.data)
+    monkeypatch.setattr(data, "_is_mount", lambda path: is_disk and path == at)
     at.mkdir()
-    (at / "log").write_text("old")
+    for name in held:
+        (at / name).write_text("old")
     aside = data.move_aside(kept)
     made = data.fresh(kept)
     (made / "half").mkdir(parents=True)
     data.put_back(kept, aside)
-    assert sorted(path.name for path in at.iterdir()) == ["log", "myid"]
+    assert sorted(path.name for path in at.parent.rglob("*")) == ["data", *held, "myid"]
 
 
 @pytest.mark.parametrize("is_disk", [False, True])

@@ -13,8 +13,9 @@ from ocicat.services import health, upgrade, zookeeper_api, zookeeper_backup
 from ocicat.services.etcd_api import Alarm
 from ocicat.services.etcd_config import QUOTA_BYTES
 from ocicat.services.health import LAG_ENTRIES, Facts, MemberHealth, judge
+from ocicat.services.pki import openssl
 from ocicat.services.pki.authority import Authority
-from ocicat.services.pki.request import Request
+from ocicat.services.pki.request import Request, request_text
 from ocicat.services.spec import Service
 from ocicat.services.zookeeper_api import Status
 
@@ -103,6 +104,14 @@ def test_a_quorum_that_is_not_there_cannot_be_lost() -> None:
     upgrade.check_quorum(ended)
     upgrade.check_quorum(changed(3, changed(1, problem="x"), problem="x"))
     upgrade.check_quorum(changed(3, changed(1, problem="x"), role="learner"))
+    assert upgrade.check_serves(GOOD).member == "h2"
+    for facts, words in (
+        (ended, "h2 does not serve: x"),
+        (changed(3, changed(1, problem="x"), problem="x"), "no quorum"),
+    ):
+        with pytest.raises(Refused, match=words) as told:
+            upgrade.check_serves(facts)
+        assert "ocicat services up" in told.value.hint
 
 
 @pytest.mark.parametrize(
@@ -136,11 +145,15 @@ def status(zxid: int, nodes: int) -> Status:
 def test_a_certificate_is_good_for_as_long_as_its_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority, directory = Authority(tmp_path / "ca"), tmp_path / "etcd.tls"
     authority.init(days=5)
-    authority.issue(Request("h2", "server", ("10.0.0.2",)), directory)
+    request = Request("h2", "server", ("10.0.0.2",))
+    authority.issue(request, directory)
+    key = (directory / "tls.key").read_bytes()
+    longer = openssl.signed(key, request_text(request), 300, authority.certificate, authority.key)
+    (directory / "tls.crt").write_bytes(longer)
     monkeypatch.setattr(Service, "tls_directory", str(directory))
     days, wrong = health._certificate(service("etcd", tls="/t"))
     assert days == 4
-    assert [one.problem.partition(" ends")[0] for one in wrong] == ["h2", "the authority of h2"]
+    assert [one.problem.partition(" ends")[0] for one in wrong] == ["the authority of h2"]
 
 
 def test_a_copy_has_all_that_was_acknowledged_before_it() -> None:

@@ -5,16 +5,18 @@ A setting has a name and, at any moment, a text or nothing (None) as its value.
 1. The record is on disk before the first change is, and names the value before the very first one.
 2. A value that somebody has changed since is left as it is by `undo`, unless what is read there can be nobody's but ours (`own`).
 3. All of it may be interrupted anywhere and be run again.
+4. What cannot be put back (Refused) keeps nothing else from being put back, and stays in the record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
 from ocicat.changes import record as files
 from ocicat.changes.files import State, Tree
+from ocicat.errors import Refused
 from ocicat.model.base import Struct, replace
 from ocicat.model.codec import decode_json, pretty_json
 
@@ -55,6 +57,19 @@ class Change(Struct, frozen=True):
     name: str
     old: str | None
     new: str | None
+
+
+class Undone(Struct, frozen=True):
+    """`left`: changed by somebody else since. `failed`: what cannot be put back, and why, by its name."""
+
+    made: tuple[Change, ...] = ()
+    left: tuple[str, ...] = ()
+    failed: Mapping[str, str] = {}
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """In the record."""
+        return frozenset((*self.left, *self.failed))
 
 
 def path(tree: Tree) -> str:
@@ -98,18 +113,41 @@ def put(find: Find, planned: Iterable[Change]) -> None:
         find(change.name).write(change.new)
 
 
-def removals(find: Find, record: Record) -> tuple[list[Change], list[str]]:
-    """What undoing changes, and the names of what it leaves because somebody has changed it."""
-    found = [(entry, _return(find, entry)) for entry in reversed(record.entries)]
-    return [one for _, one in found if one and one.old != one.new], [entry.name for entry, one in found if one is None]
+def put_back(find: Find, planned: Iterable[Change]) -> dict[str, str]:
+    """As `put`, and further where one cannot be: these, and why."""
+    failed = {}
+    for change in planned:
+        try:
+            find(change.name).write(change.new)
+        except Refused as error:
+            failed[change.name] = f"{change.name}: {error.message}"
+    return failed
 
 
-def undo(tree: Tree, find: Find, record: Record) -> tuple[list[Change], list[str]]:
+def removals(find: Find, record: Record) -> Undone:
+    """What undoing would do. `failed`: what cannot even be read."""
+    made, left, failed = [], [], {}
+    for entry in reversed(record.entries):
+        try:
+            found = _return(find, entry)
+        except Refused as error:
+            failed[entry.name] = f"{entry.name}: {error.message}"
+            continue
+        if found is None:
+            left.append(entry.name)
+        elif found.old != found.new:
+            made.append(found)
+    return Undone(tuple(made), tuple(left), failed)
+
+
+def undo(tree: Tree, find: Find, record: Record) -> Undone:
     """As `removals`, and done."""
-    planned, left = removals(find, record)
-    put(find, planned)
-    save(tree, replace(record, entries=tuple(entry for entry in record.entries if entry.name in left)))
-    return planned, left
+    planned = removals(find, record)
+    failed = put_back(find, planned.made)
+    made = tuple(one for one in planned.made if one.name not in failed)
+    done = Undone(made, planned.left, {**planned.failed, **failed})
+    save(tree, replace(record, entries=tuple(entry for entry in record.entries if entry.name in done.kept)))
+    return done
 
 
 def diff(planned: Iterable[Change]) -> str:

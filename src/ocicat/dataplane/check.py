@@ -62,7 +62,8 @@ class Checker:
         there = {(name, element) for name in names for element in elements.read(self._kernel.netfilter, _SPECS[name])}
         missing = dict.fromkeys(name for name, element in wanted.elements if (name, element) not in there)
         have = routes.read(self._kernel.route)
-        guarded = guards.read(self._kernel.netfilter).get(endpoint.interface) == wanted.guard
+        guard = self._ledger.possible(wanted.guard, index)
+        guarded = guards.read(self._kernel.netfilter).get(endpoint.interface) == guard
         return [
             *(() if guarded else (f"the guard of {endpoint.interface} is not as wanted",)),
             *(f"{endpoint.interface} is not in {name} as wanted" for name in missing),

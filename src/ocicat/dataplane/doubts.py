@@ -12,7 +12,7 @@ from ocicat.dataplane.drivers import links, qdisc, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.ledger import Ledger
 from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.ownership import TABLE, ifb_index, is_detached, is_ours
+from ocicat.dataplane.ownership import ifb_index, is_detached, is_ours
 from ocicat.dataplane.shaping import shapers_on
 from ocicat.dataplane.watchman import Hints
 from ocicat.netlink.link import Link
@@ -33,7 +33,7 @@ class Judge:
 
     def doubts(self, hints: Hints) -> list[str]:
         """One line each, for people. Unavailable if the kernel cannot be asked."""
-        found = [f"table {TABLE} was changed by {program}" for program in hints.by]
+        found = list(hints.by)
         if hints.lost:
             found.append("more changed at once than could be followed")
         known = {bearer.index: name for name, bearer in self._managers.endpoints.links.items()}

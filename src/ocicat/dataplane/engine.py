@@ -10,9 +10,10 @@ swept, but a container that lost its interface cannot get it back; one that is m
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from ocicat.dataplane import counting, readback
+from ocicat.dataplane import counting, leftovers, readback
 from ocicat.dataplane.api import (
     Applied,
     Attach,
@@ -38,7 +39,7 @@ from ocicat.dataplane.managers import Managers
 from ocicat.dataplane.ownership import check_interface, detached_addresses, is_detached
 from ocicat.dataplane.ports import Ports
 from ocicat.dataplane.program import Program
-from ocicat.dataplane.reaper import Done, Freed, Grave, Mapped, Reaper
+from ocicat.dataplane.reaper import Done, Freed, Grave, Left, Mapped, Reaper
 from ocicat.dataplane.skeleton import DISPATCH
 from ocicat.dataplane.watchman import Hints
 from ocicat.errors import Conflict, Unavailable, UserError
@@ -62,13 +63,15 @@ class Engine:
         self._cuts = Cuts(config, self._managers)
         self._places: Places | None = None  # as long as they can be trusted
         self._ready = False
+        self._looked = False  # for addresses that were left before our start
         self._tidy_next = False
         self._waiting: set[str] = set()  # endpoints that were not told to be in force since they last changed
         self._failed: dict[str, str] = {}  # those of them that were told to have failed, and why
         self._unclaimed: set[str] = set()  # interfaces from before our start, that nobody has attached since
         self._graves: list[Grave] = []
+        self._dying: defaultdict[str, set[int]] = defaultdict(set)  # ifindexes of those that are not gone yet, by name
         self._flushing: set[bytes] = set()  # held addresses that the reaper knows of
-        self._unreaped: dict[Grave | Freed | Mapped, str] = {}  # what the reaper could not do, and why
+        self._unreaped: dict[Grave | Freed | Left | Mapped, str] = {}  # what the reaper could not do, and why
         self._told: dict[str, str] = {}
         self._applied = 0
         self._doubts: list[str] = []  # signs of another hand, since the kernel was last read back
@@ -170,21 +173,23 @@ class Engine:
         if not self._managers.in_sync:
             self._release_found(request.interface, found)
         if found is not None and links.mark_detached(self._kernel.route, found.index, addresses):
-            self._graves.append(Grave(found.index, found.name))
+            self._bury(found)
         else:
             self._managers.endpoints.link_gone(request.interface)
 
     def reaped(self, done: Done) -> None:
         """The reaper is done with it, or could not do it."""
         match done.item:
-            case Grave() | Freed() | Mapped() as item if done.text:
+            case Grave() | Freed() | Left() | Mapped() as item if done.text:
                 self._unreaped[item] = done.text
-            case Grave(_, name) as item:
+            case Grave() as item:
                 self._unreaped.pop(item, None)
-                if name not in self._managers.endpoints.links:
-                    self._managers.endpoints.link_gone(name)
+                self._buried(item)
             case Mapped() as item:
                 self._unreaped.pop(item, None)
+            case Left() as item:
+                self._unreaped.pop(item, None)
+                self._found_left(done)
             case Freed(address) as item:
                 self._unreaped.pop(item, None)
                 self._flushing.discard(address)
@@ -195,6 +200,32 @@ class Engine:
                 self._cuts.found(done.flows, time.monotonic())
             case Cut() as item:
                 self._cuts.ended(item, done.flows)
+
+    def _look_for_left(self) -> None:
+        """Once, when all is known."""
+        if self._managers.in_sync and not self._looked:
+            self._looked = True
+            if nets := leftovers.nets(self._managers.blocks):
+                self._reaper.put(Left(nets))
+
+    def _found_left(self, done: Done) -> None:
+        """What a workload has that is nobody's endpoint is not free."""
+        taken = {each for name in self._managers.endpoints.links for each in self._own(name)}
+        local = Surroundings(self._kernel.route)
+        left = leftovers.addresses(done.flows, self._managers.blocks, local.is_local)
+        self._managers.endpoints.hold(left - taken)
+
+    def _bury(self, link: Link) -> None:
+        self._graves.append(Grave(link.index, link.name))
+        self._dying[link.name].add(link.index)
+
+    def _buried(self, grave: Grave) -> None:
+        """Another of that name may be there still: its guard is the name's."""
+        self._dying[grave.interface].discard(grave.index)
+        if not self._dying[grave.interface]:
+            del self._dying[grave.interface]
+            if grave.interface not in self._managers.endpoints.links:
+                self._managers.endpoints.link_gone(grave.interface)
 
     def cut(self) -> list[Report]:
         """After a pass: what it has forbidden is looked for, and what was found is judged, some of it at a time. Unavailable."""
@@ -250,11 +281,11 @@ class Engine:
             self._reaper.put(Mapped(frozenset(self._program.mapped)))
             self._program.mapped.clear()
         while self._program.shapers.idle:
-            idle = self._program.shapers.idle.pop()
-            self._graves.append(Grave(idle.index, idle.name))
+            self._bury(self._program.shapers.idle.pop())
         # Only now: while the reaper deletes an interface, the kernel lets nobody else change one, nor a route.
         while self._graves:
             self._reaper.put(self._graves.pop())
+        self._look_for_left()
         drift, self._drift = self._drift, []
         return [*drift, *self._problem_reports(), *self._endpoint_reports(), *self._applied_report()]
 
@@ -312,7 +343,7 @@ class Engine:
             taken = {each for name in self._ledger.guards.all_there() if name != link.name for each in self._own(name)}
             self._managers.endpoints.hold(each for each in detached_addresses(link.alias) if each not in taken)
         self._managers.endpoints.link_dying(link.name)
-        self._graves.append(Grave(link.index, link.name))
+        self._bury(link)
 
     def _own(self, interface: str) -> tuple[bytes, ...]:
         """The addresses (packed) that this interface may use in the kernel."""

@@ -19,7 +19,7 @@ from ocicat.dataplane.guards import Guard
 from ocicat.dataplane.listing import Listing
 from ocicat.dataplane.objects import Chain, Counter, SetSpec, Shape
 from ocicat.dataplane.shaping import Shaper, shapers_on
-from ocicat.model.base import Struct
+from ocicat.model.base import Struct, replace
 from ocicat.netlink.inet import Prefix
 from ocicat.netlink.nftset import Element
 from ocicat.netlink.qdisc import Bucket
@@ -76,6 +76,7 @@ class Ledger:
     __slots__ = (
         "_chains",
         "_counters",
+        "_limited",
         "_route_claims",
         "chains",
         "counters",
@@ -101,6 +102,7 @@ class Ledger:
         self._chains: dict[str, Chain] = {}
         self._counters: dict[str, Counter] = {}
         self._route_claims: Claims[Prefix, Route] = Claims()
+        self._limited: dict[str, tuple[Guard, int]] = {}  # guards as they were asked for, and ifindexes, by interface
 
     def want_chain(self, chain: Chain) -> None:
         """One that is idle is not made; if it is there, it is emptied first."""
@@ -171,6 +173,28 @@ class Ledger:
     def route_holder(self, dst: Prefix) -> str:
         """The owner whose route to `dst` is wanted; "" is nobody."""
         return self._route_claims.holder(dst)
+
+    def want_guard(self, interface: str, guard: Guard, index: int = 0) -> None:
+        """`index`: the interface's, if its guard is to be limited. It is as long as there is a bucket for it."""
+        if guard.limited:
+            self._limited[interface] = guard, index
+        else:
+            self._limited.pop(interface, None)
+        self.guards.want(interface, self.possible(guard, index))
+
+    def unwant_guard(self, interface: str) -> None:
+        self._limited.pop(interface, None)
+        self.guards.unwant(interface)
+
+    def lead_guards(self) -> None:
+        """By way of the buckets that are there now."""
+        for interface, (guard, index) in self._limited.items():
+            self.guards.want(interface, self.possible(guard, index))
+
+    def possible(self, guard: Guard, index: int) -> Guard:
+        """That, or the same without a limit: for an interface of that ifindex."""
+        bucket = self.shapers.there(Shaper(index, "egress")) if guard.limited else None
+        return replace(guard, limited=bucket is not None and bucket.rate > 0)  # 0: unsound, as reading back has it
 
     def release_routes_on(self, index: int) -> None:
         """Those found on that interface, that nobody wants."""

@@ -1,7 +1,8 @@
 """The listing of our table (`nft -t list table inet ocicat`) as the shapes that are compared with the wanted ones.
 
 Invariants: 1. A rule without our digest is in the shape too, as one that nobody can want: whoever put it there, it goes.
-2. What is not a chain, a set, a map or a counter is passed over. Pure.
+2. What is not a chain, a set, a map or a counter is passed over. 3. Chains of a table that is dormant see nothing: they have no
+place and no rules. Pure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ocicat.model.base import Struct
 _FOREIGN = "?"
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _HEAD = re.compile(r"^\t(chain|set|map|counter) (\S+) \{$", re.MULTILINE)
+_DORMANT = re.compile(r"^\tflags .*\bdormant\b", re.MULTILINE)
 _MARK = re.compile(r' comment "([0-9a-f]{10})(?: [^"]*)?"$')
 _HOOK = re.compile(r"^type (\S+) hook (\S+) .*priority (.+); policy (\S+);$")
 
@@ -32,6 +34,7 @@ def parse(text: str) -> Listing:
     chains: dict[str, Shape] = {}
     sets: dict[str, SetSpec] = {}
     counters: set[str] = set()
+    awake = not _DORMANT.search(text)
     for head in _HEAD.finditer(text):
         kind, name = head.groups()
         if kind == "counter":
@@ -40,7 +43,7 @@ def parse(text: str) -> Listing:
         end = text.index("\n\t}", head.end())
         lines = [line.strip() for line in text[head.end() : end].splitlines()[1:]]
         if kind == "chain":
-            chains[name] = _chain(lines)
+            chains[name] = _chain(lines) if awake else Shape("", ())
         else:
             sets[name] = _set(name, lines)
     return Listing(chains, sets, frozenset(counters))

@@ -170,16 +170,16 @@ class EndpointManager:
     def link_gone(self, name: str) -> None:
         if self.links.pop(name, None) is not None:
             self._relink(name)
-        self._ledger.guards.unwant(name)
+        self._ledger.unwant_guard(name)
 
     def link_dying(self, name: str) -> None:
         """It is there, and nobody's for good; until `link_gone`."""
         self.link_gone(name)
-        self._ledger.guards.want(name, CLOSED)
+        self._ledger.want_guard(name, CLOSED)
 
     def _close_unclaimed(self, name: str) -> None:
         if self._complete and not self._guards.holder(name):
-            self._ledger.guards.want(name, CLOSED)
+            self._ledger.want_guard(name, CLOSED)
 
     def on_interface(self, name: str) -> frozenset[str]:
         """Keys of the endpoints that name this interface."""
@@ -238,7 +238,7 @@ class EndpointManager:
             return
         wanted = self._placed[key] = placed(endpoint, bearer.index)
         guard = self._guards.claim(key, endpoint.interface, wanted.guard)
-        self._ledger.guards.want(endpoint.interface, guard)
+        self._ledger.want_guard(endpoint.interface, guard, bearer.index)
         for name, element in wanted.elements:
             held = self._claims.setdefault(name, Claims()).claim(key, element.key, element)
             self._ledger.want_element(name, held)
@@ -253,7 +253,9 @@ class EndpointManager:
         old = self._placed.pop(key, None)
         if old is None:
             return []
-        self._ledger.guards.want(old.interface, self._guards.release(key, old.interface) or CLOSED)
+        bearer = self.links.get(old.interface)
+        guard = self._guards.release(key, old.interface) or CLOSED
+        self._ledger.want_guard(old.interface, guard, bearer.index if bearer else 0)
         for name, element in old.elements:
             held = self._claims[name].release(key, element.key)
             if held is None:

@@ -80,6 +80,7 @@ class Program:
         self.shapers.settle(sweep=sweep)
         while self.shapers.renewed:
             self._lead_anew(self.shapers.renewed.pop())
+        self._ledger.lead_guards()
         self._settle_guards(sweep=sweep)
         self._fill(self._grow())
         self._settle_chains(sweep=sweep)
@@ -245,15 +246,33 @@ class Program:
         changes += [guards.Change(name, delta.there(name), guard) for name, guard in delta.updates().items()]
         if not changes:
             return
-        made = guards.commit(self._kernel.netfilter, changes)
-        for change in made:
-            self._guarded(change.interface, change.wanted)
-        for change in changes:
-            if change not in made:
-                self._ledger.guards.now_gone(change.interface)
-                self.unguarded.add(change.interface)
+        try:
+            made = guards.commit(self._kernel.netfilter, changes)
+        except Unavailable:
+            self._renew_guards(changes)
+        else:
+            self._guards_made(changes, made)
         if next(delta.all_there(), None) is None:
             guards.clear(self._kernel.netfilter)
+
+    def _renew_guards(self, changes: Sequence[guards.Change]) -> None:
+        """All of them. Something of another hand's holds a chain of ours: it goes with the table."""
+        delta = self._ledger.guards
+        changed = {each.interface: each.wanted for each in changes}
+        kept = {name: delta.there(name) for name in delta.all_there() if name not in changed}
+        wanted = {name: replace(guard, intact=True) for name, guard in (kept | changed).items() if guard is not None}
+        put = guards.renew(self._kernel.netfilter, wanted)
+        gone = [name for name in [*kept, *changed] if name not in put and changed.get(name) is None]
+        self._guards_made(changes, [guards.Change(name, None, put.get(name)) for name in [*put, *gone]])
+
+    def _guards_made(self, changes: Sequence[guards.Change], made: Sequence[guards.Change]) -> None:
+        for change in made:
+            self._guarded(change.interface, change.wanted)
+        names = {change.interface for change in made}
+        for change in changes:
+            if change.interface not in names:
+                self._ledger.guards.now_gone(change.interface)
+                self.unguarded.add(change.interface)
 
     def _lead_anew(self, index: int) -> None:
         """Its guard leads to an interface that is gone, if anywhere."""

@@ -23,7 +23,7 @@ from ocicat.errors import OcicatError
 from ocicat.model.base import Struct
 from ocicat.netlink import address, flows, inet
 from ocicat.netlink.conntrack import Flow
-from ocicat.netlink.inet import INET, INET6
+from ocicat.netlink.inet import INET, INET6, Prefix
 from ocicat.netlink.route import SCOPE_HOST
 from ocicat.netlink.socket import NetfilterSocket, RouteSocket
 
@@ -61,11 +61,20 @@ class Mapped(Struct, frozen=True):
         return f"flows to mapped ports of UDP: {', '.join(map(str, sorted(self.ports)))}"
 
 
-Item = Grave | Freed | Mapped | Search | Cut
+class Left(Struct, frozen=True):
+    """Flows from and to these nets, to be looked through for addresses that nobody has."""
+
+    nets: tuple[Prefix, ...]
+
+    def __str__(self) -> str:
+        return f"flows that were left in {', '.join(map(str, self.nets))}"
+
+
+Item = Grave | Freed | Mapped | Left | Search | Cut
 
 
 class Done(Struct, frozen=True):
-    """`text` says what went wrong, empty is success. `flows`: those that a Search found, or that a Cut has ended."""
+    """`text` says what went wrong, empty is success. `flows`: those that a Search or Left found, or that a Cut has ended."""
 
     item: Item
     text: str = ""
@@ -121,6 +130,8 @@ def _reap(item: Item) -> tuple[Flow, ...]:
             case Mapped(ports):
                 own = _own_addresses(stack.enter_context(RouteSocket()))
                 flows.cut(sock, flows.unmapped(sock, _UDP, ports, own))
+            case Left(nets):
+                return tuple(flows.touching(sock, (), nets))
             case Search():
                 return tuple(_found(sock, scope(item)))
             case Cut():

@@ -1,7 +1,7 @@
 """The part of a pass that sees to bandwidths: what differs in the ledger, into the kernel.
 
 Invariants: 1. One interface's failure stops no other, and is not repeated until what is wanted changes or the kernel was read back.
-2. Without `sweep` only what was asked to go goes.
+2. Without `sweep` only what was asked to go goes. 3. Nothing goes past a guard, also where what is wanted is refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Shapers:
         self._ledger = ledger
         self._kernel = kernel
         self._tried: dict[Shaper, Bucket] = {}
-        self._leads = False  # we know that guards can lead to an ifb
+        self._leads: bool | None = None  # can guards lead to an ifb? None: nobody has asked
         self.failed: dict[Shaper, str] = {}
         self.idle: list[Link] = []
         self.renewed: set[int] = set()
@@ -32,9 +32,7 @@ class Shapers:
         """Unavailable."""
         delta = self._ledger.shapers
         for shaper in delta.deletes(sweep=sweep):
-            if idle := qdisc.remove(self._kernel.route, shaper):
-                self.idle.append(idle)
-            delta.now_gone(shaper)
+            self._remove(shaper)
         for shaper, bucket in delta.updates().items():
             if self._tried.get(shaper) != bucket:
                 self._put(shaper, bucket)
@@ -45,6 +43,7 @@ class Shapers:
         """The next pass tries again what failed."""
         self._tried.clear()
         self.failed.clear()
+        self._leads = self._leads or None
 
     def _put(self, shaper: Shaper, bucket: Bucket) -> None:
         try:
@@ -54,11 +53,24 @@ class Shapers:
                 self.renewed.add(shaper.index)
         except Refused as error:
             self.failed[shaper], self._tried[shaper] = str(error), bucket
+            self._give_up(shaper)
         else:
             self._ledger.shapers.now_there(shaper, bucket)
 
+    def _give_up(self, shaper: Shaper) -> None:
+        """What is left of one that was sound stays in force, if guards can lead to it."""
+        there = self._ledger.shapers.there(shaper)
+        if shaper.direction == "egress" and not (self._leads and there not in (None, qdisc.UNSOUND)):
+            self._remove(shaper)
+
+    def _remove(self, shaper: Shaper) -> None:
+        if idle := qdisc.remove(self._kernel.route, shaper):
+            self.idle.append(idle)
+        self._ledger.shapers.now_gone(shaper)
+
     def _check_way(self, shaper: Shaper) -> None:
         """Refused: there is none to an ifb."""
-        self._leads = self._leads or guards.can_lead(self._kernel.netfilter)
+        if self._leads is None:
+            self._leads = guards.can_lead(self._kernel.netfilter)
         if not self._leads:
             raise Refused(f"{shaper} is not limited: nftables cannot forward", hint="load the module nft_fwd_netdev")

@@ -38,11 +38,13 @@ _GROUPS = (
     Group.NETCONF_V6,
     Group.TRAFFIC_CONTROL,
 )
+_TABLES = frozenset({f"inet {TABLE}", f"netdev {TABLE}"})
 _MOST_SEEN = 1000  # more events at once than this are not told apart
 
 
 class Hints(Struct, frozen=True):
-    """`by`: who committed changes to our table ("nft (pid 77)"). `seen`: what may be of ours and is changed, or gone.
+    """`by`: which table of ours was changed, and who did it ("... by nft (pid 77)"). `seen`: what may be of ours and is changed, or
+    gone.
 
     `lost`: notifications were lost, so anything may have changed.
     """
@@ -109,8 +111,9 @@ class Watchman:
 
     def _culprits(self, commits: Iterable[Commit | Lost]) -> Iterator[str]:
         for commit in commits:
-            if isinstance(commit, Commit) and TABLE in commit.tables and commit.port not in self._ours:
-                yield f"{commit.program} (pid {commit.pid})"
+            if isinstance(commit, Commit) and commit.port not in self._ours:
+                for table in sorted(_TABLES & commit.tables):
+                    yield f"table {table} was changed by {commit.program} (pid {commit.pid})"
 
 
 def _concerns(event: Event) -> bool:

@@ -28,6 +28,7 @@ from ocicat.netlink.wire import (
     attr,
     attr_text,
     attributes,
+    be,
     head,
     nest,
     string,
@@ -36,12 +37,13 @@ from ocicat.netlink.wire import (
 NFPROTO_NETDEV = 5
 
 _SUBSYS = NFNL_SUBSYS_NFTABLES << 8
-_NEW_TABLE, _DEL_TABLE = _SUBSYS | 0, _SUBSYS | 2
+_NEW_TABLE, _GET_TABLE, _DEL_TABLE = _SUBSYS | 0, _SUBSYS | 1, _SUBSYS | 2
 _NEW_CHAIN, _GET_CHAIN, _DEL_CHAIN = _SUBSYS | 3, _SUBSYS | 4, _SUBSYS | 5
 _NEW_RULE, _GET_RULE, _DEL_RULE = _SUBSYS | 6, _SUBSYS | 7, _SUBSYS | 8
 _APPEND = 0x800
 
-_TABLE_NAME = 1
+_TABLE_NAME, _TABLE_FLAGS = 1, 2
+_DORMANT = 1
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 1, 3, 4, 5, 7
 _HOOK_NUMBER, _HOOK_PRIORITY, _HOOK_DEVICE, _HOOK_DEVICES = 1, 2, 3, 4
 _RULE_TABLE, _RULE_CHAIN, _RULE_EXPRESSIONS, _RULE_USERDATA = 1, 2, 4, 7
@@ -111,6 +113,12 @@ def add_table(table: str) -> Request:
     return Request(_NEW_TABLE, NLM_F_CREATE, _header() + attr_text(_TABLE_NAME, table), "add", f"table {table}")
 
 
+def wake_table(table: str) -> Request:
+    """Its chains see packets again. One that is awake stays so; the kernel lets no chain come in the same transaction."""
+    body = _header() + attr_text(_TABLE_NAME, table) + attr(_TABLE_FLAGS, _I32.pack(0))
+    return Request(_NEW_TABLE, NLM_F_CREATE, body, "wake", f"table {table}")
+
+
 def delete_table(table: str) -> Request:
     """With all that is in it."""
     return Request(_DEL_TABLE, 0, _header() + attr_text(_TABLE_NAME, table), "delete", f"table {table}")
@@ -153,6 +161,11 @@ def append(where: ChainName, rule: Statement) -> Request:
         attr(_RULE_USERDATA, bytes((_COMMENT, len(comment))) + comment),
     )
     return Request(_NEW_RULE, NLM_F_CREATE | _APPEND, _header() + b"".join(parts), "add a rule to", where)
+
+
+def dormant() -> Query[str]:
+    """The tables of the family whose chains see nothing; "" in place of each other one."""
+    return Query(Request(_GET_TABLE, 0, _header(), "list", "tables of interfaces"), _decode_dormant)
 
 
 def chains() -> Query[Hooked]:
@@ -222,6 +235,12 @@ def _forward(index: int) -> bytes:
 
 def _expression(name: str, *parts: bytes) -> bytes:
     return nest(_LIST_ELEM, attr_text(_EXPRESSION_NAME, name), nest(_EXPRESSION_DATA, *parts))
+
+
+def _decode_dormant(body: bytes) -> str:
+    head(NFGENMSG, body)
+    found = attributes(body, NFGENMSG.size)
+    return string(found, _TABLE_NAME) if be(found, _TABLE_FLAGS) & _DORMANT else ""
 
 
 def _decode_chain(body: bytes) -> Hooked:

@@ -25,11 +25,12 @@ _NFGEN_BYTES = 4
 _ATTR = struct.Struct("=HH")
 _NAME = 1  # in every message but the generation's: the table
 _PID, _PROGRAM = 2, 3
+_FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 _BUFFER_BYTES = 128 << 20  # of kernel memory, if need be: a change of 1,000,000 elements is one burst
 
 
 class Commit(Struct, frozen=True):
-    """`tables`: the names of those it touched, of whatever family. `port`: the netlink socket's, as its owner knows it; `pid` and
+    """`tables`: those it touched, as nft calls them ("inet filter"). `port`: the netlink socket's, as its owner knows it; `pid` and
     `program`: the process, by the kernel's own count of processes (not that of a container)."""
 
     tables: frozenset[str]
@@ -72,7 +73,9 @@ class Reader:
         if at + _ATTR.size <= end:
             size, kind = _ATTR.unpack_from(datagram, at)
             if kind == _NAME:
-                self._tables.add(datagram[at + _ATTR.size : at + size].rstrip(b"\0").decode(errors="replace"))
+                family = _FAMILIES.get(datagram[at - _NFGEN_BYTES], "?")
+                name = datagram[at + _ATTR.size : at + size].rstrip(b"\0").decode(errors="replace")
+                self._tables.add(f"{family} {name}")
 
     def _commit(self, body: bytes, port: int) -> Commit:
         found = attributes(body)

@@ -113,9 +113,7 @@ def check(old: Service, new: Service, *, force: bool) -> Facts:
         raise Refused(
             f"{old.service} has one member: it serves nobody while it is restarted", hint="--force if that is accepted"
         )
-    own = next(one for one in facts.members if one.member == old.me)
-    if own.problem:
-        raise Refused(f"{old.service} {old.me} does not serve: {own.problem}", hint=_MEND)
+    own = check_serves(facts)
     version = version_of(new)
     if version and not may_follow(parse_version(own.version), version):
         raise Refused(
@@ -123,6 +121,17 @@ def check(old: Service, new: Service, *, force: bool) -> Facts:
             hint="go up one minor version at a time, and never down: the data may not be readable then",
         )
     return facts
+
+
+def check_serves(facts: Facts) -> MemberHealth:
+    """This host's member. Refused: nothing would show whether another program does as well. Pure."""
+    service = facts.service
+    own = next(one for one in facts.members if one.member == service.me)
+    if own.problem:
+        raise Refused(f"{service.service} {service.me} does not serve: {own.problem}", hint=_MEND)
+    if len(health.serving(facts)) < service.quorum:
+        raise Refused(f"{service.service} has no quorum: nobody can write", hint=_MEND)
+    return own
 
 
 def upgrade(old: Service, new: Service, facts: Facts, clock: Clock, wait_s: float) -> Upgraded:

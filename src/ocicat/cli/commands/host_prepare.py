@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import select
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -83,7 +85,7 @@ def prepare(
     made = host.apply(tree, finder(tree), plan.planned, limit_s)
     if step_s:
         clock.step(step_s)
-    if limit_s and made:
+    if limit_s and host.waits(host.journal(tree)):  # also for what an interrupted run has changed, if nothing now
         _wait(tree, plan, limit_s)
     elif not made:
         say("nothing to change")
@@ -114,16 +116,22 @@ def undo(dry_run: bool) -> None:
     hosting.need_root()
     tree = Tree(Path("/"), host.OWNER)
     find = finder(tree)
-    made, left = host.removals(tree, find)
-    click.echo(host.diff(made), nl=False)
+    found = host.removals(tree, find)
+    click.echo(host.diff(found.made), nl=False)
     if not dry_run:
-        made, left = host.undo(tree, find)
-        if not made:
+        found = host.undo(tree, find)
+        if not found.made and not found.failed:
             say("nothing to change")
-    if left:
+    for one in found.failed:
+        say(f"not put back: {one}")
+    if found.left:
         raise Refused(
-            f"changed since it was prepared, and left as it is: {', '.join(left)}",
+            f"changed since it was prepared, and left as it is: {', '.join(found.left)}",
             hint="put back what was prepared, or see to it yourself, and undo again",
+        )
+    if found.failed:
+        raise Refused(
+            "some of it cannot be put back, and stays recorded", hint="mend what is said above, and undo again"
         )
 
 
@@ -146,16 +154,49 @@ def _limit_s(plan: Plan, changes: Changes) -> float:
 
 
 def _wait(tree: Tree, plan: Plan, limit_s: float) -> None:
-    """For Enter on a terminal. Refused: it has gone back."""
+    """For Enter on a terminal. Refused: it has gone back, or will."""
+    waiting = host.journal(tree)
     if not sys.stdin.isatty():
         say(f"run `ocicat host confirm` within {limit_s:g} s, or all of it is taken back")
         return
+    with suppress(OSError, termios.error):  # what was typed before this was asked is no answer to it
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
     say(f"press Enter within {limit_s:g} s to keep it, or all of it is taken back")
     while host.waits(host.journal(tree)):
         if select.select([sys.stdin], [], [], _LOOK_S)[0]:
-            sys.stdin.readline()
+            if not _is_entered():
+                raise Refused(
+                    "the terminal has gone: it is not confirmed, and will be taken back",
+                    hint=f"ocicat host confirm within {limit_s:g} s from another terminal keeps it",
+                )
             host.confirm(tree)
             say("confirmed")
             return
-    if host.changes(tree, finder(tree), plan.planned):
-        raise Refused("not confirmed: all of it was taken back")
+    if host.journal(tree):
+        raise Refused(
+            "what would have taken it back has ended: it is neither confirmed nor taken back",
+            hint="ocicat host prepare again, or ocicat host undo",
+        )
+    if waiting:
+        _tell_end(tree, plan, waiting.changes)
+
+
+def _is_entered() -> bool:
+    """A line with its end: a terminal that hangs up is ready to be read too, and says nothing."""
+    try:
+        return sys.stdin.readline().endswith("\n")
+    except OSError:
+        return False
+
+
+def _tell_end(tree: Tree, plan: Plan, made: Changes) -> None:
+    """Somebody else has confirmed it; or Refused."""
+    again = host.changes(tree, finder(tree), plan.planned)
+    if not again:
+        return
+    left = host.still(tree, finder(tree), plan.planned, made)
+    if left:
+        raise Refused(
+            f"not confirmed: it was taken back, except for {', '.join(left)}", hint="ocicat host undo says why"
+        )
+    raise Refused("not confirmed: all of it was taken back")

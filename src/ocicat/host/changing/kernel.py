@@ -11,13 +11,13 @@ from ocicat.netlink.socket import RouteSocket
 
 
 class Sysctl:
-    """By its name with dots; those of interfaces with a dot in their name are none of ours."""
+    """By its name with dots; with slashes, as sysctl(8) has it, where that of an interface has dots."""
 
     own = False
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._path = Path("/proc/sys", name.replace(".", "/"))
+        self._path = Path("/proc/sys", name if "/" in name else name.replace(".", "/"))
 
     def read(self) -> str | None:
         try:

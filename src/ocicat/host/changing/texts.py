@@ -2,6 +2,7 @@
 
 1. A line of ours bears MARK, so it is found again also in a file that somebody has written anew from what is in force.
 2. A line of others that is switched off is made a comment that begins with OFF; switched on, it is what it was.
+3. Where a symbolic link leads to the file, the file is changed, and the link stays.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class RuleLines:
     own = True
 
     def __init__(self, tree: Tree, path: str, *, before_commit: bool) -> None:
-        self._tree, self._path, self._before_commit = tree, path, before_commit
+        self._tree, self._path, self._before_commit = tree, _file(tree, path), before_commit
 
     def read(self) -> str | None:
         found = self._tree.state(self._path)
@@ -45,7 +46,7 @@ class Switched:
     own = True
 
     def __init__(self, tree: Tree, path: str, word: str) -> None:
-        self._tree, self._path, self._word = tree, path, word
+        self._tree, self._path, self._word = tree, _file(tree, path), word
 
     def read(self) -> str | None:
         found = self._tree.state(self._path)
@@ -64,6 +65,14 @@ class Switched:
 
     def _on(self, line: str) -> str:
         return line.removeprefix(OFF) if first_word(line.removeprefix(OFF)) == self._word else line
+
+
+def _file(tree: Tree, path: str) -> str:
+    """To which a path leads. Refused: out of the tree."""
+    root, target = tree.root.resolve(), tree.at(path).resolve()
+    if not target.is_relative_to(root):
+        raise Refused(f"{path} leads out of {root}, to {target}")
+    return f"/{target.relative_to(root)}"
 
 
 def with_lines(text: str, ours: list[str], *, commit: bool) -> str:

@@ -25,11 +25,8 @@ def findings(wants: Iterable[Want], settings: Settings) -> Iterator[Finding]:
 def _later(want: Want, settings: Settings) -> Finding | None:
     """What files will do, by systemd at a boot and by `sysctl --system`, which do not read the same."""
     boot, systemd = (_unmet(want, found.get(want.name)) for found in (settings.boot, settings.systemd))
-    if boot and (systemd or want.name not in settings.systemd):
-        when = "the next boot, or `sysctl --system`"
-    else:
-        when = "the next `sysctl --system`" if boot else "the next boot"
-    return _of_file(want, found, when) if (found := boot or systemd) else None
+    whens = (*(["the next boot"] if systemd else []), *(["the next `sysctl --system`"] if boot else []))
+    return _of_file(want, found, ", or ".join(whens)) if (found := boot or systemd) else None
 
 
 def _unmet(want: Want, later: Later | None) -> Later | None:

@@ -29,12 +29,13 @@ from ocicat.host.roles import Asked
 from ocicat.model.base import Struct, replace
 
 _OWN_NAME = frozenset({"name", "name-loopback", "fqdn", "name-elsewhere", "name-back"})
-_MENDED = _OWN_NAME | {"firewall", "forward", "sysctl", "sysctl-file", "networkmanager", "networkd", "networkd-links"} | {
-    "peer-name", "peer-name-back", "mtu-interface", "time-daemon", "calico-links", "calico-chains", "leftover-routes", "host-name",
-}  # fmt: skip
+_MENDED = frozenset({"firewall", "forward", "sysctl", "sysctl-file", "networkmanager", "networkd", "networkd-links",
+    "mtu-interface", "time-daemon", "calico-links", "calico-chains", "leftover-routes", "accept-ra",
+})  # fmt: skip
+_NAMES = _OWN_NAME | {"host-name", "peer-name", "peer-name-back", "duplicate-name"}
 _ETHERNET_BYTES = 1500
 _RISKY = (
-    "rules ", "lines ", "mtu ", "chains ", "routes ", "interface ",
+    "rules ", "lines ", "mtu ", "chains ", "routes ", "interface ", "sysctl net.ipv6.conf.",
     "/etc/firewalld/", "/etc/systemd/network/", "/etc/NetworkManager/",
 )  # fmt: skip
 
@@ -47,7 +48,7 @@ class Options(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """`step_s`: by how much the clock is to be put forward; 0: it is near enough, or nobody told. `firewall`: rules of one change.
+    """`step_s`: by how much the clock is to be put forward; 0: it is near enough, or nobody told.
 
     `left`: what is wrong, and is not for a program to mend.
     """
@@ -68,23 +69,34 @@ def plan(tree: Tree, asked: Asked, options: Options) -> Plan:
     mtu, at_boot_mtu = _links(tree, asked, facts, known)
     commands = (*at_boot, *at_boot_mtu)
     systemd = tree.is_directory("/etc/systemd/system")
+    called = options.host_name or _after(known, "hostname")
+    wanted = _hosts(asked, facts.names, called, names.names_in(_block(tree)))
     parts = [
         rules,
         _kernel(tree, asked, facts, known),
-        _names(tree, asked, facts, options, known),
+        _names(tree, called, wanted),
         mtu,
-        managers.plan(facts.others, _leftovers(facts, known), remove=options.remove_leftovers or _removed(known)),
+        managers.plan(
+            facts.others, _leftovers(asked, facts, known), remove=options.remove_leftovers or _removed(known)
+        ),
         _clock(facts, known),
-        Planned(boot.items(commands, systemd=systemd), remarks=boot.remarks(commands, systemd=systemd)),
+        Planned(
+            boot.items(commands, systemd=systemd),
+            remarks=boot.remarks(commands, systemd=systemd),
+            forgotten=_taken_over(asked, facts, known),
+        ),
     ]
-    return Plan(_joined(parts), tuple(on_host), clock.behind_s(facts.clock.skews), tuple(_left(asked, facts, options)))
+    return Plan(
+        _joined(parts), tuple(on_host), clock.behind_s(facts.clock.skews), tuple(_left(asked, facts, called, wanted))
+    )
 
 
-def _joined(parts: Iterable[Planned]) -> Planned:
+def _joined(parts: Sequence[Planned]) -> Planned:
     return Planned(
         tuple(item for part in parts for item in part.items),
         tuple(wish for part in parts for wish in part.wishes),
         tuple(remark for part in parts for remark in part.remarks),
+        tuple(name for part in parts for name in part.forgotten),
     )
 
 
@@ -117,8 +129,13 @@ def _kernel(tree: Tree, asked: Asked, facts: Facts, known: dict[str, settings.En
         path, _, name = rest.partition(" ")
         if kind == "line" and path == "/etc/sysctl.conf":
             later[name] = Later((entry.before or "").partition("=")[2].strip(), path)
+    listening = {*facts.advertised, *(kernel.listening(known) if asked.ipv6 else ())} if asked.runs_containers else ()
     return kernel.plan(
-        sysctls.wants(asked), was, later, loadable=tree.at("/sys/module/nf_conntrack/initstate").exists()
+        sysctls.wants(asked),
+        was,
+        later,
+        loadable=tree.at("/sys/module/nf_conntrack/initstate").exists(),
+        advertised=listening,
     )
 
 
@@ -127,31 +144,34 @@ def _before(known: dict[str, settings.Entry], name: str, now: str) -> str:
     return entry.before if entry and entry.before is not None else now
 
 
-def _names(tree: Tree, asked: Asked, facts: Facts, options: Options, known: dict[str, settings.Entry]) -> Planned:
-    called = options.host_name or _after(known, "hostname")
+def _names(tree: Tree, called: str, wanted: Sequence[Host]) -> Planned:
     if called and not names.is_name(called):
         raise UserError(
             f"--hostname {called!r} is no name of a host", hint="lower-case letters, digits, - and dots: h1.example.com"
         )
-    found = tree.state(names.HOSTS, block=True)
-    block = found.content.decode(errors="replace") if found else ""
-    text = names.without_ours(tree.text(names.HOSTS), block)
-    hosts = names.hosts(_hosts(asked, facts.names, called, names.names_in(block)), text)
+    hosts = names.hosts(wanted, names.without_ours(tree.text(names.HOSTS), _block(tree)))
     return _joined([hosts, names.called(called)] if called else [hosts])
 
 
+def _block(tree: Tree) -> str:
+    """Of ours, in the file of names."""
+    found = tree.state(names.HOSTS, block=True)
+    return found.content.decode(errors="replace") if found else ""
+
+
 def _hosts(asked: Asked, found: Names, called: str, ours: frozenset[str]) -> list[Host]:
-    """Those that nothing but the file of ours names rightly."""
-    wrong = {one.about for one in naming.findings(Asked(roles=asked.roles), found)} & _OWN_NAME
+    """Those that nothing but the file of ours names rightly. Not one that has no name of its own."""
+    wrong = {one.about for one in naming.findings(Asked(roles=asked.roles), found)}
     own = Host(called or names.announced(found), _own_address(asked, found))
-    wanted = [own] if own.address and (wrong or called or own.name in ours) else []
+    is_one = bool(own.address and own.name not in names.NOBODY and (called or "host-name" not in wrong))
+    wanted = [own] if is_one and (wrong & _OWN_NAME or called or own.name in ours) else []
     for peer in asked.peers:
         bad = any(
             True
             for _ in naming.findings(Asked(roles=asked.roles, peers=(peer,)), found)
             if _.about.startswith("peer-name")
         )
-        if peer.name and peer.address and (bad or peer.name in ours):
+        if peer.name and peer.name not in names.NOBODY and peer.address and (bad or peer.name in ours):
             wanted.append(Host(peer.name, peer.address))
     return wanted
 
@@ -198,11 +218,23 @@ def _network_file(tree: Tree, name: str) -> str:
     return next((line.partition("=")[2] for line in lines if line.startswith("NETWORK_FILE=")), "")
 
 
-def _leftovers(facts: Facts, known: dict[str, settings.Entry]) -> managers.Leftovers:
-    protocols = [CALICO] if facts.others.bird_runs or facts.others.calico_runs else [CALICO, BIRD]
-    there = [str(one) for one in protocols if facts.others.routes.get(one)]
+def _leftovers(asked: Asked, facts: Facts, known: dict[str, settings.Entry]) -> managers.Leftovers:
+    theirs = [CALICO] if _bird_is_used(asked, facts) or facts.others.calico_runs else [CALICO, BIRD]
+    there = [str(one) for one in theirs if facts.others.routes.get(one)]
     routes = [f"routes {family} {one}" for one in there for family in "46" if Routes(family, one).read()]
-    return managers.leftovers(facts.others, known, routes)
+    taken = _taken_over(asked, facts, known)
+    return managers.leftovers(facts.others, [name for name in known if name not in taken], routes)
+
+
+def _bird_is_used(asked: Asked, facts: Facts) -> bool:
+    return facts.others.bird_runs or "bgp" in asked.routings
+
+
+def _taken_over(asked: Asked, facts: Facts, known: Iterable[str]) -> tuple[str, ...]:
+    """Leftovers that an earlier run has removed, and whose like is in use by now: to remove those that are there would cut off."""
+    if not _bird_is_used(asked, facts):
+        return ()
+    return tuple(name for name in known if name.startswith("routes ") and name.endswith(f" {BIRD}"))
 
 
 def _removed(known: dict[str, settings.Entry]) -> bool:
@@ -221,10 +253,23 @@ def _clock(facts: Facts, known: dict[str, settings.Entry]) -> Planned:
     return clock.plan(installed, running, disciplined=facts.clock.disciplined and not kept)
 
 
-def _left(asked: Asked, facts: Facts, options: Options) -> Iterable[Finding]:
+def _left(asked: Asked, facts: Facts, called: str, wanted: Iterable[Host]) -> Iterable[Finding]:
+    """What is found, and not about to be mended."""
+    unnamed = set(_unnamed(asked, facts.names, called, {one.name for one in wanted}))
     for one in every.findings(asked, facts):
-        if one.about not in _MENDED and not (options.host_name and one.about == "duplicate-name"):
+        if one.about not in _MENDED and (one.about not in _NAMES or one in unnamed):
             yield one
+
+
+def _unnamed(asked: Asked, found: Names, called: str, wanted: set[str]) -> Iterable[Finding]:
+    """About names that nothing here mends: those that nobody has given, or whose address nobody has."""
+    if not called:
+        yield from (one for one in naming.findings(asked, found) if one.about in ("host-name", "duplicate-name"))
+    if (called or names.announced(found)) not in wanted:
+        yield from (one for one in naming.findings(asked, found) if one.about in _OWN_NAME)
+    rest = tuple(peer for peer in asked.peers if peer.name not in wanted)
+    others = naming.findings(Asked(roles=asked.roles, peers=rest), found)
+    yield from (one for one in others if one.about.startswith("peer-name"))
 
 
 def may_cut_off(changed: Iterable[str]) -> bool:

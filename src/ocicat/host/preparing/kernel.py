@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 from ocicat.changes.files import Item, State
 from ocicat.changes.settings import Wish
@@ -14,25 +15,50 @@ SYSCTLS = "/etc/sysctl.d/99-z-ocicat.conf"  # after 99-sysctl.conf, by which Deb
 MODULES = "/etc/modules-load.d/ocicat.conf"
 _LAST = "/etc/sysctl.conf"  # of `sysctl --system` it is the last
 _CONNTRACK = "nf_conntrack"
+_ACCEPT_RA = re.compile(r"sysctl net[./]ipv6[./]conf[./](.+)[./]accept_ra")
+_LISTENS = "2"  # to routers' advertisements, also while this host forwards
 _HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"
 
 
-def plan(wants: Iterable[Want], before: Mapping[str, str], later: Mapping[str, Later], *, loadable: bool) -> Planned:
+def plan(
+    wants: Iterable[Want],
+    before: Mapping[str, str],
+    later: Mapping[str, Later],
+    *,
+    loadable: bool,
+    advertised: Iterable[str] = (),
+) -> Planned:
     """`before`: the values without anything of ours; what is not there cannot be set. `later`: what files of others set at boot.
 
-    `loadable`: connection tracking is a module, whose settings are there only once it is loaded.
+    `loadable`: connection tracking is a module, whose settings are there only once it is loaded. `advertised`: interfaces whose
+    IPv6 default route is a router's, which the kernel drops on forwarding unless it is told first that it shall not.
     """
+    listening = [accept_ra(name) for name in sorted(advertised)]
     settable = [want for want in wants if want.name in before]
     mine = [want for want in settable if not (want.least and _is_enough(want, before, later))]
-    if not mine:
+    if not mine and not listening:
         return Planned()
-    items = [Item(SYSCTLS, State("file", _sysctls(mine)))]
+    items = [Item(SYSCTLS, State("file", _sysctls(mine, listening)))]
     if loadable and any(_CONNTRACK in want.name for want in mine):
         items.append(Item(MODULES, State("file", f"{_HEAD}{_CONNTRACK}\n".encode())))
     against = [want.name for want in mine if want.name in later and later[want.name].path == _LAST]
     off = [Wish(f"line {_LAST} {name}", "") for name in against]
     unmet = [want for want in mine if not want.is_met(before[want.name])]
-    return Planned(tuple(items), (*(Wish(f"sysctl {want.name}", want.value) for want in unmet), *off))
+    first = [Wish(f"sysctl {name}", _LISTENS) for name in listening]
+    return Planned(tuple(items), (*first, *(Wish(f"sysctl {want.name}", want.value) for want in unmet), *off))
+
+
+def accept_ra(interface: str) -> str:
+    """The name of the setting."""
+    dotted = "." in interface
+    return f"net/ipv6/conf/{interface}/accept_ra" if dotted else f"net.ipv6.conf.{interface}.accept_ra"
+
+
+def listening(names: Iterable[str]) -> Iterator[str]:
+    """The interfaces among the names of settings."""
+    for name in names:
+        if found := _ACCEPT_RA.fullmatch(name):
+            yield found[1]
 
 
 def _is_enough(want: Want, before: Mapping[str, str], later: Mapping[str, Later]) -> bool:
@@ -40,5 +66,7 @@ def _is_enough(want: Want, before: Mapping[str, str], later: Mapping[str, Later]
     return want.is_met(before[want.name]) and (want.name not in later or want.is_met(later[want.name].value))
 
 
-def _sysctls(wants: Iterable[Want]) -> bytes:
-    return (_HEAD + "".join(f"{want.name} = {want.value}\n" for want in wants)).encode()
+def _sysctls(wants: Iterable[Want], listening: Iterable[str]) -> bytes:
+    """Of an interface that is not there yet at a boot, systemd-sysctl is asked again by udev when it comes."""
+    first = [f"{name} = {_LISTENS}\n" for name in listening]
+    return (_HEAD + "".join((*first, *(f"{want.name} = {want.value}\n" for want in wants)))).encode()

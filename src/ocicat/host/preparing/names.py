@@ -21,6 +21,7 @@ from ocicat.model.base import Struct
 HOSTS = "/etc/hosts"
 HOSTNAME = "/etc/hostname"
 _NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+NOBODY = frozenset({"localhost", "localhost.localdomain"})  # what every host calls itself: never another address's
 _MOST = 64  # HOST_NAME_MAX
 
 
@@ -33,7 +34,7 @@ class Host(Struct, frozen=True):
     @property
     def names(self) -> tuple[str, ...]:
         short = self.name.partition(".")[0]
-        return (self.name,) if short == self.name else (self.name, short)
+        return (self.name,) if short == self.name or short in NOBODY else (self.name, short)
 
 
 class _Line(NamedTuple):
@@ -43,7 +44,12 @@ class _Line(NamedTuple):
 
 def is_name(text: str) -> bool:
     """Of a host, as DNS has them."""
-    return bool(_NAME.fullmatch(text)) and len(text) <= _MOST and not text.replace(".", "").isdecimal()
+    return (
+        bool(_NAME.fullmatch(text))
+        and len(text) <= _MOST
+        and text not in NOBODY
+        and not text.replace(".", "").isdecimal()
+    )
 
 
 def announced(found: Names) -> str:

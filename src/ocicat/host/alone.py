@@ -1,0 +1,54 @@
+"""One at a time on a host, by a lock that nobody but root can hold, and that goes with whoever holds it.
+
+The lock is a file below /run that only its owner can open: what everybody may open, everybody may lock, and never let go.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ocicat.changes.files import Tree
+from ocicat.errors import Refused
+
+PATH = "/run/ocicat/host.lock"
+WAIT_S = 120.0  # more than what one program that is run for a change may take
+_LOOK_S = 0.1
+
+
+@contextmanager
+def alone(tree: Tree, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Refused when somebody else has not finished after `wait_s`; or it cannot be locked."""
+    path = tree.at(PATH)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}", hint="run it as root") from error
+    try:
+        _hold(lock, wait_s)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _hold(lock: int, wait_s: float) -> None:
+    end_s = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end_s:
+                who = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+                raise Refused(
+                    f"process {who} has been preparing this host, or putting it back, for {wait_s:g} s",
+                    hint="look at what it does, or end it; what it has begun is completed by `ocicat host prepare`",
+                ) from None
+            time.sleep(_LOOK_S)
+        else:
+            return
