@@ -12,8 +12,8 @@ WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 
 # What the agent and the lab need from Debian, and what the tests and benchmarks need beside it.
 DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
-DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl debootstrap default-jre-headless docker-compose docker.io etcd-client etcd-server iperf3 iptables \
-               libzookeeper-java openssl podman procps rpm systemd tini
+DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl dbus debootstrap default-jre-headless docker-compose docker.io etcd-client etcd-server \
+               gir1.2-glib-2.0 iperf3 iptables libzookeeper-java openssl podman polkitd procps python3-dbus python3-gi rpm systemd tini
 
 .PHONY: demo test lint bench fuzz shim packages mesos setup setup-dev clean help
 

@@ -376,8 +376,8 @@ def test_of_two_dying_interfaces_of_one_name_the_last_takes_the_guard_along(bed,
         bed.attach(plane, "a", A)
         bed.detach(plane, "a")
         ends[0].set()
-        wait_until(lambda: heard)
-        plane.resync().result(WAIT_S)
+        wait_until(lambda: any(isinstance(each, reaper.Grave) for each in heard))
+        plane.answers().result(WAIT_S)
         assert "ocia" in bed.interfaces()
         assert guards_now(bed)["ocia"] == CLOSED
     finally:

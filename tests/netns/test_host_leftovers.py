@@ -7,6 +7,7 @@ import pytest
 
 from ocicat.host.changing.chains import Chains
 from ocicat.host.changing.routes import Routes
+from ocicat.host.firewall import places
 from ocicat.host.firewall.letting import Allowed, Letting, for_iptables, for_nft
 from ocicat.host.firewall.live import IptablesRules, NftRules
 from ocicat.host.ports import Opening
@@ -142,3 +143,16 @@ def test_rules_for_nft_are_read_back_as_written(family):
     rules.write(None)
     assert run("nft", "list", "ruleset") == before
     assert NftRules(family, "t", "nowhere").read() is None
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_table_of_nftables_with_the_names_of_iptables_is_a_firewall_too():
+    chains = ("INPUT", "FORWARD")
+    rules = [
+        f"chain {one} {{\ntype filter hook {one.lower()} priority filter; policy drop;\nct state established accept\n}}"
+        for one in chains
+    ]
+    run("nft", "-f", "-", given="table ip filter {\n" + "\n".join(rules) + "\n}\n")
+    (found,) = places.active()
+    assert (found.kind, found.family, found.table) == ("nftables", "ip", "filter")
+    assert (found.input, found.forward) == (("INPUT",), ("FORWARD",))

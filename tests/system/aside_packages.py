@@ -1,5 +1,5 @@
 """Debian packages that must not be installed on this machine, where they would begin to filter or to serve: fetched, and unpacked
-on bare hosts only.
+on bare hosts only. What they need that makes users or services (polkitd, dbus) is in DEBIAN_TEST of the Makefile.
 
 `make setup-dev` fetches them (`python tests/system/aside_packages.py`); else the first test that needs them does.
 """

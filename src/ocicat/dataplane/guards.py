@@ -31,7 +31,7 @@ from ocicat.netlink.nftchain import Statement
 
 class Guard(Struct, frozen=True):
     """Of one interface. `own`: the workload's addresses (packed); `more`: what it may send from beside them. `limited`: what comes
-    in goes through the interface's ifb. `intact`: there is nothing else in its chain, nor is that anywhere else."""
+    in of IP goes through the interface's ifb. `intact`: there is nothing else in its chain, nor is that anywhere else."""
 
     own: tuple[bytes, ...] = ()
     more: tuple[Prefix, ...] = ()

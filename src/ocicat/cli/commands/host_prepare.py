@@ -85,8 +85,9 @@ def prepare(
     made = host.apply(tree, finder(tree), plan.planned, limit_s)
     if step_s:
         clock.step(step_s)
-    if limit_s and host.waits(host.journal(tree)):  # also for what an interrupted run has changed, if nothing now
-        _wait(tree, plan, limit_s)
+    waiting = host.journal(tree)
+    if limit_s and (made or waiting):  # also for what an interrupted run has changed, if nothing now
+        _wait(tree, plan, waiting.changes if waiting else made, limit_s)
     elif not made:
         say("nothing to change")
 
@@ -153,9 +154,8 @@ def _limit_s(plan: Plan, changes: Changes) -> float:
     return _CONFIRM_S if plan.sessions and risky else 0
 
 
-def _wait(tree: Tree, plan: Plan, limit_s: float) -> None:
+def _wait(tree: Tree, plan: Plan, made: Changes, limit_s: float) -> None:
     """For Enter on a terminal. Refused: it has gone back, or will."""
-    waiting = host.journal(tree)
     if not sys.stdin.isatty():
         say(f"run `ocicat host confirm` within {limit_s:g} s, or all of it is taken back")
         return
@@ -177,8 +177,7 @@ def _wait(tree: Tree, plan: Plan, limit_s: float) -> None:
             "what would have taken it back has ended: it is neither confirmed nor taken back",
             hint="ocicat host prepare again, or ocicat host undo",
         )
-    if waiting:
-        _tell_end(tree, plan, waiting.changes)
+    _tell_end(tree, plan, made)
 
 
 def _is_entered() -> bool:

@@ -26,6 +26,14 @@ _RELOADS = (
     ),
     _Reload(("/etc/NetworkManager/",), ("nmcli", "general", "reload"), "/run/NetworkManager"),
 )
+_ASKED = (
+    ("--list-all-zones",),
+    ("--list-all-policies",),
+    ("--get-ipsets",),
+    ("--direct", "--get-all-chains"),
+    ("--direct", "--get-all-rules"),
+    ("--direct", "--get-all-passthroughs"),
+)
 
 
 def run(paths: Iterable[str]) -> None:
@@ -42,8 +50,8 @@ def check(paths: Iterable[str]) -> None:
         return
     if output(["firewall-cmd", "--state"]).strip() != "running":
         raise Refused("firewalld has rules in force and does not run", hint="systemctl restart firewalld, and again")
-    for what in ("--list-all-zones", "--list-all-policies"):
-        if _lasting(output(["firewall-cmd", what])) != _lasting(output(["firewall-cmd", "--permanent", what])):
+    for what in _ASKED:
+        if _lasting(output(["firewall-cmd", *what])) != _lasting(output(["firewall-cmd", "--permanent", *what])):
             raise Refused(
                 "firewalld has rules that are not in its files, and would forget them",
                 hint="firewall-cmd --runtime-to-permanent to keep them, or firewall-cmd --reload to drop them",

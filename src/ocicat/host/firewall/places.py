@@ -63,12 +63,18 @@ class _Listing(Struct, frozen=True):
 
 
 def active() -> tuple[Place, ...]:
-    """Those that look at packets to this host or through it. Refused where nft cannot list what there is."""
+    """Those that look at packets to this host or through it. Refused where nft cannot list what there is.
+
+    A table named as iptables-nft names its own, with what that program cannot read or without that program, is one of nftables.
+    """
     chains = _base_chains()
     tables = sorted({(one.family, one.table) for one in chains if one.family in ("ip", "ip6", "inet")})
     found = [_nft_place(family, table, chains) for family, table in tables if not _by_iptables(family, table, chains)]
     managed = sorted({family for family, table in tables if table == "filter" and _by_iptables(family, table, chains)})
-    found += [_xtables(f"{_prefix(_VERSIONS[family])}-nft", _VERSIONS[family]) for family in managed]
+    for family in managed:
+        program = f"{_prefix(_VERSIONS[family])}-nft"
+        foreign = not attempt([program, "-S"])
+        found.append(_nft_place(family, "filter", chains) if foreign else _xtables(program, _VERSIONS[family]))
     found += [
         _xtables(f"{_prefix(version)}-legacy", version) for version, path in _LEGACY_TABLES.items() if _has_filter(path)
     ]

@@ -30,9 +30,9 @@ from ocicat.model.base import Struct, replace
 
 _OWN_NAME = frozenset({"name", "name-loopback", "fqdn", "name-elsewhere", "name-back"})
 _MENDED = frozenset({"firewall", "forward", "sysctl", "sysctl-file", "networkmanager", "networkd", "networkd-links",
-    "mtu-interface", "time-daemon", "calico-links", "calico-chains", "leftover-routes", "accept-ra",
+    "mtu-interface", "time-daemon", "calico-links", "calico-chains", "leftover-routes",
 })  # fmt: skip
-_NAMES = _OWN_NAME | {"host-name", "peer-name", "peer-name-back", "duplicate-name"}
+_NAMES = _OWN_NAME | {"host-name", "peer-name", "peer-name-back"}
 _ETHERNET_BYTES = 1500
 _RISKY = (
     "rules ", "lines ", "mtu ", "chains ", "routes ", "interface ", "sysctl net.ipv6.conf.",
@@ -256,15 +256,16 @@ def _clock(facts: Facts, known: dict[str, settings.Entry]) -> Planned:
 def _left(asked: Asked, facts: Facts, called: str, wanted: Iterable[Host]) -> Iterable[Finding]:
     """What is found, and not about to be mended."""
     unnamed = set(_unnamed(asked, facts.names, called, {one.name for one in wanted}))
+    mended = {*_MENDED, *(("duplicate-name",) if called else ()), *(("accept-ra",) if asked.runs_containers else ())}
     for one in every.findings(asked, facts):
-        if one.about not in _MENDED and (one.about not in _NAMES or one in unnamed):
+        if one.about not in mended and (one.about not in _NAMES or one in unnamed):
             yield one
 
 
 def _unnamed(asked: Asked, found: Names, called: str, wanted: set[str]) -> Iterable[Finding]:
     """About names that nothing here mends: those that nobody has given, or whose address nobody has."""
     if not called:
-        yield from (one for one in naming.findings(asked, found) if one.about in ("host-name", "duplicate-name"))
+        yield from (one for one in naming.findings(asked, found) if one.about == "host-name")
     if (called or names.announced(found)) not in wanted:
         yield from (one for one in naming.findings(asked, found) if one.about in _OWN_NAME)
     rest = tuple(peer for peer in asked.peers if peer.name not in wanted)
