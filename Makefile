@@ -15,11 +15,12 @@ DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping
 DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl dbus debootstrap default-jre-headless docker-compose docker.io etcd-client etcd-server \
                gir1.2-glib-2.0 iperf3 iptables libzookeeper-java openssl podman polkitd procps python3-dbus python3-gi rpm systemd tini
 
-.PHONY: demo test lint bench fuzz shim packages mesos setup setup-dev clean help
+.PHONY: demo test test-long lint bench fuzz shim packages mesos setup setup-dev clean help
 
 help:
 	@echo "make demo [KEEP=1]   three hosts, real Mesos, tasks with their own addresses, policy measured"
 	@echo "make test            linters and all tests"
+	@echo "make test-long       the guide with Docker on three bare hosts, which takes minutes"
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make bench           the benchmarks, printed"
 	@echo "make fuzz            random policy questions to several models, for OCICAT_FUZZ_S seconds (600)"
@@ -33,6 +34,9 @@ demo: setup mesos
 # before the many short ones. When one of the runners dies, that is the end, and a failure.
 test: lint mesos
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST)
+
+test-long: setup-dev mesos
+	@OCICAT_LONG=1 $(BIN)/pytest tests/system/test_guides.py $(PYTEST)
 
 lint: setup-dev
 	@$(BIN)/ruff check -q src tests bench packaging setup.py

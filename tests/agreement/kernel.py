@@ -163,6 +163,8 @@ class Bed:
         """The packet as it comes out of one host, if it does."""
         host = self._host(hop.host)
         host.ready(packet, hop)
+        if self._enforced:
+            host.guarded(hop.enters)
         if hop.translated:
             host.translate(packet, self._number, hop)
         with _on_one_processor():

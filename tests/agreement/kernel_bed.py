@@ -17,12 +17,13 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernel_agent import WAIT_S
+from kernel_agent import PREFIX, WAIT_S
 from kernel_frames import is_stamp, number_of, stamped
 
 from ocicat.netlink import address, link, namespace, neighbour, route, rule
@@ -139,6 +140,7 @@ class HostBed:
         self._world = world
         self._sockets: dict[tuple[int, int], socket.socket] = {}
         self._tables: dict[str, int] = {}
+        self._guarded: set[str] = set()
         self.fd = namespace.unnamed()
         with namespace.inside(self.fd):
             for setting, value in _SYSCTLS.items():
@@ -203,6 +205,19 @@ class HostBed:
         """Everything is there that the packet needs on its way through this host."""
         self._wire([name for name in (hop.enters, hop.leaves) if name], {})
         self._socket(packet.family, packet.protocol)
+
+    def guarded(self, name: str) -> None:
+        """The agent has heard of the interface, if it is one for workloads: whose nobody has attached are closed then."""
+        ends = time.monotonic() + WAIT_S
+        while name.startswith(PREFIX) and name not in self._guarded:
+            with namespace.inside(self.fd):
+                done = subprocess.run(
+                    ["nft", "list", "chain", "netdev", "ocicat", name], capture_output=True, check=False
+                )
+            if done.returncode == 0:
+                self._guarded.add(name)
+            elif time.monotonic() > ends:
+                raise AssertionError(f"{self.name}: interface {name} has no guard: {done.stderr.decode()}")
 
     def put_in(self, hop: Hop, data: bytes) -> None:
         mark = self._tables[hop.leaves] if hop.leaves else _TO_HOST

@@ -37,8 +37,12 @@ Scenario = Callable[[Datastore], Awaitable[None]]
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
 
-def pytest_sessionfinish() -> None:
-    CLUSTER.remove()
+@pytest.fixture(scope="module", autouse=True)
+def servers_end_with_the_file() -> Iterator[None]:
+    """The tests of other files want the processors that idle servers take."""
+    yield
+    for each in (CLUSTER, FRESH, FRESH_NEWER):
+        each.remove()
 
 
 def play(url: str, scenario: Scenario) -> None:

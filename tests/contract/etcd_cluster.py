@@ -176,8 +176,10 @@ class Shared:
         return self.cluster(folder).url(user="root")
 
     def remove(self) -> None:
+        """The next folder starts it anew."""
         if self._cluster:
             self._cluster.remove()
+        self._cluster = self._folder = None
 
 
 CLUSTER = Shared()

@@ -154,6 +154,12 @@ class Fresh:
         self.next = self._started()
         wait_until_up(f"etcd://{self.present.endpoint}", self.present)
 
+    def remove(self) -> None:
+        for each in (self.present, self.next):
+            if each:
+                each.remove()
+        self.folder = self.present = self.next = None
+
     def _started(self) -> EtcdProcess:
         made = EtcdProcess(program=self.program)
         made.start()

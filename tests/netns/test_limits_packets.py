@@ -219,7 +219,11 @@ def test_a_burst_passes_at_once_and_the_rest_at_its_rate(bed, plane):
 
 def test_a_peak_holds_back_the_burst(bed, plane):
     up(bed, plane, limited(egress_limits=Limits(RATE, burst_bits=8 * RATE, peak_bit_s=2 * RATE)))
-    assert 1.5 * RATE < tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < 2.1 * RATE
+    rates = [tcp_rate(bed.containers["a"], bed.outside, OUTSIDE)]
+    while rates[-1] < 1.5 * RATE and len(rates) < 4:  # a busy machine keeps TCP below the peak, too
+        rates.append(tcp_rate(bed.containers["a"], bed.outside, OUTSIDE))
+    assert rates[-1] > 1.5 * RATE
+    assert max(rates) < 2.1 * RATE
 
 
 def test_a_burst_smaller_than_a_packet_stops_nothing(bed, plane):

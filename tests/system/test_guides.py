@@ -119,6 +119,7 @@ def test_without_docker_three_members_of_etcd_and_zookeeper_with_tls():
         as_before(bed, before)
 
 
+@pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="it takes minutes: make test-long")
 def test_with_docker_embedded_datastore(tmp_path):
     """One master; a datastore in a directory that the hosts share, as only those with one kernel can; engines and their rules."""
     words, pages = ("packages", "embedded", "docker"), ("guide-hosts.md", "guide-services.md", "guide-docker.md")
