@@ -288,7 +288,7 @@ def test_the_script_tells_when_something_fails(tmp_path, commands, status):
 
 
 def test_the_session_is_kept_open_by_its_address_and_port():
-    assert parse_connection("::ffff:10.9.9.9 51234 10.0.0.1 2222") == Session("10.9.9.9", 2222, ours=True)
+    assert parse_connection("::ffff:10.9.9.9 51234 10.0.0.1 2222") == Session("10.9.9.9", 2222)
     assert parse_connection("") is parse_connection("a b c d") is None
     found = allowed([Session("10.9.9.9", 22), Session("10.9.9.8", 22)])
     assert [(str(one.opening), one.sources) for one in found] == [("22/tcp", ("10.9.9.8", "10.9.9.9"))]

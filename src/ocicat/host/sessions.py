@@ -23,18 +23,15 @@ _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
 class Session(Struct, frozen=True, order=True):
-    """Who came from `peer` to `port` of this host. `ours`: this very command was started in it."""
+    """Who came from `peer` to `port` of this host."""
 
     peer: str
     port: int
-    ours: bool = False
 
 
 def look() -> list[Session]:
     """Of the network namespace of the caller; sorted, each once."""
-    mine = _of_environment()
-    others = [one for one in _of_daemons() if (one.peer, one.port) not in {(each.peer, each.port) for each in mine}]
-    return sorted({*mine, *others})
+    return sorted({*_of_environment(), *_of_daemons()})
 
 
 def allowed(sessions: Iterable[Session]) -> list[Allowed]:
@@ -53,7 +50,7 @@ def parse_connection(text: str) -> Session | None:
     words = text.split()
     with suppress(ValueError):
         if len(words) == 4:
-            return Session(_plain(words[0]), int(words[3]), ours=True)
+            return Session(_plain(words[0]), int(words[3]))
     return None
 
 
