@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from beds import waiting
 
 from ocicat.cni.install import install
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
@@ -30,19 +31,11 @@ from ocicat.netlink.socket import RouteSocket
 from ocicat.store.open import open_store
 
 WAIT_S = 20.0
+wait_for = waiting(WAIT_S)
 HOST, OUTSIDE = "10.0.0.1", "10.0.0.2"
 HOST6, OUTSIDE6 = "fd10::1", "fd10::2"
 POOL, POOL6 = "10.65.0.0/24", "fd65::/112"
 PREFIX = "oct-cni-"
-
-
-def wait_for(condition, what):
-    """Until it is true; its value."""
-    end = time.monotonic() + WAIT_S
-    while not (value := condition()):
-        assert time.monotonic() < end, f"waited {WAIT_S} s for {what}"
-        time.sleep(0.005)
-    return value
 
 
 def remove_left_over():

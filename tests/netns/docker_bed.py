@@ -13,9 +13,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from io import BytesIO
 from pathlib import Path
+
+from beds import connect, waiting
 
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
 from ocicat.model import keys
@@ -29,21 +30,13 @@ from ocicat.netlink.socket import RouteSocket
 from ocicat.store.open import open_store
 
 WAIT_S = 60.0
+wait_for = waiting(WAIT_S)
 PREFIX = "oct-docker-"
 POOL, POOL6 = "10.66.0.0/24", "fd66::/112"
 ENGINE = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--ip-forward=false", "--ip-masq=false"]
 INIT = "mount -t tmpfs none /run && mkdir -p /run/docker/plugins && echo && exec tini -s -- cat"
 IDLE = ("box", "sleep", "600")
 COMMANDS = ("sh", "sleep", "ping", "wget", "httpd", "ip", "nc", "cat")
-
-
-def wait_for(condition, what):
-    """Until it is true; its value."""
-    end = time.monotonic() + WAIT_S
-    while not (value := condition()):
-        assert time.monotonic() < end, f"waited {WAIT_S} s for {what}"
-        time.sleep(0.01)
-    return value
 
 
 def remove_left_over():
@@ -222,13 +215,8 @@ class Bed:
 
     @staticmethod
     def _connect(wire, host):
+        index = connect(wire, host)
         with RouteSocket(host.fd) as inside:
-            wire.request(link.create_veth(End(host.name, up=True), End("eth0", netns_fd=host.fd)))
-            wire.request(link.change(host.name, master=wire.get(link.get("wire")).index))
-            for name in ("lo", "eth0"):
-                inside.request(link.change(name, up=True))
-            index = inside.get(link.get("eth0")).index
-            inside.request(address.add(Address(index, packed(host.address), 24)))
             inside.request(address.add(Address(index, packed(host.address6), 64, nodad=True)))
 
     def close(self):

@@ -9,29 +9,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ocicat.netlink import address, link, namespace
-from ocicat.netlink.address import Address
-from ocicat.netlink.inet import packed
+from beds import connect, waiting
+
+from ocicat.netlink import link, namespace
 from ocicat.netlink.link import End
 from ocicat.netlink.socket import RouteSocket
 
 WAIT_S = 90.0
+wait_for = waiting(WAIT_S)
 PREFIX = "oct-services-"
 OWN = ("etc", "var/lib", "var/log", "opt", "var/backups")
 INIT = "mount -t tmpfs none /run && for at in {own}; do mount --bind $0/$at /$at || exit 1; done; echo; exec tini -s -- cat"
-
-
-def wait_for(condition, what):
-    """Until it is true; its value."""
-    end = time.monotonic() + WAIT_S
-    while not (value := condition()):
-        assert time.monotonic() < end, f"waited {WAIT_S} s for {what}"
-        time.sleep(0.02)
-    return value
 
 
 class Done:
@@ -142,7 +133,7 @@ class Bed:
                 wire.request(link.create_bridge(End("wire", up=True)))
                 for number in range(1, hosts + 1):
                     self.hosts.append(Host(self, number))
-                    self._connect(wire, self.hosts[-1])
+                    connect(wire, self.hosts[-1])
         except BaseException:
             self.close()
             raise
@@ -170,16 +161,6 @@ class Bed:
             return f"/etc/tls/{host.name}"
 
         return self.each(issue)
-
-    @staticmethod
-    def _connect(wire, host):
-        with RouteSocket(host.fd) as inside:
-            wire.request(link.create_veth(End(host.name, up=True), End("eth0", netns_fd=host.fd)))
-            wire.request(link.change(host.name, master=wire.get(link.get("wire")).index))
-            for name in ("lo", "eth0"):
-                inside.request(link.change(name, up=True))
-            index = inside.get(link.get("eth0")).index
-            inside.request(address.add(Address(index, packed(host.address), 24)))
 
     def close(self):
         for host in self.hosts:
