@@ -30,7 +30,7 @@ from ocicat.agent.flowlog import file
 from ocicat.agent.flowlog.parties import Parties
 from ocicat.agent.flowlog.reader import Reader
 from ocicat.clock import SystemClock
-from ocicat.dataplane.identity import parse_prefix
+from ocicat.dataplane.ruleset.identity import parse_prefix
 from ocicat.model import keys
 from ocicat.model.net import Addr
 from ocicat.model.wanted import (

@@ -15,9 +15,9 @@ from cluster import Cluster, Hop, Outcome, Packet
 
 from ocicat import policy
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.judge import FlowJudge, Passage
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.flows.judge import FlowJudge, Passage
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
 from ocicat.model.base import replace
 from ocicat.model.net import Addr
 from ocicat.model.v3.document import parse

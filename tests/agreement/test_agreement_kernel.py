@@ -21,7 +21,7 @@ from runner import run, seconds_wanted, seed_wanted
 from shrink import shrunk
 
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.flat import blocks
+from ocicat.dataplane.ruleset.flat import blocks
 
 pytestmark = pytest.mark.netns
 

@@ -10,7 +10,7 @@ from dataplane_bed import ALLOW, HOST, OUTSIDE, Bed, batch, endpoint, profile, w
 
 from ocicat.dataplane import counting
 from ocicat.dataplane.api import Applied, Drift, Problem
-from ocicat.dataplane.identity import counter, parse_comment
+from ocicat.dataplane.ruleset.identity import counter, parse_comment
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import HostEndpoint, HostSettings, LogLimit, Match, PolicyRules, Revision, Tier, WantedRule
 from ocicat.netlink import namespace

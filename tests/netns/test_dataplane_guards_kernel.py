@@ -24,8 +24,8 @@ from ocicat.dataplane import reaper
 from ocicat.dataplane.api import Drift
 from ocicat.dataplane.drivers import guards
 from ocicat.dataplane.engine import Engine
-from ocicat.dataplane.guards import CLOSED, Guard
 from ocicat.dataplane.ownership import ifb_name
+from ocicat.dataplane.ruleset.guards import CLOSED, Guard
 from ocicat.errors import Unavailable
 from ocicat.model.base import replace
 from ocicat.model.net import Cidr

@@ -441,7 +441,7 @@ def test_after_stop_requests_are_turned_away_and_traffic_goes_on(bed):
 
 def test_an_exception_nobody_expected_is_reported_and_overcome(bed, monkeypatch):
     plane = running(bed, "a")
-    monkeypatch.setattr("ocicat.dataplane.program.Program.run", fail_once(monkeypatch))
+    monkeypatch.setattr("ocicat.dataplane.reconcile.program.Program.run", fail_once(monkeypatch))
     plane.submit((endpoint("b", B), Revision(2)))
     assert "as planned" in bed.problem("dataplane")
     bed.attach(plane, "b", B)

@@ -9,7 +9,7 @@ from dataplane_bed import ALLOW, DENY, Bed, batch, endpoint, from_set, profile, 
 
 from ocicat.dataplane.api import Applied, Problem
 from ocicat.dataplane.drivers.nft import Nft
-from ocicat.dataplane.rules import ports_name
+from ocicat.dataplane.ruleset.rules import ports_name
 from ocicat.model.net import WIDTH, Addr, Cidr
 from ocicat.model.wanted import AddressSet, PortSet, Revision
 

@@ -12,7 +12,7 @@ import pytest
 from dataplane_bed import Bed, batch, endpoint, flood, members, profile, reaches, wait_until
 
 from ocicat.dataplane.api import Applied, DataplaneConfig, Drift, Problem
-from ocicat.dataplane.skeleton import chains
+from ocicat.dataplane.ruleset.skeleton import chains
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import AddressSet, HostEndpoint, Match, Tier, WantedRule
 from ocicat.netlink import namespace

@@ -31,7 +31,7 @@ from dataplane_bed import (
 from ocicat.agent.flowlog import file, reader
 from ocicat.agent.flowlog.reader import Reader
 from ocicat.clock import SystemClock
-from ocicat.dataplane.identity import parse_prefix
+from ocicat.dataplane.ruleset.identity import parse_prefix
 from ocicat.model import keys
 from ocicat.model.base import replace
 from ocicat.model.v3.kinds import KINDS

@@ -24,11 +24,11 @@ from dataplane_bed import (
 
 from ocicat.dataplane.api import DataplaneConfig, Drift
 from ocicat.dataplane.apply import cleanup
-from ocicat.dataplane.cuts import Cuts
 from ocicat.dataplane.drivers import guards, links
 from ocicat.dataplane.drivers import qdisc as driver
-from ocicat.dataplane.guards import Guard
-from ocicat.dataplane.shaping import Shaper, bucket
+from ocicat.dataplane.flows.cuts import Cuts
+from ocicat.dataplane.ruleset.guards import Guard
+from ocicat.dataplane.ruleset.shaping import Shaper, bucket
 from ocicat.model.base import replace
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import EndpointGone, Limits, OutgoingNat

@@ -290,7 +290,7 @@ def of_history(commit, to):
 def of_a_later_version(to):
     """Ours, with base chains at other places."""
     shutil.copytree(ROOT / "src", to / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    path = to / "src/ocicat/dataplane/skeleton.py"
+    path = to / "src/ocicat/dataplane/ruleset/skeleton.py"
     text = path.read_text()
     assert text.count(HERE) > 1
     path.write_text(text.replace(HERE, THERE))

@@ -9,10 +9,10 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ocicat.dataplane.flat.blocks import Back, ByPort, ByProtocol, End, Goto, Jump, Line
-from ocicat.dataplane.flat.facts import facts, without
-from ocicat.dataplane.flat.space import Members, literal
-from ocicat.dataplane.rules import trouble
+from ocicat.dataplane.ruleset.flat.blocks import Back, ByPort, ByProtocol, End, Goto, Jump, Line
+from ocicat.dataplane.ruleset.flat.facts import facts, without
+from ocicat.dataplane.ruleset.flat.space import Members, literal
+from ocicat.dataplane.ruleset.rules import trouble
 from ocicat.model.net import WIDTH, Addr, Cidr
 from ocicat.model.wanted import Icmp, Match, WantedRule
 

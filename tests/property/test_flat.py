@@ -8,9 +8,9 @@ from unittest.mock import patch
 
 from flat_naive import ADDRESSES, SETS, Asked, Random
 
-from ocicat.dataplane.flat import blocks, peers
-from ocicat.dataplane.flat.compiled import Compiled
-from ocicat.dataplane.rules import action
+from ocicat.dataplane.ruleset.flat import blocks, peers
+from ocicat.dataplane.ruleset.flat.compiled import Compiled
+from ocicat.dataplane.ruleset.rules import action
 
 _SECONDS = float(os.environ.get("OCICAT_FUZZ_S", "4"))
 

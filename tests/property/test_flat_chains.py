@@ -10,9 +10,9 @@ from unittest.mock import patch
 from nft_walk import Packet, walk
 
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.flat import blocks
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset.flat import blocks
 from ocicat.model.base import replace
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import AddressSet, Endpoint, Match, PolicyRules, ProfileRules, Tier, WantedRule

@@ -11,8 +11,8 @@ from cli_bed import Shell
 from ocicat.cli.commands import counters
 from ocicat.dataplane import counting
 from ocicat.dataplane.counting import Counted, order
-from ocicat.dataplane.identity import Decider, counter, shortened
-from ocicat.dataplane.objects import Counter
+from ocicat.dataplane.ruleset.identity import Decider, counter, shortened
+from ocicat.dataplane.ruleset.objects import Counter
 from ocicat.errors import Refused
 
 LONG = "x" * 120

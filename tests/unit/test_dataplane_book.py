@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from ocicat.dataplane.book import Book
-from ocicat.dataplane.identity import Decider
+from ocicat.dataplane.ruleset.book import Book
+from ocicat.dataplane.ruleset.identity import Decider
 from ocicat.model.wanted import LogLimit
 
 MARK = 0x1000_0000

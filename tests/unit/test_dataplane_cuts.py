@@ -3,11 +3,11 @@
 import pytest
 
 from ocicat.dataplane.api import DataplaneConfig, FlowsCut
-from ocicat.dataplane.cuts import Cuts, Places, Scope, Search, guards, passage, scope
-from ocicat.dataplane.judge import UNKNOWN
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.tightening import Tightened
+from ocicat.dataplane.flows.cuts import Cuts, Places, Scope, Search, guards, passage, scope
+from ocicat.dataplane.flows.judge import UNKNOWN
+from ocicat.dataplane.flows.tightening import Tightened
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import Endpoint, HostEndpoint, InSync, PolicyRules, ProfileRules, Tier, WantedRule
 from ocicat.netlink.conntrack import EXPECTED, Direction, Flow

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ocicat.dataplane.delta import Delta
+from ocicat.dataplane.reconcile.delta import Delta
 
 KEYS = st.integers(0, 6)
 VALUES = st.sampled_from("xyz")

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from ocicat.dataplane import lists
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.flat.facts import PEER, PORTS, facts, without
-from ocicat.dataplane.flat.peers import told_apart
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset import lists
+from ocicat.dataplane.ruleset.flat.facts import PEER, PORTS, facts, without
+from ocicat.dataplane.ruleset.flat.peers import told_apart
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
     AddressSet,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocicat.dataplane.guards import CLOSED, Guard, guard_of, seen, statements
+from ocicat.dataplane.ruleset.guards import CLOSED, Guard, guard_of, seen, statements
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import Endpoint
 from ocicat.netlink.inet import prefix

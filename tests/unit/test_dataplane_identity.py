@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocicat.dataplane.identity import Decider, counter, counter_name, parse_comment, parse_prefix, policy_name, prefix
-from ocicat.dataplane.objects import comment_text
+from ocicat.dataplane.ruleset.identity import (
+    Decider,
+    counter,
+    counter_name,
+    parse_comment,
+    parse_prefix,
+    policy_name,
+    prefix,
+)
+from ocicat.dataplane.ruleset.objects import comment_text
 
 KEY = "/calico/resources/v3/projectcalico.org/"
 

@@ -1,6 +1,6 @@
 """Addresses that went with their container while no agent ran."""
 
-from ocicat.dataplane import leftovers
+from ocicat.dataplane.flows import leftovers
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import LocalBlock, RemoteBlock
 from ocicat.netlink.conntrack import Direction, Flow

@@ -2,12 +2,12 @@
 
 import pytest
 
-from ocicat.dataplane import limits
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.limits import CONNECTIONS, DSCP, PACKETS, STAGES
-from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.shaping import Shaper, bucket
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset import limits
+from ocicat.dataplane.ruleset.limits import CONNECTIONS, DSCP, PACKETS, STAGES
+from ocicat.dataplane.ruleset.shaping import Shaper, bucket
 from ocicat.model.base import replace
 from ocicat.model.net import Addr
 from ocicat.model.wanted import Endpoint, EndpointGone, Limits

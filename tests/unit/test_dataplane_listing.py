@@ -1,7 +1,7 @@
 """What nft lists, as shapes."""
 
-from ocicat.dataplane.listing import Listing, parse
-from ocicat.dataplane.objects import Rule, SetSpec, Shape
+from ocicat.dataplane.ruleset.listing import Listing, parse
+from ocicat.dataplane.ruleset.objects import Rule, SetSpec, Shape
 
 MARK = Rule("drop", "why { not }").mark
 TEXT = f"""table inet ocicat {{

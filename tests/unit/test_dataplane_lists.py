@@ -6,11 +6,11 @@ import re
 import pytest
 
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.guards import Guard
-from ocicat.dataplane.identity import Decider, prefix
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.skeleton import SETS
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset.guards import Guard
+from ocicat.dataplane.ruleset.identity import Decider, prefix
+from ocicat.dataplane.ruleset.skeleton import SETS
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
     AddressSet,

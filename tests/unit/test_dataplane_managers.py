@@ -4,14 +4,14 @@ import random
 
 import pytest
 
-from ocicat.dataplane import identity
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.guards import CLOSED, Guard
-from ocicat.dataplane.identity import Decider, counter
-from ocicat.dataplane.ledger import Claims, Ledger
-from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.objects import SetSpec
-from ocicat.dataplane.skeleton import FROM_WORKLOAD, SETS, TO_WORKLOAD
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Claims, Ledger
+from ocicat.dataplane.ruleset import identity
+from ocicat.dataplane.ruleset.guards import CLOSED, Guard
+from ocicat.dataplane.ruleset.identity import Decider, counter
+from ocicat.dataplane.ruleset.objects import SetSpec
+from ocicat.dataplane.ruleset.skeleton import FROM_WORKLOAD, SETS, TO_WORKLOAD
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
     AddressSet,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ocicat.dataplane import nftext
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.judge import FlowJudge, Passage
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.flows.judge import FlowJudge, Passage
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset import nftext
 from ocicat.model.net import Addr
 from ocicat.model.packet import Packet
 from ocicat.model.wanted import Endpoint, HostSettings

@@ -4,7 +4,7 @@ import pytest
 
 from ocicat.dataplane.drivers import nft
 from ocicat.dataplane.drivers.nft import Nft, NftRefused
-from ocicat.dataplane.ports import Ports
+from ocicat.dataplane.drivers.ports import Ports
 from ocicat.errors import Unavailable
 
 

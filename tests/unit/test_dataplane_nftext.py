@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ocicat.dataplane import nftext
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.objects import Chain, Rule, SetChange, SetSpec
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset import nftext
+from ocicat.dataplane.ruleset.objects import Chain, Rule, SetChange, SetSpec
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
     AddressSet,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocicat.dataplane.rules import action, hosts_name, merged, ports_name, ranges_name, render, trouble
+from ocicat.dataplane.ruleset.rules import action, hosts_name, merged, ports_name, ranges_name, render, trouble
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import Icmp, Match, WantedRule
 from ocicat.netlink.nftset import Element

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers_sets import SetManager
-from ocicat.dataplane.objects import SetSpec
-from ocicat.dataplane.rules import ports_name
+from ocicat.dataplane.managers.sets import SetManager
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset.objects import SetSpec
+from ocicat.dataplane.ruleset.rules import ports_name
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import AddressSet, PortSet
 

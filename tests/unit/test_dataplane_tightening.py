@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocicat.dataplane.tightening import Tightened, Tightening, tightens
+from ocicat.dataplane.flows.tightening import Tightened, Tightening, tightens
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import (
     AddressSet,

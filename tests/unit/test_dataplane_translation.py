@@ -3,10 +3,10 @@
 import pytest
 
 from ocicat.dataplane.api import DataplaneConfig
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.managers_nat import elements
-from ocicat.dataplane.objects import Chain, Rule, Shape
+from ocicat.dataplane.managers.nat import elements
+from ocicat.dataplane.managers.router import Managers
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset.objects import Chain, Rule, Shape
 from ocicat.model.base import replace
 from ocicat.model.net import Addr, Cidr
 from ocicat.model.wanted import Endpoint, EndpointGone, FloatingAddress, InSync, OutgoingNat, PortMapping

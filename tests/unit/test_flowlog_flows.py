@@ -11,7 +11,7 @@ from ocicat.agent.flowlog.flows import Flows, Recent
 from ocicat.agent.flowlog.parties import Parties
 from ocicat.agent.flowlog.record import FlowRecord, Hit, LostRecord, Trace, line, read, timestamp
 from ocicat.agent.flowlog.telling import Interval, enforced, lost, pending, records
-from ocicat.dataplane.identity import Decider, parse_prefix, prefix
+from ocicat.dataplane.ruleset.identity import Decider, parse_prefix, prefix
 from ocicat.errors import UserError
 from ocicat.model import keys
 from ocicat.model.net import Addr

@@ -42,7 +42,7 @@ from ocicat.clock import SystemClock
 from ocicat.cni.server import Server
 from ocicat.dataplane.api import DataplaneConfig, Report
 from ocicat.dataplane.apply import Dataplane
-from ocicat.dataplane.identity import Decider, parse_prefix
+from ocicat.dataplane.ruleset.identity import Decider, parse_prefix
 from ocicat.errors import OcicatError, Refused
 from ocicat.ipam.allocator import Allocator
 from ocicat.mesos.credential import read as read_credential

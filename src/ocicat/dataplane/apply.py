@@ -22,16 +22,16 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from ocicat.dataplane import nftext
 from ocicat.dataplane.api import Attach, Attached, DataplaneConfig, Detach, Problem, Report
 from ocicat.dataplane.counting import Counted
+from ocicat.dataplane.drift.watchman import Hints, Watchman
 from ocicat.dataplane.drivers import guards, links, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.engine import Engine
-from ocicat.dataplane.identity import Decider
 from ocicat.dataplane.jobs import AfterPass, BeforePass, Job, Settled
 from ocicat.dataplane.reaper import Done, Reaper
-from ocicat.dataplane.watchman import Hints, Watchman
+from ocicat.dataplane.ruleset import nftext
+from ocicat.dataplane.ruleset.identity import Decider
 from ocicat.errors import Bug, OcicatError, Unavailable
 from ocicat.model.wanted import Batch
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from ocicat.dataplane.api import Attach
 from ocicat.dataplane.drivers import container, elements, guards, links, qdisc, routes
 from ocicat.dataplane.drivers.kernel import Kernel
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.listing import parse
-from ocicat.dataplane.managers import Managers
-from ocicat.dataplane.managers_endpoints import placed
+from ocicat.dataplane.managers.endpoints import placed
+from ocicat.dataplane.managers.router import Managers
 from ocicat.dataplane.ownership import HOST_MAC
-from ocicat.dataplane.shaping import shapers_on
-from ocicat.dataplane.skeleton import SETS
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset.listing import parse
+from ocicat.dataplane.ruleset.shaping import shapers_on
+from ocicat.dataplane.ruleset.skeleton import SETS
 from ocicat.errors import OcicatError
 from ocicat.model.wanted import Endpoint
 from ocicat.netlink.inet import mac_text

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import get_args
 
 from ocicat.dataplane.drivers import counters
-from ocicat.dataplane.identity import Decider, Owner, counter_name, parse_comment
-from ocicat.dataplane.objects import Counter
+from ocicat.dataplane.ruleset.identity import Decider, Owner, counter_name, parse_comment
+from ocicat.dataplane.ruleset.objects import Counter
 from ocicat.model.base import Struct
 from ocicat.netlink.socket import NetfilterSocket
 

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from ocicat.dataplane import counting, leftovers, readback
+from ocicat.dataplane import counting
 from ocicat.dataplane.api import (
     Applied,
     Attach,
@@ -28,20 +28,22 @@ from ocicat.dataplane.api import (
 )
 from ocicat.dataplane.check import Checker
 from ocicat.dataplane.counting import Counted
-from ocicat.dataplane.cuts import Cut, Cuts, Places, Search, guards
-from ocicat.dataplane.doubts import Judge
+from ocicat.dataplane.drift.doubts import Judge
+from ocicat.dataplane.drift.watchman import Hints
 from ocicat.dataplane.drivers import container, counters, elements, lent, links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
-from ocicat.dataplane.drivers.surroundings import Surroundings
-from ocicat.dataplane.identity import Decider
-from ocicat.dataplane.ledger import Ledger
-from ocicat.dataplane.managers import Managers
+from ocicat.dataplane.drivers.ports import Ports
+from ocicat.dataplane.flows import leftovers
+from ocicat.dataplane.flows.cuts import Cut, Cuts, Places, Search, guards
+from ocicat.dataplane.flows.surroundings import Surroundings
+from ocicat.dataplane.managers.router import Managers
 from ocicat.dataplane.ownership import check_interface, detached_addresses, is_detached
-from ocicat.dataplane.ports import Ports
-from ocicat.dataplane.program import Program
 from ocicat.dataplane.reaper import Done, Freed, Grave, Left, Mapped, Reaper
-from ocicat.dataplane.skeleton import DISPATCH
-from ocicat.dataplane.watchman import Hints
+from ocicat.dataplane.reconcile import readback
+from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.reconcile.program import Program
+from ocicat.dataplane.ruleset.identity import Decider
+from ocicat.dataplane.ruleset.skeleton import DISPATCH
 from ocicat.errors import Conflict, Unavailable, UserError
 from ocicat.model.wanted import Batch
 from ocicat.netlink.link import Link

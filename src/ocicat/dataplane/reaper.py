@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from itertools import chain, count
 from queue import PriorityQueue
 
-from ocicat.dataplane.cuts import Cut, Scope, Search, scope
 from ocicat.dataplane.drivers import links
+from ocicat.dataplane.flows.cuts import Cut, Scope, Search, scope
 from ocicat.errors import OcicatError
 from ocicat.model.base import Struct
 from ocicat.netlink import address, flows, inet

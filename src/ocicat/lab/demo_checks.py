@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ocicat.dataplane import skeleton, skeleton_nat
+from ocicat.dataplane.ruleset import skeleton, skeleton_nat
 from ocicat.errors import Refused
 from ocicat.lab.lab import Lab
 from ocicat.lab.spec import Host

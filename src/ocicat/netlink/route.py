@@ -35,6 +35,7 @@ BLACKHOLE, UNREACHABLE, PROHIBIT, THROW = 6, 7, 8, 9
 SCOPE_GLOBAL, SCOPE_LINK, SCOPE_HOST = 0, 253, 254
 MAIN, LOCAL_TABLE = 254, 255
 PROTOCOL_KERNEL, PROTOCOL_STATIC = 2, 4
+IPV6_PRIORITY = 1024  # what the kernel gives an IPv6 route that names none
 
 _RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst len, src len, tos, table, protocol, scope, type, flags
 _NEXTHOP = struct.Struct("=HBBi")  # length, flags, weight - 1, index

@@ -14,7 +14,7 @@ from ocicat.agent.flowlog.parties import Parties
 from ocicat.agent.flowlog.reader import Reader
 from ocicat.calc.graph import Graph
 from ocicat.calc.records import PeerRecord
-from ocicat.dataplane.identity import policy_name
+from ocicat.dataplane.ruleset.identity import policy_name
 from ocicat.model.wanted import Batch, Endpoint, HostEndpoint, HostEndpointGone, PolicyGone, Tier
 from ocicat.policy import HostInterface
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from ocicat.agent.flowlog.packet import Headers, headers
 from ocicat.agent.flowlog.parties import Parties, Party
-from ocicat.dataplane.identity import Decider
+from ocicat.dataplane.ruleset.identity import Decider
 from ocicat.netlink.nflog import Logged
 
 MOST_ROWS = 10_000

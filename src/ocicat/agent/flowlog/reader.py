@@ -23,7 +23,7 @@ from ocicat.agent.flowlog.parties import Parties
 from ocicat.agent.flowlog.record import line
 from ocicat.agent.flowlog.telling import Interval, lost, records
 from ocicat.clock import Clock
-from ocicat.dataplane.identity import GROUPS, Decider
+from ocicat.dataplane.ruleset.identity import GROUPS, Decider
 from ocicat.errors import OcicatError
 from ocicat.netlink.nflog import NflogSocket
 

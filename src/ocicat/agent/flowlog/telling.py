@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ocicat.agent.flowlog.flows import Key, Row
 from ocicat.agent.flowlog.record import FlowRecord, Hit, LostRecord, Trace, timestamp
-from ocicat.dataplane.identity import Decider
+from ocicat.dataplane.ruleset.identity import Decider
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
 from ocicat.model.v3.numbers import PROTOCOL_NUMBERS

@@ -10,7 +10,7 @@ from ocicat.cli.output import Format, format_option, show
 from ocicat.cli.talk import one_line, say
 from ocicat.dataplane import counting
 from ocicat.dataplane.counting import Counted
-from ocicat.dataplane.identity import Decider, shortened
+from ocicat.dataplane.ruleset.identity import Decider, shortened
 from ocicat.errors import NotFound, UserError
 from ocicat.model.base import Struct
 from ocicat.model.v3.kinds import KINDS, Kind, kind_named

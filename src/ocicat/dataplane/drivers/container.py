@@ -19,7 +19,6 @@ from typing import Protocol
 
 from ocicat.dataplane.api import Attach, Attached
 from ocicat.dataplane.drivers import links, sysctl
-from ocicat.dataplane.managers_endpoints import IPV6_PRIORITY
 from ocicat.dataplane.ownership import GATEWAY_V4, GATEWAY_V6, HOST_MAC, is_detached
 from ocicat.errors import Conflict, Refused, Unavailable
 from ocicat.model.base import Struct
@@ -30,7 +29,7 @@ from ocicat.netlink.errors import NetlinkError
 from ocicat.netlink.link import End, Link
 from ocicat.netlink.namespace import inside, opened
 from ocicat.netlink.neighbour import Neighbour
-from ocicat.netlink.route import LOCAL, MAIN, SCOPE_LINK, Route
+from ocicat.netlink.route import IPV6_PRIORITY, LOCAL, MAIN, SCOPE_LINK, Route
 from ocicat.netlink.rule import Rule
 from ocicat.netlink.socket import RouteSocket
 from ocicat.netlink.wire import Request

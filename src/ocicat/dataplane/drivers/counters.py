@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 
-from ocicat.dataplane.objects import Counter
 from ocicat.dataplane.ownership import TABLE
+from ocicat.dataplane.ruleset.objects import Counter
 from ocicat.errors import OcicatError, Refused, Unavailable
 from ocicat.netlink import nftcounter
 from ocicat.netlink.errors import NetlinkError

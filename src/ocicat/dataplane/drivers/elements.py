@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ocicat.dataplane.objects import SetChange, SetSpec
 from ocicat.dataplane.ownership import TABLE
+from ocicat.dataplane.ruleset.objects import SetChange, SetSpec
 from ocicat.errors import Unavailable
 from ocicat.netlink import nftset
 from ocicat.netlink.errors import NetlinkError

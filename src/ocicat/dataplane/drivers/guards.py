@@ -1,4 +1,4 @@
-"""Guards of interfaces (`ocicat.dataplane.guards`) as chains in the kernel, by raw netlink.
+"""Guards of interfaces (`ocicat.dataplane.ruleset.guards`) as chains in the kernel, by raw netlink.
 
 What becomes of a chain whose interface goes depends on the kernel: until Linux 6.15 it goes too, since then it stays, and is on the
 next interface of that name. A chain for an interface that is not there is refused, or made: both are good here.
@@ -13,8 +13,8 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from ocicat.dataplane.guards import CLOSED, Guard, is_limited, seen, statements
 from ocicat.dataplane.ownership import TABLE, ifb_name
+from ocicat.dataplane.ruleset.guards import CLOSED, Guard, is_limited, seen, statements
 from ocicat.errors import Unavailable
 from ocicat.model.base import Struct, replace
 from ocicat.netlink import inet, nftchain

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ocicat.dataplane.drivers.nft import Nft
-from ocicat.dataplane.ports import Ports
+from ocicat.dataplane.drivers.ports import Ports
 from ocicat.errors import Unavailable
 from ocicat.netlink.socket import NetfilterSocket, RouteSocket
 

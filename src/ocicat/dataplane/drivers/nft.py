@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import subprocess
 
+from ocicat.dataplane.drivers.ports import Ports
 from ocicat.dataplane.ownership import TABLE
-from ocicat.dataplane.ports import Ports
 from ocicat.errors import Refused, Unavailable
 
 _TIMEOUT_S = 600.0  # no machine is so busy that a ruleset which takes longer would be worth waiting for

@@ -16,7 +16,7 @@ import errno
 
 from ocicat.dataplane.drivers import links
 from ocicat.dataplane.ownership import ifb_index, ifb_name, is_detached
-from ocicat.dataplane.shaping import Shaper
+from ocicat.dataplane.ruleset.shaping import Shaper
 from ocicat.errors import Refused, Unavailable
 from ocicat.netlink import link, qdisc
 from ocicat.netlink.errors import NetlinkError

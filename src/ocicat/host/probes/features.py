@@ -5,8 +5,8 @@ Each ruleset is of one thing, so that the one which is refused says what is miss
 
 from __future__ import annotations
 
-from ocicat.dataplane import limits, nftext, skeleton, skeleton_nat
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.ruleset import limits, nftext, skeleton, skeleton_nat
 from ocicat.model.base import Struct
 from ocicat.model.net import Cidr
 from ocicat.model.wanted import OutgoingNat

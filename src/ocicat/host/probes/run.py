@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from ocicat.dataplane.drivers import guards
 from ocicat.dataplane.drivers.nft import Nft, NftRefused
-from ocicat.dataplane.ports import Ports
+from ocicat.dataplane.drivers.ports import Ports
 from ocicat.errors import OcicatError, Unavailable
 from ocicat.host.probes import features
 from ocicat.host.probes.features import Feature
