@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from statistics import quantiles
 from typing import TypeVar
 
@@ -21,7 +23,11 @@ T = TypeVar("T")
 
 PATIENCE_S = 600.0
 TIMING = Timing(connect_s=60.0, placement_s=PATIENCE_S, failover_s=PATIENCE_S)
-_ROOM = "cpus:64;mem:65536;disk:100000"
+_FLAGS = {
+    "resources": "cpus:64;mem:65536;disk:100000",
+    "executor_registration_timeout": "10mins",  # on a busy machine hundreds of executors take longer than Mesos's minute
+}
+_TICKS = os.sysconf("SC_CLK_TCK")
 _began = time.monotonic()
 
 
@@ -32,7 +38,7 @@ def say(line: str) -> None:
 @contextmanager
 def cluster(name: str, **settings: int) -> Iterator[Lab]:
     """Gone afterwards, whatever happened."""
-    with Lab.up(LabSpec(name=name, agent_flags={"resources": _ROOM}, **settings), say) as lab:
+    with Lab.up(LabSpec(name=name, agent_flags=_FLAGS, **settings), say) as lab:
         yield lab
 
 
@@ -40,6 +46,19 @@ def in_cluster(lab: Lab, work: Coroutine[None, None, T]) -> T:
     """Where the masters are reached."""
     with namespace.opened(lab.namespace("master")) as there, namespace.inside(there):
         return asyncio.run(work)
+
+
+def processor_s(lab: Lab) -> float:
+    """What the lab's processes and those that they have seen end have used since their beginning. Not the kernel's own threads."""
+    mark = str(lab.spec.root).encode()
+    return sum(_used_s(process, mark) for process in Path("/proc").iterdir() if process.name.isdigit())
+
+
+def _used_s(process: Path, mark: bytes) -> float:
+    with suppress(OSError):
+        if mark in (process / "cmdline").read_bytes():
+            return sum(map(int, (process / "stat").read_text().rpartition(")")[2].split()[11:15])) / _TICKS
+    return 0.0
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

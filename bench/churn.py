@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from itertools import cycle
 
 from _cluster import PATIENCE_S, TIMING, cluster, end_all, in_cluster, percentile, say
-from ocicat.errors import OcicatError, Refused
+from _command import Option, main
+from ocicat.errors import Refused
 from ocicat.lab.demo import PORT, SERVER
 from ocicat.lab.demo_checks import as_running, leftovers, task_namespace
 from ocicat.lab.lab import Lab
@@ -202,20 +203,12 @@ def report(outcome: Outcome, elapsed_s: float) -> bool:
     return not outcome.failed and not lost
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tasks", type=int, default=2000, help="[%(default)s]")
-    parser.add_argument("--at-once", type=int, default=24, help="[%(default)s]")
-    arguments = parser.parse_args()
-    try:
-        with cluster("b-churn", masters=3) as lab:
-            began = time.monotonic()
-            outcome = in_cluster(lab, churn(lab, arguments.tasks, arguments.at_once))
-    except OcicatError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0 if report(outcome, time.monotonic() - began) else 1
+def bench(arguments: argparse.Namespace) -> bool:
+    with cluster("b-churn", masters=3) as lab:
+        began = time.monotonic()
+        outcome = in_cluster(lab, churn(lab, arguments.tasks, arguments.at_once))
+    return report(outcome, time.monotonic() - began)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, bench, {"tasks": Option(2000), "at-once": Option(24)}))

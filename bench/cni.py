@@ -25,8 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
+from _command import Option, main
 from ocicat.cni.install import install
-from ocicat.errors import OcicatError, Unavailable
+from ocicat.errors import Unavailable
 from ocicat.netlink import address, link, namespace, route
 from ocicat.netlink.address import Address
 from ocicat.netlink.inet import DEFAULT_V4, packed
@@ -201,7 +202,7 @@ def report(measured: Measured, rounds: int) -> None:
     print(f"{'processor time':18}{ours_ms:12.2f}{'':8}{theirs_ms:12.2f}{'':8}{ours_ms / theirs_ms:8.2f}  ADD and DEL")
 
 
-def bench(rounds: int) -> Measured:
+def measure(rounds: int) -> Measured:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oct-bench-")))
         host = make_host(stack)
@@ -217,22 +218,11 @@ def bench(rounds: int) -> Measured:
         return measured
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=6, help="[%(default)s]")
-    arguments = parser.parse_args()
-    if os.geteuid() != 0 or not PTP.exists():
-        print(f"this needs root, and {PTP} (apt-get install containernetworking-plugins)", file=sys.stderr)
-        return 2
-    try:
-        measured = bench(arguments.rounds)
-    except OcicatError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+def bench(arguments: argparse.Namespace) -> None:
+    measured = measure(arguments.rounds)
     print(f"{arguments.rounds} rounds of {SEQUENTIAL} containers one by one and {AT_ONCE} by {WIDTH} at once")
     report(measured, arguments.rounds)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, bench, {"rounds": Option(6)}, programs={PTP: "containernetworking-plugins"}))

@@ -1,4 +1,4 @@
-"""From a write to the kernel: `python bench/edit.py [ENDPOINTS] [POLICIES]`, as root.
+"""From a write to the kernel: `python bench/edit.py [--endpoints N] [--policies N]`, as root.
 
 A cluster of 100,000 endpoints under 2,000 policies (as `calc.py` makes it), of which 100 endpoints are containers on this host, in
 the embedded store; the agent's own chain of store, syncer, graph and dataplane serves it. Then a policy that selects a tenth of all
@@ -9,6 +9,7 @@ has returned, `calc` until the dataplane was asked, `kernel` the rest; medians. 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -21,13 +22,13 @@ from itertools import islice
 from statistics import median, quantiles
 from time import perf_counter
 
+from _command import Option, main
 from _wiring import Host, Update
 from calc import HOST, member, policy, rules_edited
 from ocicat.agent.feed import Feed
 from ocicat.agent.local import Local
 from ocicat.calc.graph import Graph
 from ocicat.clock import SystemClock
-from ocicat.errors import OcicatError
 from ocicat.ipam.allocator import Allocator
 from ocicat.model import keys
 from ocicat.model.net import Addr
@@ -162,7 +163,7 @@ async def measure(bed: Bed, count: int, apps: int) -> None:
         line(what, taken[1:], aim_ms)
 
 
-async def bench(count: int, policies: int) -> None:
+async def edited(count: int, policies: int) -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="oct-bench-"))
         host = Host()
@@ -181,17 +182,9 @@ async def bench(count: int, policies: int) -> None:
             await store.close()
 
 
-def main(count: int = 100_000, policies: int = 2_000) -> int:
-    if os.geteuid() != 0:
-        print("this needs root", file=sys.stderr)
-        return 2
-    try:
-        asyncio.run(bench(count, policies))
-    except OcicatError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+def bench(arguments: argparse.Namespace) -> None:
+    asyncio.run(edited(arguments.endpoints, arguments.policies))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main(__doc__, bench, {"endpoints": Option(100_000), "policies": Option(2_000)}))

@@ -18,7 +18,6 @@ percentile. No namespace and no process outlives this one.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,9 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
 
+from _command import Option, main
 from _shapes import no_policy, one_policy
 from _traffic import compiled
-from ocicat.errors import OcicatError, Unavailable
+from ocicat.errors import Unavailable
 from policy import IPTABLES, NONE, ROUTED, TRACKED, Variant, bare, linear_rules, make, quiet, spread, verdict
 
 CHECKED, ONE = "routed, sources checked", "one policy"
@@ -106,21 +106,7 @@ def bench(arguments: argparse.Namespace) -> None:
         quiet()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=400, help="[%(default)s]")
-    parser.add_argument("--hosts", type=int, default=6, help="of each variant [%(default)s]")
-    arguments = parser.parse_args()
-    if os.geteuid() != 0:
-        print("this needs root", file=sys.stderr)
-        return 2
-    try:
-        bench(arguments)
-    except OcicatError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
+OPTIONS = {"rounds": Option(400), "hosts": Option(6, "of each variant")}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, bench, OPTIONS))

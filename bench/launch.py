@@ -2,8 +2,10 @@
 
 200 tasks are launched at once over three lab hosts: on ocicat's network, on Debian's `ptp` with `host-local`, and without a network
 of their own; turn by turn, in one lab. Times are from the launch of all to TASK_RUNNING of each, as the framework hears of it. Much
-of them is Mesos and the tasks' executors on the machine's processors, the same for all three: what counts are the ratios. After the
-last round nothing may be left of the tasks.
+of them is Mesos and the tasks' executors on the machine's processors, the same for all three: what counts are the ratios. Processor
+time of all of the lab, from launch to end, holds on a busy machine too. After each launch nothing may be left of the tasks.
+
+A round of 200 tasks takes about two minutes on a quiet machine of two processors.
 """
 
 from __future__ import annotations
@@ -11,15 +13,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 import time
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from _cluster import TIMING, cluster, end_all, in_cluster, percentile, say, until_running
-from ocicat.errors import OcicatError, Refused
+from _cluster import TIMING, cluster, end_all, in_cluster, percentile, processor_s, say, until_running
+from _command import Option, main
+from ocicat.errors import Refused
 from ocicat.lab.demo_checks import leftovers
 from ocicat.lab.lab import Lab
 from ocicat.mesos.framework import Framework
@@ -31,6 +33,7 @@ NONE = "no network"
 TASK = ("sleep", "3600")
 
 Times = dict[str, list[list[float]]]  # kind of network -> round -> seconds of each task
+Used = dict[str, list[float]]  # kind of network -> round -> processor's seconds for one task
 
 
 def add_ptp(lab: Lab) -> None:
@@ -62,52 +65,47 @@ async def launch(framework: Framework, lab: Lab, network: str, count: int) -> li
     return times
 
 
-async def bench(lab: Lab, count: int, rounds: int) -> Times:
-    kinds, times = [lab.network, PTP, NONE], defaultdict(list)
+async def launched(lab: Lab, count: int, rounds: int) -> tuple[Times, Used]:
+    kinds, times, used = [lab.network, PTP, NONE], defaultdict(list), defaultdict(list)
     async with Framework.connect(lab.master, name="bench", timing=TIMING) as framework:
         for network in kinds:  # to warm up
             await launch(framework, lab, network, len(lab.hosts))
         for number in range(rounds):
             for network in kinds:
+                before = processor_s(lab)
                 times[network].append(await launch(framework, lab, network, count))
-                say(f"round {number + 1}, {network}: median {median(times[network][-1]):.2f} s")
+                used[network].append((processor_s(lab) - before) / count)
+                took, cost = median(times[network][-1]), used[network][-1]
+                say(f"round {number + 1}, {network}: median {took:.2f} s, {1000 * cost:.0f} ms of processor a task")
             kinds.reverse()
-    return times
+    return times, used
 
 
-def report(times: Times, network: str) -> None:
+def report(times: Times, used: Used, network: str) -> None:
     """Medians over the rounds; ratios are of the same round."""
-    print(f"{'':12}{'p50':>8}{'p99':>8}{'last':>8}  (s)")
+    print(f"{'':12}{'p50':>8}{'p99':>8}{'last':>8}  (s){'processor':>12}  (ms a task)")
     for kind in (network, PTP, NONE):
         columns = [[percentile(each, 50), percentile(each, 99), max(each)] for each in times[kind]]
-        print(f"{kind:12}" + "".join(f"{median(column):8.2f}" for column in zip(*columns, strict=True)))
+        figures = "".join(f"{median(column):8.2f}" for column in zip(*columns, strict=True))
+        print(f"{kind:12}{figures}{'':5}{1000 * median(used[kind]):12.0f}")
     for other in (PTP, NONE):
         for percent in (50, 99):
             pairs = zip(times[network], times[other], strict=True)
             ratios = [percentile(ours, percent) / percentile(theirs, percent) for ours, theirs in pairs]
             spread = f"{min(ratios):.2f}-{max(ratios):.2f}"
             print(f"{network} to {other}, p{percent}: {median(ratios):.2f} ({spread})")
+        costs = [ours / theirs for ours, theirs in zip(used[network], used[other], strict=True)]
+        print(f"{network} to {other}, processor: {median(costs):.2f} ({min(costs):.2f}-{max(costs):.2f})")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--tasks", type=int, default=200, help="[%(default)s]")
-    parser.add_argument("--rounds", type=int, default=3, help="[%(default)s]")
-    arguments = parser.parse_args()
-    if os.geteuid() != 0 or not (PLUGINS / "ptp").exists():
-        print(f"this needs root, and {PLUGINS}/ptp (apt-get install containernetworking-plugins)", file=sys.stderr)
-        return 2
-    try:
-        with cluster("b-launch") as lab:
-            add_ptp(lab)
-            times = in_cluster(lab, bench(lab, arguments.tasks, arguments.rounds))
-    except OcicatError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+def bench(arguments: argparse.Namespace) -> None:
+    with cluster("b-launch") as lab:
+        add_ptp(lab)
+        times, used = in_cluster(lab, launched(lab, arguments.tasks, arguments.rounds))
     print(f"{arguments.tasks} tasks at once over 3 hosts, {arguments.rounds} rounds; nothing left of them")
-    report(times, lab.network)
-    return 0
+    report(times, used, lab.network)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    programs = {PLUGINS / PTP: "containernetworking-plugins"}
+    sys.exit(main(__doc__, bench, {"tasks": Option(200), "rounds": Option(3)}, programs=programs))

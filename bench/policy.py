@@ -23,10 +23,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
+from _command import Option, main
 from _shapes import CLIENT, HOST, SERVER, SHAPES, cluster, endpoint_key, no_policy
 from _traffic import Pair, Sender, Slot, throughput_gbit_s
 from _wiring import Host, Update, wanted
-from ocicat.errors import OcicatError
 from ocicat.netlink import namespace
 
 ROUTED, IPTABLES, NONE = "routed, conntrack", "1,000 iptables rules", "no policy"
@@ -217,7 +217,7 @@ def bench(arguments: argparse.Namespace) -> None:
         report_connects(made)
         print(f"{arguments.pairs} pairs of slots of new connections")
         report_duels(made, shapes, max(sizes), sender, arguments.pairs)
-        names = {ROUTED, IPTABLES, NONE, *(policed(shapes[-1], size) for size in (1, max(sizes)))}
+        names = {ROUTED, IPTABLES, NONE, *(policed(shapes[-1], size) for size in sizes)}
         streamed = [variant for variant in made if variant.name in names]
         measure_streams(streamed, arguments.streams)
         print(f"{arguments.streams} rounds of {STREAM_S} s of iperf3 each, one stream, cubic")
@@ -225,26 +225,13 @@ def bench(arguments: argparse.Namespace) -> None:
         quiet()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument(
-        "--sizes", default="1,10,100,1000,10000", help="how many policies; 1 is one of them [%(default)s]"
-    )
-    parser.add_argument("--shapes", default=",".join(SHAPES), help="[%(default)s]")
-    parser.add_argument("--rounds", type=int, default=12, help="of connections and requests [%(default)s]")
-    parser.add_argument("--pairs", type=int, default=100, help="the most policies against one [%(default)s]")
-    parser.add_argument("--streams", type=int, default=12, help="rounds of iperf3 [%(default)s]")
-    arguments = parser.parse_args()
-    if os.geteuid() != 0:
-        print("this needs root", file=sys.stderr)
-        return 2
-    try:
-        bench(arguments)
-    except OcicatError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
-
+OPTIONS = {
+    "sizes": Option("1,10,100,1000,10000", "how many policies; 1 is one of them"),
+    "shapes": Option(",".join(SHAPES)),
+    "rounds": Option(12, "of connections and requests"),
+    "pairs": Option(100, "the most policies against one"),
+    "streams": Option(12, "rounds of iperf3"),
+}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(__doc__, bench, OPTIONS))

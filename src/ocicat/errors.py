@@ -2,7 +2,8 @@
 
 Foreign exceptions (OSError, sqlite3.Error, msgspec.ValidationError ...) are mapped to one of these where they enter.
 `str(error)` is one line that names the object, the cause and what to do; the CLI prints exactly that.
-The exit codes are those of the command line: 1 failed, 2 usage, 3 conflict, 4 unreachable, 5 not found.
+The exit codes are those of the command line: 1 failed, 2 usage, 3 conflict, 4 unreachable, 5 not found,
+78 an agent's settings cannot be used.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ class UserError(OcicatError):
     """The input is wrong: mend it and try again."""
 
     exit_code = 2
+
+
+class Misconfigured(UserError):
+    """What a program that is kept running was told cannot be used: whoever keeps it tries in vain until somebody mends that."""
+
+    exit_code = 78  # EX_CONFIG of sysexits.h; systemd shows it as 78/CONFIG
 
 
 class NotFound(OcicatError):

@@ -40,13 +40,22 @@ SET_NETS = (*NETS[4], *NETS[6], "10.0.0.1", "fd00::1", "10.0.0.77/24")
 """A set may also hold bare addresses, and prefixes whose host bits are not zero."""
 
 PORTS = (
-    "80", "8080", "53", "22", "1000:2000", "80:90", "2000:2010", "65535", "1:79", "http", "dns", "none-such", "http", "dns",
+    "80", "8080", "53", "22", "1000:2000", "80:90", "2000:2010", "65535", "1:79", "80:80", "http", "dns", "none-such", "http",
+    "dns",
 )  # fmt: skip
+MANY_PORTS = tuple(str(port) for port in range(21, 91, 3))
+"""More than iptables takes in one rule."""
+
+PROTOCOLS = (
+    *(None,) * 10, *("TCP",) * 6, *("UDP", "SCTP", "ICMP", "ICMPv6") * 2, "UDPLite", 6, 47, "17", 1, 58, 132, 136, 255,
+)  # fmt: skip
+ICMP_FAMILY = {"ICMP": 4, 1: 4, "ICMPv6": 6, 58: 6}
+WITH_PORTS = ("TCP", "UDP", "SCTP", 6, "17", 132)
 TOLD_BY_VALUE = (".action", ".protocol", ".notProtocol", ".types", ".stagedAction")
 """The fields whose values are features of their own."""
 
 PORT_NAMES = ("http", "dns")
-ORDERS = (None, None, 10, 10, 20, 10.5, -1, 0)
+ORDERS = (None, None, 10, 10, 20, 10.5, -1, 0, -0.0, 1e300)
 
 
 def cluster(seed: int) -> Cluster:
@@ -90,7 +99,8 @@ class Generator:
         for host in hosts:
             self.host_endpoints(host)
         self.sets()
-        for number in range(self.random.randint(1, 7)):
+        many = 20 if self.chance(0.06) else 7  # as many rules in one tier as are looked up and not walked
+        for number in range(self.random.randint(1, many)):
             self.policy(number)
         return Cluster(tuple(self.made), tuple(hosts))
 
@@ -272,6 +282,8 @@ class Generator:
             spec[direction] = self.rules(0 if self.chance(0.15) else 1, 4)
         if self.chance(0.8) or spec.get("preDNAT"):
             spec["types"] = [direction.capitalize() for direction in directions]
+        if self.chance(0.05) and not spec.get("preDNAT"):  # whatever rules there are
+            spec["types"] = self.some(("Ingress", "Egress"))
         return spec
 
     def host_policy(self) -> Json:
@@ -287,6 +299,8 @@ class Generator:
 
     def selector(self) -> str:
         first = self.comparison()
+        if self.chance(0.08):  # of one level more
+            return f"!!({self.selector()} || !({self.selector()})) && {first}"
         if self.chance(0.25):
             return f"{first} {self.random.choice(('&&', '||'))} {self.comparison()}"
         return f"!({first})" if self.chance(0.1) else first
@@ -323,47 +337,26 @@ class Generator:
     def rule(self) -> Json:
         family = self.random.choice((4, 6))
         rule: Json = {"action": self.random.choice(("Allow", "Allow", "Allow", "Deny", "Deny", "Pass", "Log"))}
-        protocol = self.random.choice(
-            (
-                None,
-                None,
-                None,
-                None,
-                None,
-                "TCP",
-                "TCP",
-                "TCP",
-                "UDP",
-                "SCTP",
-                "ICMP",
-                "ICMPv6",
-                "ICMP",
-                "ICMPv6",
-                "UDPLite",
-                6,
-                47,
-                "17",
-            )
-        )
+        protocol = self.random.choice(PROTOCOLS)
         if protocol is not None:
             rule["protocol"] = protocol
-        elif self.chance(0.15):
-            rule["notProtocol"] = self.random.choice(("TCP", "UDP", "SCTP", 47, "ICMP", "ICMPv6"))
-        if protocol in ("ICMP", "ICMPv6"):
-            family = 4 if protocol == "ICMP" else 6
+        if self.chance(0.2 if protocol is None else 0.05):
+            rule["notProtocol"] = self.random.choice(("TCP", "UDP", "UDP", "SCTP", 47, "ICMP", "ICMPv6", 6, 255))
+        if protocol in ICMP_FAMILY:
+            family = ICMP_FAMILY[protocol]
             rule |= self.optional(0.8, lambda: {self.random.choice(("icmp", "icmp", "notICMP")): self.icmp(family)})
         elif protocol is None and "notProtocol" not in rule and self.chance(0.05):
             rule["notICMP"] = self.icmp(family)
-        if rule.get("notProtocol") in ("ICMP", "ICMPv6"):
-            family = 4 if rule["notProtocol"] == "ICMP" else 6
-        rule |= self.optional(0.15, lambda: {"ipVersion": family})
+        family = ICMP_FAMILY.get(rule.get("notProtocol"), family)
+        if self.chance(0.15) and ICMP_FAMILY.get(protocol, family) == family:
+            rule["ipVersion"] = family
         for side in ("source", "destination"):
             rule |= self.optional(0.4, lambda side=side: {side: self.entity(family, protocol)})
         return rule
 
     def icmp(self, family: int) -> Json:
-        kind = self.random.choice((8, 0, 3) if family == 4 else (128, 129, 1, 135))
-        return {"type": kind, **self.optional(0.8, lambda: {"code": self.random.choice((0, 1))})}
+        kind = self.random.choice((8, 0, 3, 254) if family == 4 else (128, 129, 1, 135, 135, 254))
+        return {"type": kind, **self.optional(0.8, lambda: {"code": self.random.choice((0, 0, 1, 255))})}
 
     def entity(self, family: int, protocol: str | int | None) -> Json:
         """One condition or two: the more there are, the less each of them decides."""
@@ -375,7 +368,7 @@ class Generator:
             "nets": (3, lambda: self.some(NETS[family], 1, 3)),
             "notNets": (2, lambda: self.some(NETS[family], 1, 2)),
         }
-        if protocol in ("TCP", "UDP", "SCTP", 6, "17"):
+        if protocol in WITH_PORTS:
             makers |= {"ports": (8, lambda: self.ports(PORTS)), "notPorts": (6, lambda: self.ports(PORTS))}
         elif protocol is None:
             makers |= {"ports": (2, lambda: self.some(PORT_NAMES)), "notPorts": (1, lambda: self.some(PORT_NAMES))}
@@ -384,9 +377,13 @@ class Generator:
         return {name: makers[name][1]() for name in dict.fromkeys(chosen)}
 
     def accounts(self) -> Json:
+        if self.chance(0.05):
+            return {}
         names = self.optional(0.4, lambda: {"names": self.some(ACCOUNTS)})
         return names | self.optional(0.6, lambda: {"selector": self.account_selector()})
 
     def ports(self, values: tuple[str, ...]) -> list[str | int]:
+        if self.chance(0.04):
+            return [int(port) for port in self.some(MANY_PORTS, 16, 24)] + self.some(PORT_NAMES, 0, 1)
         written = self.some(PORT_NAMES) if self.chance(0.4) else self.some(values, 1, 3)
         return [int(port) if port.isdigit() and self.chance(0.7) else port for port in written]

@@ -23,8 +23,9 @@ from kernel_bed import HostBed, Seen, World
 from kernel_frames import can_be_sent, encode, is_neighbour_discovery, is_reply, unstamped
 from kernel_trace import rules_met
 
-from ocicat.dataplane import counting, identity
+from ocicat.dataplane import counting
 from ocicat.dataplane.api import DataplaneConfig
+from ocicat.dataplane.ruleset import identity
 from ocicat.netlink.socket import NetfilterSocket
 
 

@@ -70,7 +70,8 @@ def _ends(packet: Packet) -> tuple[object, ...]:
 def test_known_answers():
     """On one host that changes from case to case, in random order."""
     seed = seed_wanted()
-    cases = Random(seed).sample(CASES, len(CASES))
+    cases = [case for case in Random(seed).sample(CASES, len(CASES)) if asks(case.packet)]
+    assert len(cases) > 0.9 * len(CASES)
     bed = Bed(cases[0].cluster, [cases[0].cluster])
     try:
         for case in cases:

@@ -4,11 +4,13 @@ All of it ends with the process, whatever happens: a host is namespaces of mount
 """
 
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from ocicat.netlink import link, namespace
 from ocicat.netlink.link import End
 from ocicat.netlink.socket import RouteSocket
 
+_log = logging.getLogger(__name__)  # how long each command took: pytest --log-cli-level=INFO
 WAIT_S = 90.0
 wait_for = waiting(WAIT_S)
 PREFIX = "oct-services-"
@@ -85,7 +88,10 @@ class Host:
         return Done(found)
 
     def ocicat(self, *arguments):
-        return self.run(sys.executable, "-m", "ocicat", *arguments)
+        began = time.monotonic()
+        done = self.run(sys.executable, "-m", "ocicat", *arguments)
+        _log.info("%5.1f s  %s: %s", time.monotonic() - began, self.name, " ".join(arguments))
+        return done
 
     def do(self, *arguments):
         """A command of ours that must succeed; what it prints."""

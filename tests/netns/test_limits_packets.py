@@ -4,7 +4,8 @@ import socket
 import struct
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 import pytest
 from dataplane_bed import (
@@ -44,7 +45,8 @@ OPEN = profile("p", ingress=(ALLOW,))
 RATE = 8_000_000
 REFUSED = Limits(2 * RATE, peak_bit_s=RATE)
 SECONDS = 1.5
-MOST = 1.08  # of the rate: the burst, 50 ms, passes at once
+BURST_S = 0.06  # what of the rate passes at once: 50 ms, and a packet
+BUSY_S = 60.0  # so long a busy machine may take until it is as fast as it is allowed to be
 SO_RCVBUFFORCE = 33
 REDIRECT = (
     "tc qdisc add dev ocia ingress && tc filter add dev ocia parent ffff: prio 1 protocol all "
@@ -90,17 +92,42 @@ def sock_in(fd, kind, target="0.0.0.0"):
         return socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, kind)
 
 
-def tcp_rate(sender, receiver, target):
-    """Bits of payload per second, one flow, from the first byte received on."""
+@dataclass(frozen=True)
+class Passed:
+    """So many bits in that time, which begins before the first was sent and ends after the last was received."""
+
+    bits: int
+    seconds: float
+
+    def keeps_to(self, rate):
+        """Whatever else the machine does: a token bucket lets no more through."""
+        return self.bits <= rate * (self.seconds + BURST_S)
+
+    @property
+    def rate(self):
+        return self.bits / self.seconds
+
+
+def tcp(sender, receiver, target):
+    """The payload of one flow."""
     with flow(sender, receiver, target) as (client, accepted):
         sending = threading.Thread(target=_send_for, args=(client, SECONDS))
+        began, count = time.monotonic(), 0
         sending.start()
-        accepted.settimeout(10)
-        count, first = len(accepted.recv(1 << 20)), time.monotonic()
+        accepted.settimeout(WAIT_S)
         while data := accepted.recv(1 << 20):
             count, last = count + len(data), time.monotonic()
         sending.join()
-    return 8 * count / (last - first)
+    return Passed(8 * count, last - began)
+
+
+def fills(rate, send, share=0.85):
+    """Does what `send` sends come near that rate, and never above? A busy machine is too slow for it at times."""
+    end = time.monotonic() + BUSY_S
+    while (passed := send()).rate < share * rate:
+        assert passed.keeps_to(rate)
+        assert time.monotonic() < end, f"{passed.rate} bit/s at most, where {rate} are allowed"
+    return passed.keeps_to(rate)
 
 
 def _send_for(client, seconds):
@@ -122,8 +149,8 @@ def flow(sender, receiver, target):
             yield client, accepted
 
 
-def udp_rate(sender, receiver, target, bits_s, size=1400):
-    """Bits per second on the wire (IP and Ethernet headers too) that arrive of so many sent."""
+def udp(sender, receiver, target, bits_s, size=1400):
+    """What arrives, IP and Ethernet headers too, of so many bits of payload sent in a second."""
     with sock_in(receiver, socket.SOCK_DGRAM, target) as server, sock_in(sender, socket.SOCK_DGRAM, target) as client:
         server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
         server.bind((target, 0))
@@ -136,7 +163,7 @@ def udp_rate(sender, receiver, target, bits_s, size=1400):
             count += _drain(server)
         time.sleep(0.05)  # what waits in the queue
         count += _drain(server)
-        return 8 * count * (size + 42) / (time.monotonic() - start)
+        return Passed(8 * count * (size + 42), time.monotonic() - start)
 
 
 def _drain(server):
@@ -147,6 +174,18 @@ def _drain(server):
         except BlockingIOError:
             return count
         count += 1
+
+
+def arrive(server, count):
+    """How many of so many datagrams arrive, one after the other without a long pause."""
+    server.settimeout(WAIT_S)
+    arrived = 0
+    with suppress(TimeoutError):
+        while arrived < count:
+            server.recv(65536)
+            arrived += 1
+    server.settimeout(None)
+    return arrived
 
 
 def shapers(bed):
@@ -166,15 +205,15 @@ def test_what_a_workload_sends_and_receives_keeps_to_its_bandwidth(bed, plane, t
     own = A6 if ":" in target else A
     up(bed, plane, limited("a", own, ingress_limits=Limits(RATE), egress_limits=Limits(2 * RATE)))
     inside = bed.containers["a"]
-    assert 0.85 * 2 * RATE < tcp_rate(inside, bed.outside, target) < MOST * 2 * RATE
-    assert 0.85 * RATE < tcp_rate(bed.outside, inside, own) < MOST * RATE
-    assert udp_rate(inside, bed.outside, target, 4 * RATE) < MOST * 2 * RATE
-    assert udp_rate(bed.outside, inside, own, 2 * RATE) < MOST * RATE
+    assert fills(2 * RATE, lambda: tcp(inside, bed.outside, target))
+    assert fills(RATE, lambda: tcp(bed.outside, inside, own))
+    assert udp(inside, bed.outside, target, 4 * RATE).keeps_to(2 * RATE)
+    assert udp(bed.outside, inside, own, 2 * RATE).keeps_to(RATE)
 
 
 def test_without_a_limit_nothing_is_held_back(bed, plane):
     up(bed, plane, limited())
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) > 10 * RATE
+    wait_until(lambda: tcp(bed.containers["a"], bed.outside, OUTSIDE).rate > 10 * RATE)
     assert not shapers(bed)
     assert not ifbs(bed)
 
@@ -186,15 +225,13 @@ def test_a_limit_comes_changes_and_goes_under_an_established_flow(bed, plane):
         change(bed, plane, 2, limited(egress_limits=Limits(RATE)))
         (made,) = shapers(bed)
         assert made.bucket.rate * 8 == RATE
-        slow = _pass(client, accepted, RATE // 8)
+        slow = takes(client, accepted, RATE // 8, least=0.8, most=1.3)
         change(bed, plane, 3, limited(egress_limits=Limits(4 * RATE)))
         assert [each.bucket.rate * 8 for each in shapers(bed)] == [4 * RATE]
-        faster = _pass(client, accepted, 3 * RATE // 8)
+        faster = takes(client, accepted, 3 * RATE // 8, least=0.6, most=2.5)  # the sender finds out only by and by
         change(bed, plane, 4, limited())
-        fast = _pass(client, accepted, RATE // 8)
-    assert 0.8 < slow < 1.3
-    assert 0.6 < faster < 2.5  # the sender finds out only by and by
-    assert fast < 0.5
+        fast = takes(client, accepted, RATE // 8, least=0, most=0.5)
+    assert (slow, faster, fast) == (True, True, True)
     wait_until(lambda: not ifbs(bed) and not shapers(bed))
 
 
@@ -203,33 +240,38 @@ def _pass(client, accepted, size):
     start = time.monotonic()
     sending = threading.Thread(target=client.sendall, args=(b"x" * size,))
     sending.start()
-    accepted.settimeout(10)
+    accepted.settimeout(WAIT_S)
     while size:
         size -= len(accepted.recv(min(size, 1 << 20)))
     sending.join()
     return time.monotonic() - start
 
 
+def takes(client, accepted, size, *, least, most):
+    """Do `size` bytes take `most` seconds or less, once the machine has time for them, and never less than `least`?"""
+    end = time.monotonic() + BUSY_S
+    while (took := _pass(client, accepted, size)) > most:
+        assert time.monotonic() < end, f"{size} bytes take {took} s"
+    return took >= least
+
+
 def test_a_burst_passes_at_once_and_the_rest_at_its_rate(bed, plane):
     up(bed, plane, limited(egress_limits=Limits(RATE, burst_bits=8 * RATE)))
     with flow(bed.containers["a"], bed.outside, OUTSIDE) as ends:
-        assert _pass(*ends, RATE * 7 // 8) < 0.5
-        assert _pass(*ends, RATE * 2 // 8) > 0.8
+        burst = _pass(*ends, RATE * 7 // 8)
+        assert burst < 3.5  # it would be 7 at the rate; a hundredth of that when nothing else runs
+        assert burst + _pass(*ends, RATE * 2 // 8) > 0.9
 
 
 def test_a_peak_holds_back_the_burst(bed, plane):
     up(bed, plane, limited(egress_limits=Limits(RATE, burst_bits=8 * RATE, peak_bit_s=2 * RATE)))
-    rates = [tcp_rate(bed.containers["a"], bed.outside, OUTSIDE)]
-    while rates[-1] < 1.5 * RATE and len(rates) < 4:  # a busy machine keeps TCP below the peak, too
-        rates.append(tcp_rate(bed.containers["a"], bed.outside, OUTSIDE))
-    assert rates[-1] > 1.5 * RATE
-    assert max(rates) < 2.1 * RATE
+    assert fills(2 * RATE, lambda: tcp(bed.containers["a"], bed.outside, OUTSIDE), share=0.75)
 
 
 def test_a_burst_smaller_than_a_packet_stops_nothing(bed, plane):
     up(bed, plane, limited(ingress_limits=Limits(RATE, burst_bits=1000), egress_limits=Limits(RATE, burst_bits=1000)))
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) > 0.5 * RATE
-    assert udp_rate(bed.outside, bed.containers["a"], A, RATE / 2) > 0.4 * RATE
+    wait_until(lambda: tcp(bed.containers["a"], bed.outside, OUTSIDE).rate > 0.5 * RATE)
+    wait_until(lambda: udp(bed.outside, bed.containers["a"], A, RATE / 2).rate > 0.4 * RATE)
 
 
 def test_limits_are_there_as_soon_as_the_interface_is(bed, plane):
@@ -266,7 +308,7 @@ def test_a_redirection_of_an_earlier_version_goes_and_the_limit_stays(bed, plane
         assert not sock.dump(qdisc.filters(index))
     assert "ingress" not in bed.run(bed.host, "tc", "qdisc", "show", "dev", "ocia")
     assert f'fwd to "{ifb}"' in bed.nft("list", "table", "netdev", "ocicat")
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert tcp(bed.containers["a"], bed.outside, OUTSIDE).keeps_to(RATE)
 
 
 @pytest.mark.parametrize("lacks", ["forwarding", "a bucket"])
@@ -317,7 +359,7 @@ def test_a_limit_that_is_refused_leaves_the_one_before_in_force(bed, plane):
     plane.resync().result(10)
     assert [each.bucket.rate * 8 for each in shapers(bed)] == [RATE]
     assert "fwd to" in bed.nft("list", "table", "netdev", "ocicat")
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert tcp(bed.containers["a"], bed.outside, OUTSIDE).keeps_to(RATE)
 
 
 def test_a_detached_workload_leaves_nothing(bed, plane):
@@ -335,7 +377,7 @@ def test_a_limit_that_comes_back_at_once_is_kept(bed, plane):
         change(bed, plane, revision, limited())
         change(bed, plane, revision + 1, wanted)
     wait_until(lambda: len(ifbs(bed)) == 1)
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert tcp(bed.containers["a"], bed.outside, OUTSIDE).keeps_to(RATE)
 
 
 def test_limits_outlive_the_agent_and_go_with_what_went_meanwhile(bed, plane):
@@ -379,7 +421,7 @@ def test_what_another_hand_does_to_a_limit_is_mended(bed, plane, damage):
     assert any("bandwidth of interface" in text for text in found.what)
     assert {each.bucket for each in shapers(bed)} == before
     assert len(shapers(bed)) == 2
-    assert 0.8 * RATE < tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert fills(RATE, lambda: tcp(bed.containers["a"], bed.outside, OUTSIDE))
 
 
 @pytest.mark.parametrize(
@@ -394,11 +436,11 @@ def test_what_others_have_on_the_interface_stays(bed, plane, theirs, said):
     up(bed, plane, limited())
     bed.run(bed.host, "sh", "-c", theirs)
     change(bed, plane, 2, limited(egress_limits=Limits(RATE)))
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert tcp(bed.containers["a"], bed.outside, OUTSIDE).keeps_to(RATE)
     change(bed, plane, 3, limited())
     wait_until(lambda: not ifbs(bed))
     assert said in bed.run(bed.host, "sh", "-c", "tc qdisc show dev ocia; tc filter show dev ocia ingress")
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) > 2 * RATE
+    wait_until(lambda: tcp(bed.containers["a"], bed.outside, OUTSIDE).rate > 2 * RATE)
 
 
 def test_an_interface_that_is_about_to_go_is_not_used_again(bed, plane):
@@ -457,10 +499,11 @@ def test_packets_beyond_the_rate_and_its_burst_are_dropped_established_or_not(be
         _, back = server.recvfrom(1)
         server.sendto(b"!", back)  # established
         client.recv(1)
+        began = time.monotonic()
         for _ in range(200):
             client.send(b"?")
-        time.sleep(0.05)
-        assert 30 <= _drain(server) <= 53
+        least = arrive(server, 30)
+        assert 30 <= least + _drain(server) <= 50 + 10 * (time.monotonic() - began) + 1
 
 
 def test_the_other_way_is_not_limited_and_nor_is_another_workload(bed, plane):
@@ -474,8 +517,7 @@ def test_the_other_way_is_not_limited_and_nor_is_another_workload(bed, plane):
             client.connect(server.getsockname())
             for _ in range(100):
                 client.send(b"?")
-            time.sleep(0.05)
-            assert _drain(server) == 100
+            assert arrive(server, 100) == 100
 
 
 def test_what_goes_to_the_host_counts_too(bed, plane):
@@ -629,11 +671,11 @@ def test_without_the_kernels_forwarding_nothing_is_limited_and_that_is_told(bed,
     up(bed, plane, limited(egress_limits=Limits(RATE)))
     assert "nft_fwd_netdev" in bed.problem("endpoint /a")
     assert not ifbs(bed)
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) > 2 * RATE
+    wait_until(lambda: tcp(bed.containers["a"], bed.outside, OUTSIDE).rate > 2 * RATE)
     monkeypatch.undo()
     plane.resync().result(10)
     bed.wait(lambda r: getattr(r, "object", "") == "endpoint /a" and not r.text)
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert tcp(bed.containers["a"], bed.outside, OUTSIDE).keeps_to(RATE)
     assert "can-lead" not in bed.nft("list", "ruleset")
 
 
@@ -644,4 +686,4 @@ def test_one_problem_tells_of_a_limit_that_the_kernel_cannot_keep(bed, plane):
     assert reaches(bed.containers["a"], OUTSIDE)
     change(bed, plane, 2, limited(egress_limits=Limits(RATE)))
     bed.wait(lambda r: getattr(r, "object", "") == "endpoint /a" and not r.text)
-    assert tcp_rate(bed.containers["a"], bed.outside, OUTSIDE) < MOST * RATE
+    assert tcp(bed.containers["a"], bed.outside, OUTSIDE).keeps_to(RATE)

@@ -3,13 +3,9 @@
 import json
 import shutil
 import socket
-import subprocess
-import tarfile
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from docker_bed import ENGINE, remove_cgroups
 from services_bed import Bed, wait_for
 
 from ocicat.errors import Refused
@@ -133,7 +129,7 @@ def test_what_crashes_is_told_with_its_last_words(host):
     [
         (("up", "etcd", "--members", "h1=10.0.0.1,h2=10.0.0.2"), "2 members"),
         (("up", "etcd", "--members", "a=10.0.0.7,b=10.0.0.8,c=10.0.0.9"), "none of the members is this host"),
-        (("up", "etcd", "--program", "/no/etcd"), "software that is not installed: etcd-server"),
+        (("up", "etcd", "--program", "/no/etcd"), "there is no program /no/etcd"),
         (("up", "etcd", "--tls", "relative"), "give an absolute path"),
         (("up", "etcd", "--data", "relative"), "not the absolute path"),
         (("up", "etcd", "--data", "/etc"), "holds what ocicat has not put there"),
@@ -193,7 +189,7 @@ def test_data_that_stayed_says_whose_cluster_it_is_of(host):
     assert "with other members: h1=127.0.0.1" in host.refused("services", "up", "etcd", *three)
     host.do("services", "up", "etcd")
     host.do("services", "down", "etcd", "--purge")
-    assert "waits for a majority" in host.do("services", "up", "etcd", *three).err
+    assert "waits for a majority" in host.do("services", "up", "etcd", *three, "--no-wait").err
 
 
 def test_an_upgrade_that_cannot_be_done_stops_nobody(host):
@@ -234,70 +230,6 @@ def test_an_upgrade_that_cannot_be_done_stops_nobody(host):
     assert host.health("etcd")[0]
     host.do(*upgrade)
     assert (used / "tls.crt").read_bytes() == (given / "tls.crt").read_bytes() != old
-
-
-def image(program):
-    """A root file system with etcd and what it is linked with, as `docker import` takes it."""
-    made = BytesIO()
-    linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
-    libraries = {word for word in linked.split() if word.startswith("/")}
-    with tarfile.open(fileobj=made, mode="w") as tar:
-        for path in libraries:
-            tar.add(Path(path).resolve(), path.lstrip("/"))
-        tar.add(Path(program).resolve(), "usr/bin/etcd")
-    return made.getvalue()
-
-
-@pytest.fixture
-def engine(host):
-    """A real one, whose "host" is this host."""
-    name = host.root.parent.name
-    folder = host.root.parent / "docker"
-    options = ["--data-root", str(folder), "--cgroup-parent", f"/{name}"]
-    line = ["setpriv", "--pdeathsig", "KILL", *host.enter(), *ENGINE, *options]
-    with (host.root.parent / "engine.log").open("wb") as log:
-        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        wait_for(lambda: process.poll() is not None or host.run("docker", "version").status == 0, "the engine")
-        docker = [*host.enter(), "docker", "import", "-", "etcd:test"]
-        subprocess.run(docker, input=image(shutil.which("etcd")), check=True, capture_output=True)
-        yield
-    finally:
-        host.run("pkill", "-x", "dockerd")  # in this host's own namespace of processes
-        process.wait(60)
-        remove_cgroups(name)
-
-
-@pytest.mark.skipif(not shutil.which("dockerd"), reason="docker.io is not installed")
-@pytest.mark.parametrize("composed", [False, True], ids=["run", "compose"])
-def test_etcd_in_a_container(host, engine, composed):
-    if composed and not shutil.which("docker-compose"):
-        pytest.skip("docker-compose is not installed")
-    if not composed and shutil.which("docker-compose"):
-        assert host.run("mount", "--bind", "/dev/null", shutil.which("docker-compose")).status == 0
-    before = host.files()
-    up = host.do("services", "up", "etcd", "--with", "docker", "--image", "etcd:test")
-    assert "in the container ocicat-etcd" in up.err
-    assert host.health("etcd")[0]
-    status = host.status("etcd")
-    assert (status["state"], status["how"]) == ("running", "docker")
-    labels = host.run("docker", "inspect", "--format={{.Config.Labels}}", "ocicat-etcd").out
-    assert ("com.docker.compose.project:ocicat-services" in labels) is composed
-    host.do("store", "init", "--store", "etcd://127.0.0.1:2379")
-    if not composed:
-        host.run("kill", "-KILL", str(status["pid"]))
-        wait_for(lambda: host.status("etcd")["restarts"] and host.health("etcd")[0], "the container")
-    (made,) = json.loads(host.do("services", "backup", "etcd", "/var/backups/x", "-o", "json").out)
-    assert made["is_verified"]
-    if not composed:
-        host.do("services", "up", "etcd")  # without the engine, on the same data
-        assert host.status("etcd")["how"] == "supervised"
-        assert "tier/default" in host.do("get", "tiers", "-o", "name", "--store", "etcd://127.0.0.1:2379").out
-        assert host.run("docker", "ps", "--all", "--quiet").out == ""
-    host.do("services", "down", "etcd", "--purge")
-    assert host.run("docker", "ps", "--all", "--quiet").out == ""
-    (host.root / "var/backups/x").unlink()
-    assert host.files() == before
 
 
 def test_a_copy_is_compared_key_by_key(host):

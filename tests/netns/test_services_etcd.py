@@ -43,7 +43,9 @@ def up(bed, host, *more):
     for file in PASSWORDS if number else ():
         (host.root / file).parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "--preserve=all", first.root / file, host.root / file], check=True)
-    return host.do("services", "up", "etcd", "--members", bed.members, "--tls", bed.tls[number], "--auth", *more)
+    return host.do(
+        "services", "up", "etcd", "--members", bed.members, "--tls", bed.tls[number], "--auth", "--no-wait", *more
+    )
 
 
 def healthy(bed):
@@ -193,6 +195,14 @@ def test_a_member_is_upgraded_with_its_data_and_leads_no_more_meanwhile(bed):
     assert (old["version"].rpartition(".")[0], new["version"].rpartition(".")[0]) == ("3.4", "3.5")
     assert pools(bed, at=bed.hosts.index(host)) == ["ippool/default"]
     assert "cannot be followed by 3.4" in host.refused("services", "upgrade", "etcd", "--program", "/usr/bin/etcd")
+
+    same = ("services", "up", "etcd", "--members", bed.members, "--auth", "--tls", bed.tls[bed.hosts.index(host)])
+    pid = host.status("etcd")["pid"]
+    assert "program" not in host.do(*same, "--dry-run").out
+    host.do(*same)
+    assert host.status("etcd")["pid"] == pid
+    assert "cannot be followed by 3.4" in host.refused(*same, "--program", "/usr/bin/etcd")
+    assert host.status("etcd")["pid"] == pid
 
 
 def test_an_upgrade_that_fails_brings_the_old_program_back(bed):

@@ -57,7 +57,7 @@ def bed():
         bed.before = [host.files() for host in bed.hosts]
         bed.line = lambda host: ("--members", bed.members, "--tls", tls[host.name], "--auth", *SMALL)
         first, *others = bed.hosts
-        bed.said = [first.do("services", "up", "zookeeper", *bed.line(first))]
+        bed.said = [first.do("services", "up", "zookeeper", *bed.line(first), "--no-wait")]
         for host in others:
             (host.root / PASSWORD).parent.mkdir(parents=True)
             subprocess.run(["cp", "--preserve=all", first.root / PASSWORD, host.root / PASSWORD], check=True)

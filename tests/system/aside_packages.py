@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ARCHIVES = Path(__file__).resolve().parents[2] / ".venv" / ".made" / "aside"
-PACKAGES = ("firewalld", "ufw", "openssh-server", "openssh-client")
+PACKAGES = ("firewalld", "ufw", "openssh-server", "openssh-client", "ipset")
 _UNPACK = """
 for deb in {archives}/*.deb; do dpkg-deb --fsys-tarfile $deb | tar -C / -x --keep-directory-symlink; done
 ldconfig
@@ -28,7 +28,7 @@ def fetch():
     ARCHIVES.mkdir(parents=True, exist_ok=True)
     with (ARCHIVES / "lock-fetching").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = ARCHIVES / "complete"
+        done = ARCHIVES / f"complete-{'-'.join(PACKAGES)}"
         if not done.exists():
             (ARCHIVES / "partial").mkdir(exist_ok=True)
             get = ["apt-get", "install", "-q=2", "--download-only", "--reinstall", "--no-install-recommends"]

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import bare_host_kernel
 from bare_host_boot import FIRST_PROCESS, HIDDEN, JOIN, KEEPER, MASKED
 from bare_host_files import Files
 
@@ -345,29 +346,11 @@ route add default via {self.bed.subnet}.1"""
 
     def rules(self):
         """Everything that decides on this host about packets, as text: tables, policy routing, routes, links; without counters."""
-        # An IPv6 address gets its route when its neighbours have not answered for a second.
-        wait_for(lambda: not self.run("ip -6 address show tentative -dadfailed").out, f"{self.name}: its IPv6 address")
-        commands = (
-            "nft -s list ruleset",
-            "ip -4 rule",
-            "ip -6 rule",
-            "ip route show table all",
-            "ip -6 route show table all",
-            "ip -o -br link",
-            "ip -o -br address",
-            "iptables-legacy-save 2>/dev/null | grep -v '^#'",
-            "ipset list 2>/dev/null",
-            "ip xfrm policy",
-        )
-        return "\n".join(f"## {command}\n{self.run(command, check=False).out}" for command in commands)
+        return bare_host_kernel.rules(self)
 
     def sysctls(self):
         """{name: value} of its network's settings."""
-        found = self.run(
-            "cd /proc/sys/net && grep -rs '' . | grep -v 'ipv6/.*/stable_secret\\|tcp_fastopen_key\\|nf_conntrack_count'",
-            check=False,
-        ).out
-        return dict(line[2:].split(":", 1) for line in found.splitlines() if line.startswith("./"))
+        return bare_host_kernel.sysctls(self)
 
     def memory_kib(self):
         """What its processes have in memory that is theirs alone."""

@@ -3,7 +3,7 @@
 A comment before a fenced block says where it runs; nothing in the block itself does:
 
     <!-- on h1 h2 h3 -->            on these hosts, at the same time
-    <!-- on h1 when tls -->         only in a run that has this word (`when not tls`: only in one that has not)
+    <!-- on h1 when tls -->         only in a run that has this word (`when not tls`: has not; `when tls and not auth`: both)
     <!-- on h1, exit 1 -->          the last command ends with this status
     <!-- write h1 /etc/a.toml -->   the block is the content of that file (`when` may follow)
     <!-- copy h1 h2 /etc/a.d -->    the block copies that from the first host to the second, and is not run: it is done in its place
@@ -11,11 +11,15 @@ A comment before a fenced block says where it runs; nothing in the block itself 
 
 In a ```console block a line with `$ ` begins a command; it goes on over lines that end in a backslash, to the end of a
 here-document. What follows, up to the next `$ `, is what it prints: `...` is anything in a line, alone in one any lines.
+Of several hosts the page has the output of the first: on another one that host's name and address stand in its place, or the same.
 A command without output below it may print what it wants. A block is one shell: it keeps its directory and variables.
 """
 
+import logging
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +27,9 @@ _MARK = re.compile(r"<!-- (on|write|copy) ([^,]+?)(?:, exit (\d+))? -->")
 _FENCE = re.compile(r"```(\w*)")
 _HERE_DOCUMENT = re.compile(r"<<-?\s*['\"]?(\w+)['\"]?")
 _END = "\x1e"
+_log = logging.getLogger(
+    __name__
+)  # how long each command took (pytest --log-cli-level=INFO), and what it printed (DEBUG)
 PATIENCE_S = 240.0
 BACK = "Back"  # the heading of what takes a page's work back
 
@@ -48,11 +55,8 @@ class Step:
     source: str = ""
 
     def applies(self, words):
-        return (
-            self.when.removeprefix("not ") not in words
-            if self.when.startswith("not ")
-            else not self.when or self.when in words
-        )
+        asked = self.when.split(" and ") if self.when else []
+        return all((word.removeprefix("not ") in words) != word.startswith("not ") for word in asked)
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,26 @@ def as_expected(expected, printed):
     return re.fullmatch("".join(parts), text) is not None
 
 
+def of_host(line, first, host):
+    """The line that the one host printed, as another would print it."""
+    for own, other in ((first.name, host.name), (first.address, host.address)):
+        line = re.sub(rf"(?<![\w.]){re.escape(own)}(?!\w|\.\d)", other, line)
+    return line
+
+
 def _pattern(line):
     return ".*".join(map(re.escape, _plain(line).split("..."))) + r"\n"
 
 
 def _plain(line):
     return " ".join(line.split())
+
+
+@contextmanager
+def timed(what):
+    began_s = time.monotonic()
+    yield
+    _log.info("%5.1f s  %s", time.monotonic() - began_s, what)
 
 
 def play(bed, page, words=(), section=None):
@@ -155,16 +173,22 @@ def _play(bed, host, step, page):
         return
     script = "exec 2>&1\n"
     for command in step.commands:
-        script += f"{command.text}\n__status=$?; printf '{_END}%s{_END}' $__status; [ $__status = 0 ] || exit 0\n"
+        ended = f"printf '{_END}%s %s{_END}' $__status $EPOCHREALTIME"
+        script += f"{command.text}\n__status=$?; {ended}; [ $__status = 0 ] || exit 0\n"
+    began_s = time.time()
     parts = host.run(["bash", "-c", script], timeout_s=PATIENCE_S).out.split(_END)
-    for command, printed, status, last in zip(
+    for command, printed, told, last in zip(
         step.commands, parts[::2], parts[1::2], _lasts(step.commands), strict=False
     ):
-        wanted = step.status if last else 0
+        status, ended_s = told.split()
+        _log.info("%5.1f s  %s: %s", float(ended_s) - began_s, where, command.text.splitlines()[0])
+        _log.debug("%s", printed)
+        began_s, wanted = float(ended_s), step.status if last else 0
         assert int(status) == wanted, f"{where}: {command.text}: status {status}\n{printed}"
         if command.output:
-            assert as_expected(command.output, printed), (
-                f"{where}: {command.text} printed\n{printed}\nand not\n" + "\n".join(command.output)
+            expected = [of_host(line, bed[step.hosts[0]], host) for line in command.output]
+            assert as_expected(expected, printed) or as_expected(command.output, printed), (
+                f"{where}: {command.text} printed\n{printed}\nand not\n" + "\n".join(expected)
             )
     assert len(parts) // 2 == len(step.commands), f"{where}: ended early: {parts}"
 

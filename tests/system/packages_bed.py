@@ -1,23 +1,17 @@
-"""The packages, made from the checkout as it is: once for all runners and runs that see the same sources.
+"""The packages, made from the checkout as it is: once for all runners and runs that see the same sources."""
 
-What a killed run left half made is removed by the next one; of what was made from other sources the latest few are kept.
-"""
-
-import fcntl
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+from build_cache import once
+
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path("/var/tmp/ocicat-test")
 SOURCES = ("src", "packaging", "setup.py", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE")
 KEPT = 12
 LIMIT_S = 300
@@ -54,14 +48,7 @@ class Built:
 @cache
 def built(version=""):
     """Of the checkout; with another version than it says of itself, if one is given: what there is to upgrade to."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    target = CACHE / f"packages-{digest()}-{version or 'own'}"
-    if not target.exists():
-        with locked():
-            if not target.exists():  # nor has another runner made it meanwhile
-                remove_old()
-                make(target, version)
-    os.utime(target)
+    target = once("packages", f"{digest()}-{version or 'own'}", lambda folder: make(folder, version), KEPT)
     (wheel,) = target.glob("*.whl")
     return Built(target, wheel.name.split("-")[1])
 
@@ -84,42 +71,17 @@ def digest():
     return found.hexdigest()[:16]
 
 
-@contextmanager
-def locked():
-    with (CACHE / "packages.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def remove_old():
-    for left in CACHE.glob("building-*"):
-        shutil.rmtree(left)
-    for old in sorted(CACHE.glob("packages-*-*"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
-        shutil.rmtree(old)
-
-
-def make(target, version):
+def make(folder, version):
     """With pinned times: what is made twice is the same."""
-    folder = Path(tempfile.mkdtemp(prefix="building-", dir=CACHE))
-    try:
-        command = [
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            sys.executable,
-            str(ROOT / "packaging/build.py"),
-            str(folder / "out"),
-        ]
-        if version:
-            command += ["--version", version]
-        variables = {
-            **os.environ,
-            "TMPDIR": str(folder),
-            "SOURCE_DATE_EPOCH": "1700000000",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=variables, check=False)
-        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-        (folder / "out").rename(target)
-    finally:
-        shutil.rmtree(folder)
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, str(ROOT / "packaging/build.py"), str(folder / "out")]
+    if version:
+        command += ["--version", version]
+    variables = {
+        **os.environ,
+        "TMPDIR": str(folder),
+        "SOURCE_DATE_EPOCH": "1700000000",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=variables, check=False)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    return folder / "out"

@@ -14,6 +14,7 @@ table inet filter {
 		ct state established,related accept
 		iif lo accept
 		tcp dport 22 accept
+		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
 	}
 	chain forward {
 		type filter hook forward priority filter; policy drop;
@@ -30,6 +31,9 @@ IPTABLES = """*filter
 -A INPUT -j REJECT --reject-with icmp-host-prohibited
 COMMIT
 """
+IP6TABLES = IPTABLES.replace("icmp-host-prohibited", "icmp6-adm-prohibited").replace(
+    "-A INPUT -i lo", "-A INPUT -p ipv6-icmp -j ACCEPT\n-A INPUT -i lo"
+)
 UNIT = "[Service]\nType=oneshot\nExecStart=/bin/sh -ec '{}'\n[Install]\nWantedBy=multi-user.target\n"
 DOCKER = """iptables-legacy -N DOCKER-USER
 iptables-legacy -I FORWARD -j DOCKER-USER
@@ -43,9 +47,13 @@ for chain in INPUT FORWARD; do iptables-legacy -P $chain ACCEPT; done
 iptables-legacy -F
 iptables-legacy -X
 """
-LISTEN = "import socket\ns = socket.create_server(('', {}))\nwhile True:\n    s.accept()[0].close()"
+LISTEN = (
+    "import socket\ns = socket.create_server(('::', {}), family=socket.AF_INET6, dualstack_ipv6=True)\n"
+    "while True:\n    s.accept()[0].close()"
+)
 REACH = "import socket, sys\nsocket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3]))"
-CONTAINER_ADDRESS = "10.9.0.2"
+CONTAINER_ADDRESS, CONTAINER_ADDRESS6 = "10.9.0.2", "fd00:91::2"
+OVER_IPV6 = " over IPv6"
 CONTAINER = """
 ip netns add c
 ip link add oci1 type veth peer name eth0 netns c
@@ -57,12 +65,27 @@ ip -n c route add 169.254.1.1 dev eth0
 ip -n c route add default via 169.254.1.1
 ip address add 169.254.1.1/32 dev oci1
 ip route add 10.9.0.2 dev oci1
+ip address add fd00:91::1/64 dev oci1 nodad
+ip -n c address add fd00:91::2/64 dev eth0 nodad
+ip -n c route add default via fd00:91::1
 """
 
 
 def prepare(host, more="", **options):
     peer = host.bed["h2"]
     return host.run(f"ocicat host prepare --role agent --routing vxlan --peer h2={peer.address} {more}", **options)
+
+
+def address6(host):
+    return f"fd00:9::{host.address.rpartition('.')[2]}"
+
+
+def have_ipv6(host):
+    """The hosts of its bed have addresses, and know where its containers are."""
+    for one in host.bed:
+        one.run(f"ip -6 address replace {address6(one)}/64 dev eth0 nodad")
+        if one is not host:
+            one.run(f"ip -6 route replace fd00:91::/64 via {address6(host)}")
 
 
 def listen(host, port=5051):
@@ -73,25 +96,35 @@ def listen(host, port=5051):
 
 def attempts(host, expected):
     """Who tries to get where, with all the patience in the world where that is to succeed."""
+    tried = _attempts(host, expected, "", host.address, CONTAINER_ADDRESS)
+    return tried | _attempts(host, expected, OVER_IPV6, address6(host), CONTAINER_ADDRESS6)
+
+
+def _attempts(host, expected, over, address, container):
     peer, stranger = host.bed["h2"], host.bed["h3"]
     inside = ("ip", "netns", "exec", "c")
 
-    def connect(key, port=5051, before=()):
-        return [*before, "python3", "-c", REACH, host.address, str(port), "60" if expected[key] else "1"]
+    def patience(key):
+        return "60" if expected.get(f"{key}{over}") else "1"
 
-    ping = ["ping", "-c1", f"-W{60 if expected['to container'] else 1}", CONTAINER_ADDRESS]
-    return {
+    def connect(key, port=5051, before=()):
+        return [*before, "python3", "-c", REACH, address, str(port), patience(key)]
+
+    every = {
         "peer": (peer, connect("peer")),
         "peer elsewhere": (peer, connect("peer elsewhere", 5055)),
         "stranger": (stranger, connect("stranger")),
-        "to container": (stranger, ping),
+        "to container": (stranger, ["ping", "-c1", f"-W{patience('to container')}", container]),
         "from container": (host, connect("from container", before=inside)),
     }
+    return {f"{key}{over}": how for key, how in every.items() if f"{key}{over}" in expected}
 
 
 def traffic(host, expected):
-    """What gets through, from the peer, a stranger and a container; `expected` says only how long is waited for it."""
+    """What gets through, from the peer, a stranger and a container; `expected` says only what is tried, and how long is waited."""
     host.bash(CONTAINER)
+    if any(key.endswith(OVER_IPV6) for key in expected):
+        have_ipv6(host)
     programs = [listen(host), listen(host, 5055)]
     for other in ("h2", "h3"):
         host.bed[other].run("ip neigh flush dev eth0")  # a host that was booted has another hardware address
@@ -111,6 +144,11 @@ CLOSED = dict.fromkeys(("peer", "peer elsewhere", "stranger", "to container", "f
 OPEN = CLOSED | {"peer": True, "to container": True, "from container": True}
 
 
+def both(expected):
+    """The same over IPv6."""
+    return expected | {f"{key}{OVER_IPV6}": value for key, value in expected.items()}
+
+
 def start_nftables(host):
     host.write("/etc/nftables.conf", NFT, 0o755)
     host.run("systemctl enable --now nftables")
@@ -126,7 +164,9 @@ def start_firewalld(host):
 
 def start_iptables(host):
     host.write("/etc/iptables/rules.v4", IPTABLES)
-    start_unit(host, "netfilter-persistent", "iptables-restore </etc/iptables/rules.v4")
+    host.write("/etc/iptables/rules.v6", IP6TABLES)
+    load = "iptables-restore </etc/iptables/rules.v4; ip6tables-restore </etc/iptables/rules.v6"
+    start_unit(host, "netfilter-persistent", load)
 
 
 def start_docker(host):

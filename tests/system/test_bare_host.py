@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from bare_host import CommandFailed, bare_hosts, wait_for
+from bare_host import VOLATILE, CommandFailed, bare_hosts, wait_for
+from bare_host_kernel import Before
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -94,6 +95,59 @@ def test_what_is_written_is_told_and_what_is_put_back_is_not(bed):
     assert host.changed() == {}
     host.run("rm /etc/own/file")
     assert host.changed() == {"/etc/own/file": "removed"}
+
+
+LEFT = {
+    "a file": ("echo x > /etc/left", "/etc/left added"),
+    "a line in a file": ("echo x >> /etc/hosts", "/etc/hosts content"),
+    "a mode": ("chmod 600 /etc/hosts", "/etc/hosts mode or owner"),
+    "an owner": ("chown nobody /etc/hosts", "/etc/hosts mode or owner"),
+    "a link": ("ln -s /nowhere /usr/local/bin/left", "/usr/local/bin/left added"),
+    "a missing file": ("rm /etc/hosts", "/etc/hosts removed"),
+    "an nft table": ("nft add table inet left", "+ ## nft -s list ruleset: table inet left"),
+    "an nft rule": (
+        "nft add rule inet mine own tcp dport 9 drop",
+        "+ ## nft -s list ruleset: \t\ttcp dport 9 drop",
+    ),
+    "a missing nft chain": ("nft delete chain inet mine own", "- ## nft -s list ruleset: \tchain own {"),
+    "an iptables rule": ("iptables-nft -A INPUT -p 99 -j DROP", "meta l4proto 99 counter drop"),
+    "an iptables-legacy rule": ("iptables-legacy -A INPUT -p 99 -j DROP", "-A INPUT -p 99 -j DROP"),
+    "an ip6tables-legacy rule": ("ip6tables-legacy -A INPUT -p 99 -j DROP", "-A INPUT -p 99 -j DROP"),
+    "a rule of routing": ("ip rule add from 10.9.0.0/16 lookup 99", "from 10.9.0.0/16 lookup 99"),
+    "an IPv6 rule of routing": ("ip -6 rule add from fd00::/64 lookup 99", "from fd00::/64 lookup 99"),
+    "a route": ("ip route add 10.9.0.0/24 dev eth0", "10.9.0.0/24 dev eth0 scope link"),
+    "a route in another table": ("ip route add blackhole 10.9.0.0/24 table 99", "blackhole 10.9.0.0/24 table 99"),
+    "an IPv6 route": ("ip -6 route add fd09::/64 dev eth0", "fd09::/64 dev eth0"),
+    "an interface": ("ip link add left type bridge", "left:"),
+    "an MTU": ("ip link set eth0 mtu 1400", "mtu 1400"),
+    "an address": ("ip address add 10.9.9.9/32 dev lo", "10.9.9.9/32"),
+    "a neighbour": (
+        "ip neigh add 10.9.9.9 lladdr 02:00:00:00:00:09 dev eth0",
+        "10.9.9.9 dev eth0 lladdr 02:00:00:00:00:09",
+    ),
+    "a proxied neighbour": ("ip neigh add proxy 10.9.9.9 dev eth0", "10.9.9.9 dev eth0"),
+    "a queue": ("tc qdisc add dev eth0 root tbf rate 1mbit burst 10k latency 50ms", "qdisc tbf"),
+    "a queue of what comes in": ("tc qdisc add dev eth0 ingress", "qdisc ingress"),
+    "an IPsec policy": (
+        "ip xfrm policy add src 10.9.0.0/16 dst 10.8.0.0/16 dir out",
+        "src 10.9.0.0/16 dst 10.8.0.0/16",
+    ),
+    "a network namespace": ("ip netns add left", ": left"),
+    "a setting": ("sysctl -w net.ipv4.conf.eth0.proxy_arp=1", "+ ipv4/conf/eth0/proxy_arp = 1"),
+    "a setting of all": ("sysctl -w net.ipv4.ip_forward=1", "+ ipv4/ip_forward = 1"),
+}
+
+
+def test_whatever_is_left_is_found_and_nothing_else():
+    with bare_hosts("h1") as bed:
+        host = bed["h1"]
+        host.run("nft add table inet mine; nft add chain inet mine own")
+        assert Before(bed, VOLATILE).differing() == {}
+        for kind, (command, told) in LEFT.items():
+            before = Before(bed, VOLATILE)
+            host.run(command)
+            (lines,) = before.differing().values()
+            assert any(told in line for line in lines), (kind, lines)
 
 
 def test_systemd_runs_services_also_after_a_reboot(bed):

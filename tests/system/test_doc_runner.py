@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from doc_runner import as_expected, parse, play
+from doc_runner import as_expected, of_host, parse, play
 
 PAGE = """# A page
 
@@ -72,7 +72,7 @@ class Machine:
     """A host that is none: a shell in a directory."""
 
     def __init__(self, name):
-        self.name, self.written = name, {}
+        self.name, self.written, self.address = name, {}, f"10.0.0.{name[1:]}"
 
     def run(self, argv, timeout_s):
         return Done(subprocess.run(argv, stdout=subprocess.PIPE, text=True, timeout=timeout_s, check=True).stdout)
@@ -119,6 +119,38 @@ def test_the_words_of_a_run_choose_the_steps(tmp_path):
         play(bed, path, words)
         assert bed["h1"].written == written
         assert bed["h2"].written == {"/etc/file": "of h1"}
+
+
+@pytest.mark.parametrize(
+    ("when", "words", "applies"),
+    [
+        ("", ("a",), True),
+        ("a", ("a", "b"), True),
+        ("not a", ("b",), True),
+        ("not a", ("a",), False),
+        ("a and not b", ("a",), True),
+        ("a and not b", ("a", "b"), False),
+        ("a and b", ("a",), False),
+    ],
+)
+def test_conditions_are_joined_by_and(when, words, applies):
+    (step,) = parse(f"<!-- on h1 when {when} -->\n```console\n$ true\n```\n".replace(" when  ", " "))[0]
+    assert step.applies(words) is applies
+
+
+@pytest.mark.parametrize(
+    ("line", "of_h2"),
+    [
+        ("the agent of h1 serves", "the agent of h2 serves"),
+        ("h1  10.0.0.1/24 and 10.0.0.11", "h2  10.0.0.2/24 and 10.0.0.11"),
+        ("etcd-h1, h10, h1.example.com, /etc/tls/h1/ca", "etcd-h2, h10, h2.example.com, /etc/tls/h2/ca"),
+    ],
+)
+def test_the_page_has_the_first_hosts_output(tmp_path, line, of_h2):
+    assert of_host(line, Machine("h1"), Machine("h2")) == of_h2
+    play({name: Machine(name) for name in ("h1", "h2")}, page(tmp_path, "$ echo h1\nh1", "on h1 h2"))
+    with pytest.raises(AssertionError, match="on h1"):
+        play({name: Machine(name) for name in ("h1", "h2")}, page(tmp_path, "$ echo h2\nh1", "on h1 h2"))
 
 
 def test_the_way_back_is_played_when_it_is_asked_for(tmp_path, monkeypatch):

@@ -217,6 +217,19 @@ BAD = {  # what makes it bad, and good again; the finding; a piece of its text
         "calico-chains",
         "iptables-legacy cali-INPUT",
     ),
+    "old rules without their program": (
+        (
+            "iptables-legacy -A INPUT -j ACCEPT; mount --bind /bin/false /usr/sbin/xtables-legacy-multi",
+            "umount /usr/sbin/xtables-legacy-multi; iptables-legacy -F",
+        ),
+        "firewall-unknown",
+        "the kernel has a table filter of the old iptables: iptables-legacy -S",
+    ),
+    "chains of an older Felix": (
+        ("iptables-legacy -N felix-INPUT", "iptables-legacy -X felix-INPUT"),
+        "calico-chains",
+        "iptables-legacy felix-INPUT",
+    ),
     "routes of BIRD": (
         ("ip route add blackhole 10.9.0.0/26 proto bird", "ip route del blackhole 10.9.0.0/26 proto bird"),
         "leftover-routes",
@@ -286,6 +299,29 @@ GOOD = {
         "nft delete table ip filter",
     ),
 }
+
+
+def test_ipv6_of_containers_is_tried_where_they_have_it(h1):
+    h1.bash("sysctl -qw net.ipv6.conf.all.forwarding=1; ip6tables -P FORWARD DROP")
+    try:
+        assert words(h1) == []
+        (found,) = check(h1, "--ipv6")
+        assert (found["about"], "ip6tables" in found["problem"]) == ("forward", True)
+        h1.bash("for end in i o; do ip6tables -A FORWARD -$end oci+ -j ACCEPT; done")
+        assert words(h1, "--ipv6") == []
+    finally:
+        h1.bash("nft delete table ip6 filter")
+
+
+def test_a_kernel_without_ipv6(h1):
+    """As one that was booted with ipv6.disable=1: nothing of it is there to be set."""
+    h1.bash("mount -t tmpfs none /proc/sys/net/ipv6")
+    try:
+        assert words(h1) == []
+        (found,) = check(h1, "--ipv6")
+    finally:
+        h1.bash("umount /proc/sys/net/ipv6")
+    assert (found["about"], found["mend"]) == ("ipv6", "boot without ipv6.disable=1")
 
 
 @pytest.mark.parametrize("good", GOOD)

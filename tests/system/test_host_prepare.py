@@ -7,8 +7,8 @@ import re
 
 import aside_packages
 import pytest
-from bare_host import VOLATILE, bare_hosts
-from prepare_bed import CLOSED, FIREWALLS, FLUSH, OPEN, prepare, traffic
+from bare_host import VOLATILE, bare_hosts, wait_for
+from prepare_bed import CLOSED, FIREWALLS, FLUSH, OPEN, address6, both, prepare, traffic
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -39,17 +39,20 @@ def host(bed):
 @pytest.mark.parametrize("firewall", FIREWALLS)
 def test_a_firewall_lets_through_what_was_asked_for_and_nothing_else_also_after_a_boot(host, firewall):
     found = FIREWALLS[firewall]
+    # Docker has no rules for IPv6 unless it is told to.
+    shut, opened = (CLOSED, OPEN) if firewall == "docker" else (both(CLOSED), both(OPEN))
     found.start(host)
     host.run(found.again or "true")
     host.mark()
     rules, settings = filtering(host), host.sysctls()
     try:
-        assert traffic(host, CLOSED) == CLOSED
-        prepare(host)
-        assert traffic(host, OPEN) == OPEN
+        assert traffic(host, shut) == shut
+        more = f"--ipv6 --peer h6={address6(host.bed['h2'])}"
+        prepare(host, more)
+        assert traffic(host, opened) == opened
         host.run(found.again) if found.again else host.reboot()
-        assert traffic(host, OPEN) == OPEN
-        again = prepare(host, "--dry-run").out
+        assert traffic(host, opened) == opened
+        again = prepare(host, f"{more} --dry-run").out
         assert not re.search("rules|lines|firewalld|hosts|sysctl", again), again
         host.run("ocicat host undo")
         assert (host.changed(COMPILED), filtering(host)) == ({}, rules)
@@ -102,3 +105,120 @@ def test_what_check_finds_is_mended_and_comes_back_with_undo(host):
 
 def abouts(host, options):
     return {one["about"] for one in json.loads(host.run(f"ocicat host check {options} -o json", check=False).out)}
+
+
+# --- what Calico has left ------------------------------------------------------------------------------------------------
+
+SETS = """create cali40s:1 hash:net family inet maxelem 1048576
+add cali40s:1 10.9.0.0/26
+add cali40s:1 10.9.1.7
+create cali60s:1 hash:net family inet6 maxelem 1048576
+add cali60s:1 fd00:9::/64
+create cali40p:2 hash:ip,port family inet maxelem 1048576
+add cali40p:2 10.9.0.9,tcp:80
+create cali40all list:set size 8
+add cali40all cali40s:1
+create own hash:ip family inet
+add own 172.31.9.200
+"""
+# As Felix 2 and 3 have them: everything goes through its chains, which let workloads' packets through, and the rest to the policy.
+FELIX = """*raw
+:cali-PREROUTING - [0:0]
+-A PREROUTING -m comment --comment "cali:6gwb" -j cali-PREROUTING
+-A cali-PREROUTING -m set --match-set cali{v}0s:1 src -j ACCEPT
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD DROP [0:0]
+:cali-INPUT - [0:0]
+:cali-FORWARD - [0:0]
+-A INPUT -m comment --comment "cali:Cz_u" -j cali-INPUT
+-A FORWARD -m comment --comment "cali:wUHh" -j cali-FORWARD
+{own}-A cali-INPUT -p tcp -m set --match-set cali{v}0s:1 src -j DROP
+-A cali-FORWARD -i oci+ -j ACCEPT
+-A cali-FORWARD -o oci+ -j ACCEPT
+-A cali-FORWARD -m set --match-set cali{v}0s:1 dst -j ACCEPT
+COMMIT
+"""
+UNFILTERED = """nft flush ruleset
+for program in iptables-legacy ip6tables-legacy; do
+    for table in raw filter; do $program -t $table -F; $program -t $table -X; done
+    $program -P FORWARD ACCEPT
+done
+ipset flush
+ipset destroy"""
+OWN = "-A INPUT -m set --match-set own src -j DROP\n"
+
+
+def left_by_calico(host, kind):
+    """Rules of IPv4 and IPv6, and sets; one set and a rule of the operator's."""
+    host.run("ipset restore", given=SETS)
+    for program, version, own in ((f"iptables-{kind}", 4, OWN), (f"ip6tables-{kind}", 6, "")):
+        host.run(f"{program}-restore", given=FELIX.format(v=version, own=own))
+
+
+@pytest.fixture(params=["legacy", "nft"])
+def kind(host, request):
+    yield request.param
+    host.run("ocicat host undo", check=False)
+    host.run(UNFILTERED, check=False)
+    assert (sets(host), [line for line in filtering(host) if line.startswith("-A")]) == ([], [])
+
+
+def test_calico_s_rules_and_sets_go_together_and_come_back_together(host, kind):
+    left_by_calico(host, kind)
+    host.mark()
+    before, settings = saved(host, kind), sets(host)
+    shown = prepare(host, "--dry-run")
+    assert "give --remove-leftovers" in shown.err
+    prepare(host, "--remove-leftovers")
+    now = "\n".join(saved(host, kind))
+    assert "cali" not in now
+    assert "--match-set own src -j DROP" in now
+    assert sets(host) == [line for line in settings if line.split()[1] == "own"]
+    # FORWARD still drops, and nothing of Calico's lets containers' packets through any more: rules of ours do.
+    expected = OPEN | {"peer elsewhere": True, "stranger": True}  # INPUT is open
+    assert traffic(host, expected) == expected
+    assert not re.search("chains|sets", prepare(host, "--remove-leftovers --dry-run").out)
+    host.run("ocicat host undo")
+    assert (saved(host, kind), sets(host), host.changed(COMPILED)) == (before, settings, {})
+
+
+def test_unconfirmed_calico_s_rules_and_sets_come_back_by_themselves(host, kind):
+    left_by_calico(host, kind)
+    before, settings = saved(host, kind), sets(host)
+    prepare(host, "--remove-leftovers --confirm 3")
+    assert sets(host) != settings
+    wait_for(lambda: not host.path("/var/lib/ocicat/host-prepare.journal.json").exists(), "it to go back")
+    assert (saved(host, kind), sets(host)) == (before, settings)
+
+
+def test_a_set_that_a_rule_of_another_needs_is_told_before_anything_goes(host, kind):
+    left_by_calico(host, kind)
+    host.run(f"iptables-{kind} -A INPUT -m set --match-set cali40s:1 src -j ACCEPT")
+    before = saved(host, kind), sets(host)
+    refused = prepare(host, "--remove-leftovers", check=False)
+    assert refused.status == 1
+    assert f"iptables-{kind}: a rule that is not Calico's looks in its set cali40s:1, and would lose it" in refused.err
+    assert (saved(host, kind), sets(host)) == before
+
+
+def test_rules_that_match_sets_are_tried_with_their_sets(host, kind):
+    """No leftover at all: an operator's firewall. The peer is in the set whose members must not."""
+    peer = host.bed["h2"].address
+    host.run("ipset restore", given=f"create bad hash:ip family inet\nadd bad {peer}\n")
+    host.run(f"iptables-{kind} -A INPUT -m set --match-set bad src -j DROP")
+    expected = CLOSED | {"stranger": True, "peer": True, "to container": True, "from container": True}
+    assert abouts(host, f"--role agent --peer h2={peer}") >= {"firewall"}
+    prepare(host)
+    assert traffic(host, expected) == expected
+
+
+def saved(host, kind):
+    """Rules of both families as iptables has them, in their order, without counters."""
+    lines = host.run(f"iptables-{kind}-save; ip6tables-{kind}-save").out.splitlines()
+    return [line.partition(" [")[0] for line in lines if not line.startswith("#")]
+
+
+def sets(host):
+    return sorted(host.run("ipset save").out.splitlines())

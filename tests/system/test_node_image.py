@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.skipif(bool(debian_root.missing()), reason=debian_root.missing()),
 ]
 
-IMAGE, NEWER, BROKEN = "ocicat:test", "ocicat:newer", "ocicat:broken"
+IMAGE, NEWER, BROKEN, ONCE = "ocicat:test", "ocicat:newer", "ocicat:broken", "ocicat:once"
 POOL = "10.66.0.0/24"
 ENGINE = "dockerd --iptables=false --ip6tables=false --bridge=none --ip-forward=false --ip-masq=false"
 UNIT = CHECKOUT / "packaging/systemd/ocicat-agent.service"
@@ -43,11 +43,16 @@ NEWER_FILE = r"""FROM ocicat:test
 RUN sed -i 's/^__version__ = .*/__version__ = "99.0"/' /opt/ocicat/venv/lib/python3.11/site-packages/ocicat/__init__.py
 """
 BROKEN_FILE = 'FROM ocicat:test\nENTRYPOINT ["sh", "-c", "echo it cannot start; exit 7"]\n'
+# It fails once; started again it stays, and does nothing.
+ONCE_FILE = """FROM ocicat:test
+ENTRYPOINT ["sh", "-c", "[ -e /run/ocicat/once ] && exec sleep 600; touch /run/ocicat/once; exit 7"]
+"""
 NETWORK = '{"cniVersion":"1.0.0","name":"ocicat","type":"ocicat"}'
 LIMIT_MB = 170
 # The operator's data: whatever is stopped, they stay. Disabling a unit removes the directory of links, when it was the last one.
 OURS = ("/var/lib/ocicat", "/etc/ocicat", "/etc/systemd/system/multi-user.target.wants")
 OPTIONS = "--host h1 --address 172.31.9.11/24"
+FILE = '[host]\nname = "h1"\naddress = "172.31.9.11/24"\n'
 
 
 def given(host):
@@ -85,7 +90,7 @@ def host(context):
         h1.run(f"docker import {base} base", timeout_s=300)
         build = f"{CHECKOUT}/packaging/docker/build {IMAGE} --base base --context {context}"
         h1.run(build, timeout_s=300, DOCKER_BUILDKIT="0")
-        for name, text in ((NEWER, NEWER_FILE), (BROKEN, BROKEN_FILE)):
+        for name, text in ((NEWER, NEWER_FILE), (BROKEN, BROKEN_FILE), (ONCE, ONCE_FILE)):
             h1.run(f"docker build --tag {name} -", given=text, timeout_s=300, DOCKER_BUILDKIT="0")
         yield h1
     engine.wait()  # it has ended with its host
@@ -141,7 +146,7 @@ def test_there_is_no_compiler_and_no_installer_in_it(host):
 
 def test_without_options_or_power_the_image_says_what_is_missing(host):
     done = host.run(f"docker run --rm --network none --read-only {IMAGE}", check=False)
-    assert done.status == 2
+    assert done.status == 78
     assert "Traceback" not in done.err
 
 
@@ -221,6 +226,14 @@ def test_a_replacement_broken_off_before_its_start_has_a_way_back(host):
     wait_for(lambda: status(host)["state"] == "well", "the agent of before")
 
 
+def test_how_it_ended_is_told_also_while_the_engine_has_started_it_again(host):
+    """The engine's state of a container that runs has no exit status: it was 0 then."""
+    start(host)
+    refused = start(host, image=ONCE, check=False)
+    host.run("rm /run/ocicat/once")
+    assert "ended with status 7; the one before it runs again" in refused.err
+
+
 class pinging:  # noqa: N801  used like a function
     """From a namespace to an address, a hundred times a second."""
 
@@ -249,7 +262,7 @@ def test_the_health_check_asks_the_agent_and_it_ends_at_once_when_it_is_told_to(
     assert host.run(["docker", "exec", "ocicat-agent", *test[1:]]).out == "well\n"
     host.run("docker stop --time 60 ocicat-agent")  # by a signal, or else the status would be 137
     assert inspected(host, "ocicat-agent")["State"]["ExitCode"] == 0
-    assert status(host)["problem"] == "no agent serves /run/ocicat/agent.sock"
+    assert status(host)["problem"] == "no agent serves /run/ocicat/agent.sock: it ended with status 0"
     asked = [
         "docker",
         "run",
@@ -263,6 +276,32 @@ def test_the_health_check_asks_the_agent_and_it_ends_at_once_when_it_is_told_to(
     ]
     done = host.run([*asked, IMAGE, *test[2:]], check=False)
     assert (done.status, done.out) == (1, "down\n")
+
+
+def test_the_health_check_follows_the_socket_that_the_agent_is_told(host):
+    test = inspected(host, IMAGE, "image")["Config"]["Healthcheck"]["Test"]
+    start(host, told=f"{OPTIONS} --socket /run/ocicat/other.sock")
+    assert host.run(["docker", "exec", "ocicat-agent", *test[1:]]).out == "well\n"
+    other = {"OCICAT_SOCKET": "/run/ocicat/other.sock"}
+    assert json.loads(host.run("ocicat node status -o json", **other).out)[0]["state"] == "well"
+    host.run("ocicat node stop --purge", **other)
+    assert host.run("ls -A /run/ocicat", check=False).out == ""
+
+
+def test_settings_that_cannot_be_used_are_told_by_the_engine_too_and_heal_without_a_word(host):
+    """The engine waits twice as long before each try, up to a minute: it needs no other end."""
+    host.write("/etc/ocicat/ocicat.toml", FILE)
+    start(host, told="")
+    host.write("/etc/ocicat/ocicat.toml", FILE + "[agent]\nmtu = 1\n")
+    host.run("docker restart ocicat-agent")
+    said = "its settings cannot be used (status 78): see `ocicat config check` and `ocicat node logs`"
+    wait_for(lambda: status(host)["problem"].endswith(f": {said}"), "the status to say so")
+    assert status(host)["kept_by"] == "docker"
+    wait_for(lambda: "Restarting (78)" in host.run("docker ps").out, "the engine to say so")
+    assert "agent.mtu: mtu 1 is not in 576 to 65535" in host.run("ocicat node logs 2>&1").out
+    host.write("/etc/ocicat/ocicat.toml", FILE)
+    wait_for(lambda: status(host)["state"] == "well", "the engine's next try")
+    host.run("rm /etc/ocicat/ocicat.toml")
 
 
 def test_it_serves_docker_s_own_networks_too(host):

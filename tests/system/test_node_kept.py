@@ -116,3 +116,52 @@ def test_disabling_one_that_does_not_run_needs_its_name(host):
     assert host.run("ocicat node stop").err == "ocicat: there is nothing to stop\n"
     host.run("ocicat node stop --with systemd")
     assert host.run("systemctl is-enabled ocicat-agent", check=False).out == "disabled\n"
+
+
+FILE = "/etc/ocicat/ocicat.toml"
+GOOD = '[host]\nname = "h1"\naddress = "172.31.9.11/24"\n'
+WRONG = GOOD + "[agent]\nmtu = 1\n"
+WHY = f"{FILE}:5: agent.mtu: mtu 1 is not in 576 to 65535"
+SAID = "its settings cannot be used (status 78): see `ocicat config check` and `ocicat node logs`"
+
+
+@pytest.fixture
+def file(host):
+    yield
+    host.run(f"rm {FILE}")
+
+
+def show(host, name):
+    return host.run(f"systemctl show -P {name} ocicat-agent").out.strip()
+
+
+def test_systemd_does_not_try_again_what_it_cannot_be_told_and_says_why(host, file):
+    host.write(FILE, WRONG)
+    host.run("systemctl start ocicat-agent")
+    wait_for(lambda: show(host, "ActiveState") == "failed", "systemd to leave it")
+    assert (show(host, "NRestarts"), show(host, "ExecMainStatus")) == ("0", "78")
+    told = host.run("systemctl status ocicat-agent", check=False).out
+    assert "78/CONFIG" in told
+    assert WHY in told
+    found = status(host)
+    assert (found["state"], found["kept_by"]) == ("down", "systemd")
+    assert found["problem"] == f"no agent serves /run/ocicat/agent.sock: ocicat-agent.service is failed: {SAID}"
+    host.write(FILE, GOOD)
+    host.run("systemctl start ocicat-agent")
+    serves(host)
+
+
+def test_nor_does_our_own_keeper(host, file):
+    host.write(FILE, GOOD)
+    host.run("ocicat node start --with native")
+    pid = serves(host)
+    host.write(FILE, WRONG)
+    host.run(f"kill -KILL {pid}")
+    wait_for(lambda: SAID in status(host)["problem"], "the keeper to leave it")
+    assert status(host)["kept_by"] == "native"
+    assert host.run("ocicat node logs").out.count(WHY) == 1
+    again = host.run("ocicat node start --with native", check=False)
+    assert (again.status, SAID in again.err, "runs again" in again.err) == (1, True, False)
+    host.write(FILE, GOOD)
+    host.run("ocicat node start --with native")
+    serves(host)

@@ -33,7 +33,16 @@ SERVICE = {
     "/etc/systemd/system/mesos-agent.service": "[Service]\nEnvironment=MESOS_HOSTNAME=h1\n"
     "ExecStart=/usr/sbin/mesos-agent --master=10.0.0.1:5050 \\\n  --work_dir=/var/lib/mesos --no-switch_user\n",
 }
-SHAPES = {"packages": PACKAGES, "variables": VARIABLES, "service": SERVICE}
+# No service at all: an init system of another kind, or an image.
+DIRECTORY = {"/etc/mesos-slave/work_dir": "/var/lib/mesos\n", "/etc/mesos-agent/ip": "10.0.0.1\n"}
+DEFAULTS = {"/etc/default/mesos-slave": "MESOS_PORT=5051\n"}
+SHAPES = {
+    "packages": PACKAGES,
+    "variables": VARIABLES,
+    "service": SERVICE,
+    "directory": DIRECTORY,
+    "defaults": DEFAULTS,
+}
 
 
 def host(root, files):

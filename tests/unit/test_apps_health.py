@@ -49,6 +49,16 @@ def test_with_no_limit_nothing_is_ever_ended():
     assert judged([(100, ""), *((at, "no") for at in range(101, 120))], failures=0) == (False, False)
 
 
+def test_a_check_of_readiness_ends_nothing_and_is_not_ready_before_the_first_success():
+    judge = Judge(Check(grace_s=0.0, failures=0, once=True), started=100.0)
+    assert judge.healthy is None
+    for at in range(100, 120):
+        judge.heard("status 503", at)
+    assert (judge.healthy, judge.hopeless) == (False, False)
+    judge.heard("", 120)
+    assert judge.healthy
+
+
 def test_several_checks_must_all_be_healthy():
     assert together([]) is True
     assert together([True, None]) is None
@@ -97,6 +107,15 @@ def test_http(answer, ignore, said):
     assert seen == [b"GET /health?x=1 HTTP/1.1\r\n"]
     assert said in text
     assert bool(text) is bool(said)
+
+
+@pytest.mark.parametrize(("status", "good"), [(200, False), (204, True), (503, True), (302, False)])
+def test_only_the_statuses_that_are_named_are_good(status, good):
+    async def ask():
+        async with server(f"HTTP/1.1 {status} x\r\n\r\n".encode()) as (port, _):
+            return await failure(Check(timeout_s=5.0, statuses=(204, 503)), "127.0.0.1", port)
+
+    assert (asyncio.run(ask()) == "") is good
 
 
 def test_tcp_wants_a_connection_and_no_more():

@@ -342,6 +342,48 @@ async def test_an_instance_that_fails_its_check_is_ended_and_replaced():
 
 
 @scenario
+async def test_an_update_waits_until_the_new_one_is_ready_and_readiness_is_asked_no_more_by_any_leader():
+    asked, status = [], [503]
+
+    async def serve(reader, writer):
+        asked.append(await reader.readline())
+        writer.write(b"HTTP/1.1 %d x\r\n\r\n" % status[0])
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening, bed() as here:
+        port = listening.sockets[0].getsockname()[1]
+        first = here.start()
+        await here.define(replace(WEB, instances=1))
+        (old,) = await here.run(1)
+        ready = Check(port=port, grace_s=0, interval_s=0.01, timeout_s=5, failures=0, statuses=(200,), once=True)
+        await here.define(replace(WEB, instances=1, checks=(ready,)))
+        await here.tasks(2)
+        await here.offered()
+        (new,) = set(here.launched()) - {old}
+        addresses = {"network_infos": [{"name": "n", "ip_addresses": [{"ip_address": "127.0.0.1"}]}]}
+        await here.update(new, "RUNNING", container_status=addresses)
+        await here.until(lambda _: len(asked) >= 5)
+        assert here.killed() == set()  # neither the old one, nor the one that is not ready after five failures
+        assert (await here.contents()).statuses["/web"].ready == 0
+        status[0] = 200
+        assert await here.kills(1) == {old}
+        await here.update(old, "KILLED")
+        await here.until(lambda found: found.tasks.keys() == {new} and found.statuses["/web"].ready == 1)
+        status[0], count = 503, len(asked)
+        await here.stop(first)
+        here.start()
+        await here.master.call("SUBSCRIBE", 2)
+        await here.master.call("RECONCILE", 3)
+        await here.update(new, "RUNNING", container_status=addresses)
+        await here.until(lambda found: found.statuses["/web"].ready == 1 and found.tasks[new].healthy)
+        await here.update(new, "RUNNING", container_status=addresses)
+        for _ in range(10):
+            await here.moment()
+        assert len(asked) == count
+
+
+@scenario
 async def test_one_that_is_out_of_reach_is_replaced_and_ended_when_it_comes_back():
     async with bed() as here:
         here.start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,22 @@ def test_nothing_is_written_through_a_link_that_was_left_there(tmp_path: Path) -
     (tmp_path / "victim").write_text("v")
     Tree(tmp_path, "test").put("/file", State("file", b"new"))
     assert ((tmp_path / "victim").read_text(), (tmp_path / "file").read_text()) == ("v", "new")
+
+
+@pytest.mark.parametrize("before", [b"", b"one=1\n", b"one=1"], ids=["no file", "a file", "without an end"])
+def test_the_diff_of_a_block_is_that_of_its_file(tmp_path: Path, before: bytes) -> None:
+    """`patch` makes of the one what we make."""
+    path, made = "/etc/default/x", Tree(tmp_path / "made", "test")
+    if before:
+        made.put(path, State("file", before, 0o640))
+    shutil.copytree(made.root, tmp_path / "patched", dirs_exist_ok=True) if before else (tmp_path / "patched").mkdir()
+    for content in (b"A=1\n", b"A=2\nB=3\n", None):
+        items = [Item(path, State("block", content))] if content else []
+        planned = record.changes(made, record.load(made), items)
+        text = record.diff(planned, made)
+        record.install(made, record.load(made), items)
+        patch = ["patch", "--quiet", "--strip=1", "--remove-empty-files", f"--directory={tmp_path / 'patched'}"]
+        subprocess.run(patch, input=text, text=True, check=True)
+        patched = Tree(tmp_path / "patched", "test")
+        assert (patched.text(path), patched.is_file(path)) == (made.text(path), made.is_file(path))
+    assert made.text(path).encode() == before

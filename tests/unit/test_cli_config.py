@@ -275,7 +275,8 @@ def test_a_file_that_is_named_is_looked_at_alone(shell, file, tmp_path, monkeypa
     ("url", "told"),
     [
         ("etcd://h?x=1", "has no parameter x"),
-        ("postgres://h", "'postgres://h' is no address of a store"),
+        ("postgres://h", "store 'postgres://h': is no address of a store"),
+        ("etcd://h:1?cert=/none", "has to have ca, cert and key together"),
         ("etcd://me:pw@h", "no user in front of the hosts"),
     ],
 )
@@ -325,6 +326,21 @@ def test_the_file_says_master_framework_and_names_for_commands(shell, file):
     assert (defaults.mesos_master(), defaults.framework(), defaults.dns_zone()) == ("127.0.0.1:5050", "ocicat", "mesos")
 
 
+def test_the_socket_is_the_variables_before_it_is_the_files(shell, file, monkeypatch, tmp_path):
+    file.write_text(f'[agent]\nsocket = "{tmp_path}/file.sock"\n')
+    for command in ("status", "reload"):
+        monkeypatch.delenv("OCICAT_SOCKET", raising=False)
+        assert f"no agent serves {tmp_path}/file.sock" in shell("node", command).err
+        monkeypatch.setenv("OCICAT_SOCKET", f"{tmp_path}/variable.sock")
+        assert f"no agent serves {tmp_path}/variable.sock" in shell("node", command).err
+        assert (
+            f"no agent serves {tmp_path}/option.sock"
+            in shell("node", command, "--socket", f"{tmp_path}/option.sock").err
+        )
+    file.write_text("[agent]\nsocket = 1\n")
+    assert "variable.sock" in shell("node", "reload").err
+
+
 # --- the agent ----------------------------------------------------------------------------------------------------------
 
 
@@ -353,6 +369,32 @@ def test_an_agent_without_options_begins_by_the_file(shell, file, monkeypatch):
 def test_an_agent_does_not_begin_with_what_is_wrong_and_tells_all_of_it(shell, file):
     file.write_text("[agent]\nmtu = 'x'\n[dns]\nttl_s = -1\n")
     ended = shell("agent")
-    assert (ended.code, ended.out) == (2, "")
+    assert (ended.code, ended.out) == (78, "")
     assert f"{file}:2: agent.mtu: is not a whole number" in ended.err
     assert f"{file}:4: dns.ttl_s: -1 is not in 0 to 604800 seconds" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ((), '[store]\nurl = "postgres://h"\n'),
+        ((), '[store]\nurl = "etcd://h?x=1"\n'),
+        ((), "[host\n"),
+        ((), ""),
+        (("--nonsense",), ""),
+        (("--agent-port", "x"), ""),
+        (("--config", "/none.toml"), ""),
+    ],
+)
+def test_what_starting_again_does_not_mend_has_an_exit_code_of_its_own(shell, file, monkeypatch, words, text):
+    monkeypatch.delenv("OCICAT_STORE")
+    file.write_text(text)
+    assert shell("agent", *words).code == 78
+
+
+def test_what_may_heal_by_itself_has_another(shell, file, monkeypatch):
+    """An address that an interface gets later, a certificate that is brought later."""
+    monkeypatch.delenv("OCICAT_STORE")
+    for store in ("memory://", "etcd://127.0.0.1:1?ca=/none"):
+        file.write_text(GOOD + f'[store]\nurl = "{store}"\n[agent]\nsocket = "{file.parent}/a.sock"\n')
+        assert shell("agent").code == 2

@@ -68,3 +68,11 @@ def test_a_version_that_nobody_tells_is_asked_for(shell, root):
 
 def test_a_socket_that_cannot_be_one_is_refused(shell, root):
     assert shell("mesos", "install", "--root", root, "--socket", "relative", *VERSION).code == 2
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../../etc/cron.d/x", ".hidden", "a b", "a\n", "-x"])
+def test_a_network_that_no_plugin_would_serve_is_refused(shell, root, name):
+    before = contents(root)
+    failed = shell("mesos", "install", "--root", root, f"--network={name}", *VERSION)
+    assert (failed.code, "is no name of a network" in failed.err) == (2, True), failed
+    assert contents(root) == before

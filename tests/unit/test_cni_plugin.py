@@ -240,6 +240,13 @@ def test_input_that_cannot_be_read_is_code_5(put):
     assert (error["code"], error["msg"]) == (5, "the plugin's standard input: Bad file descriptor")
 
 
+def test_without_an_agent_a_status_is_code_50_and_soon(put):
+    began = time.monotonic()
+    error = shown(run(put(LONG_MS), {"CNI_COMMAND": "STATUS"}))
+    assert (error["code"], error["msg"].rpartition(": ")[2]) == (50, "No such file or directory")
+    assert time.monotonic() - began < LONG_MS / 2000
+
+
 def test_version_needs_no_agent(put):
     result = run(put(link=None), {"CNI_COMMAND": "VERSION"}, b'{"cniVersion":"1.0.0"}')
     assert (result.returncode, result.stderr) == (0, b"")

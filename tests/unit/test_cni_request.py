@@ -204,7 +204,7 @@ def test_a_variable_that_is_missing(name, value):
     ("name", "value"),
     [
         ("CNI_COMMAND", "add"),
-        ("CNI_COMMAND", "STATUS"),
+        ("CNI_COMMAND", "STAT"),
         ("CNI_CONTAINERID", "../x"),
         ("CNI_CONTAINERID", ".a"),
         ("CNI_CONTAINERID", "a b"),
@@ -252,6 +252,40 @@ def test_what_is_no_json_object_is_code_6(document, command):
 
 def test_a_del_is_possible_whatever_version_its_configuration_names():
     assert request("DEL", cniVersion="9.9.9").config.name == MINIMAL["name"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "valid"),
+    [
+        ({"cni.dev/valid-attachments": [{"containerID": "c1", "ifname": "eth0"}]}, {("c1", "eth0")}),
+        ({"cni.dev/attachments": [{"containerID": "c1", "ifname": "eth0"}]}, {("c1", "eth0")}),
+        ({"cni.dev/valid-attachments": [], "cni.dev/attachments": None}, set()),
+        ({}, set()),
+    ],
+)
+def test_what_a_gc_is_to_leave(fields, valid):
+    document = json.dumps({**MINIMAL, "cniVersion": "1.1.0", **fields}).encode()
+    found = parse({"CNI_COMMAND": "GC", "CNI_PATH": "/opt/cni/bin"}, document)
+    assert (found.command, found.config.name, found.valid) == ("GC", "net1", valid)
+
+
+@pytest.mark.parametrize("command", ["GC", "STATUS"])
+def test_about_a_network_only_the_configuration_is_looked_at(command):
+    document = json.dumps({**MINIMAL, "cniVersion": "1.1.0", "pools": ["a"]}).encode()
+    found = parse({"CNI_COMMAND": command}, document)
+    assert (found.command, found.config.pools) == (command, ("a",))
+    for fields, code in (({"cniVersion": "1.0.0"}, 1), ({}, 1), ({"cniVersion": "1.1.0", "mtuu": 1}, 2)):
+        with pytest.raises(CniError) as caught:
+            parse({"CNI_COMMAND": command}, json.dumps({**MINIMAL, **fields}).encode())
+        assert caught.value.code == code
+
+
+def test_attachments_that_cannot_be_read_are_refused_before_anything_is_taken_back():
+    for valid in ("c1", {"containerID": "c1"}, [{"containerID": 1}], ["c1"]):
+        document = json.dumps({**MINIMAL, "cniVersion": "1.1.0", "cni.dev/valid-attachments": valid}).encode()
+        with pytest.raises(CniError) as caught:
+            parse({"CNI_COMMAND": "GC"}, document)
+        assert caught.value.code == Code.INVALID_CONFIGURATION
 
 
 @pytest.mark.parametrize("command", ["ADD", "CHECK"])

@@ -30,6 +30,7 @@ GOLDEN = {
     "0.3.1": NUMBERED,
     "0.4.0": NUMBERED,
     "1.0.0": {"interfaces": INTERFACES, "ips": [LISTED], "routes": ROUTES},
+    "1.1.0": {"interfaces": INTERFACES, "ips": [LISTED], "routes": ROUTES},
 }
 
 

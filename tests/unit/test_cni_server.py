@@ -12,12 +12,15 @@ import pytest
 
 from ocicat.cni import server as module
 from ocicat.cni.relay import LIMIT_BYTES
+from ocicat.cni.request import parse
 from ocicat.cni.result import Attachment
 from ocicat.cni.server import Server
 from ocicat.errors import Conflict, Refused, Unavailable
 from ocicat.mesos.netmodules.protocol import Allocate, ReleaseOwner
 from ocicat.model.net import Addr
 
+ENVIRONMENT = {"CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0", "CNI_NETNS": "/ns"}
+BODY = b'{"name": "n", "type": "ocicat"}'
 ATTACHMENT = Attachment("eth0", "/ns", "02:00:00:00:00:01", (Addr.parse("10.0.0.1"),), (Addr.parse("169.254.1.1"),))
 BOUND_S = 5.0
 
@@ -27,7 +30,7 @@ class Handler:
 
     def __init__(self):
         self.events = []
-        self.error = None
+        self.error = self.valid = None
         self.gate = None
         self.arrived = asyncio.Condition()
 
@@ -40,6 +43,15 @@ class Handler:
 
     async def check(self, request):
         await self._note(request)
+
+    async def ready(self, network):
+        self.events.append(f"ready {network.name}")
+        if self.error:
+            raise self.error
+
+    def stale(self, network, valid):
+        self.valid = (network, valid)
+        return [parse({**ENVIRONMENT, "CNI_COMMAND": "DEL", "CNI_CONTAINERID": name}, BODY) for name in ("c8", "c9")]
 
     async def perform(self, request):
         """Of the network isolator module's."""
@@ -84,7 +96,7 @@ async def no_status():
 async def serving():
     with tempfile.TemporaryDirectory(prefix="oct-") as directory:
         handler = Handler()
-        server = Server(Path(directory, "run", "agent.sock"), handler, handler, no_status)
+        server = Server(Path(directory, "run", "agent.sock"), handler, handler, handler, no_status)
         await server.start()
         try:
             yield server, handler
@@ -130,6 +142,38 @@ def test_del_and_check_print_nothing(command):
         async with serving() as (server, handler):
             assert await ask(server, message(command)) == b"0"
             assert handler.events == [f"in {command} c1 eth0", f"out {command} c1 eth0"]
+
+    asyncio.run(body())
+
+
+def test_a_network_that_can_serve_says_nothing_and_one_that_cannot_says_why():
+    async def body():
+        async with serving() as (server, handler):
+            assert await ask(server, message("STATUS", cniVersion="1.1.0")) == b"0"
+            handler.error = Unavailable("store held", hint="wait")
+            status, found = await asked(server, message("STATUS", cniVersion="1.1.0"))
+            assert (status, found["code"], found["msg"], found["details"]) == (1, 50, "store held", "wait")
+            assert handler.events == ["ready n", "ready n"]
+
+    asyncio.run(body())
+
+
+def test_what_is_stale_is_taken_back_one_at_a_time_with_its_other_requests():
+    async def body():
+        async with serving() as (server, handler):
+            handler.gate = asyncio.Event()
+            first = asyncio.create_task(ask(server, message("ADD", "c8")))
+            await handler.seen(1)
+            valid = [{"containerID": "c1", "ifname": "eth0"}, {"containerID": "c1", "ifname": "eth1"}]
+            asking = asyncio.create_task(
+                ask(server, message("GC", cniVersion="1.1.0", **{"cni.dev/valid-attachments": valid}))
+            )
+            handler.gate.set()
+            assert (await first)[:1] == b"0"
+            assert await asking == b"0"
+            assert handler.valid == ("n", frozenset({("c1", "eth0"), ("c1", "eth1")}))
+            names = [f"{way} {what}" for what in ("ADD c8 eth0", "DEL c8 eth0", "DEL c9 eth0") for way in ("in", "out")]
+            assert handler.events == names
 
     asyncio.run(body())
 
@@ -316,7 +360,7 @@ def test_the_socket_is_for_root_alone():
 
 def test_a_stale_socket_is_replaced_and_ours_is_removed(path):
     async def body():
-        server = Server(path, Handler(), Handler(), no_status)
+        server = Server(path, Handler(), Handler(), Handler(), no_status)
         await server.start()
         assert (await asked(server, message()))[0] == 0
         await server.close()
@@ -330,7 +374,7 @@ def test_a_stale_socket_is_replaced_and_ours_is_removed(path):
 def test_a_file_of_somebody_else_is_not_removed(path):
     path.write_text("mine")
     with pytest.raises(Refused, match=r"agent\.sock"):
-        asyncio.run(Server(path, Handler(), Handler(), no_status).start())
+        asyncio.run(Server(path, Handler(), Handler(), Handler(), no_status).start())
     assert path.read_text() == "mine"
 
 

@@ -9,7 +9,7 @@ from agent_bed import POOL6, scenario, until
 
 from ocicat.agent import beside, identity
 from ocicat.agent.docker import followers, wiring
-from ocicat.agent.docker.addresses import OWNER, UNCLAIMED_S
+from ocicat.agent.docker.addresses import DOUBTED_S, OWNER, UNCLAIMED_S
 from ocicat.agent.docker.config import DEFAULT_PLUGIN, DockerConfig, parse
 from ocicat.agent.docker.driver import Driver
 from ocicat.agent.docker.networks import NETWORKS
@@ -223,7 +223,25 @@ async def test_an_address_that_was_never_used_is_released(one):
     got = await address(docker)
     await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", got))
     await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", "169.254.1.1"))
+    one.workloads.clock.advance(DOUBTED_S - 1)
+    await docker.collect()
+    assert set(owners(one)) == {got.partition("/")[0]}
+    one.workloads.clock.advance(2)
+    await docker.collect()
     await one.nothing_left()
+
+
+@scenario()
+async def test_an_address_that_was_released_can_be_asked_for_by_name_at_once(one):
+    docker = driver(one)
+    await network(docker)
+    await address(docker, "10.65.0.77")
+    await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", "10.65.0.77/32"))
+    again = await address(docker, "10.65.0.77")
+    with pytest.raises(Refused, match=r"10\.65\.0\.77 is in use by"):  # that one is not released
+        await address(docker, "10.65.0.77")
+    await docker.perform(messages.CreateEndpoint(N, "e1", Interface(again)))
+    assert owners(one) == {"10.65.0.77": "libnetwork:e1"}
 
 
 @scenario()
@@ -236,6 +254,23 @@ async def test_a_late_release_never_frees_the_next_owner_s_address(one):
     await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", got))
     await docker.perform(messages.CreateEndpoint(N, "e2", Interface(again)))
     await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", got))
+    assert owners(one) == {got: "libnetwork:e2"}
+
+
+@scenario()
+async def test_a_release_that_comes_after_a_restart_of_the_agent_never_frees_the_next_owner_s_address(one):
+    docker = driver(one)
+    await network(docker)
+    got = await endpoint(docker, "e1", wanted="10.65.0.9")
+    await docker.perform(messages.DeleteEndpoint(N, "e1"))
+    restarted = driver(one)
+    again = await address(restarted, "10.65.0.9")
+    await restarted.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", got))
+    await restarted.collect()
+    assert owners(one)[got].startswith(OWNER)
+    await restarted.perform(messages.CreateEndpoint(N, "e2", Interface(again)))
+    one.workloads.clock.advance(DOUBTED_S + 1)
+    await restarted.collect()
     assert owners(one) == {got: "libnetwork:e2"}
 
 

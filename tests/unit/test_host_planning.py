@@ -6,7 +6,7 @@ import pytest
 
 from ocicat.changes.files import State, Tree
 from ocicat.changes.settings import Wish
-from ocicat.host.changing.chains import extract, placed, removal
+from ocicat.errors import Refused
 from ocicat.host.changing.texts import OFF, RuleLines, Switched, with_lines
 from ocicat.host.facts.clock import Skew
 from ocicat.host.facts.others import Others, Text
@@ -14,6 +14,7 @@ from ocicat.host.facts.settings import Later
 from ocicat.host.findings.managers import unmanaged
 from ocicat.host.firewall.letting import MARK, Allowed, Letting
 from ocicat.host.firewall.places import Place
+from ocicat.host.firewall.saved import extract, placed, removal, sets, without
 from ocicat.host.ports import Opening
 from ocicat.host.preparing import boot, clock, firewalls, kernel, links, managers, names
 from ocicat.host.preparing.boot import Command
@@ -137,6 +138,36 @@ def test_more_now_and_less_after_a_boot_is_less():
     assert kernel.plan([TABLE], {TABLE.name: "262144"}, later, loadable=False).items
 
 
+def test_what_is_more_than_enough_is_kept_when_a_file_would_lower_it():
+    later = {TABLE.name: Later("1000", "/usr/lib/sysctl.d/50-low.conf")}
+    (item,) = kernel.plan([TABLE], {TABLE.name: "262144"}, later, systemd=later, loadable=False).items
+    assert (item.path, f"\n{TABLE.name} = 262144\n" in item.state.content.decode()) == (kernel.SYSCTLS, True)
+    (item,) = kernel.plan([TABLE], {TABLE.name: "10"}, later, systemd=later, loadable=False).items
+    assert f"\n{TABLE.name} = {TABLE.value}\n" in item.state.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("10-a", "99-z-ocicat"),
+        ("99-sysctl", "99-z-ocicat"),
+        ("99-zz", "99-zzz-ocicat"),
+        ("zz-local", "zz-localz-ocicat"),
+    ],
+)
+def test_our_file_comes_after_whoever_says_otherwise_and_says_so(name, ours):
+    later = {
+        FORWARD.name: Later("0", f"/run/sysctl.d/{name}.conf"),
+        TABLE.name: Later("999999999", "/etc/sysctl.d/~.conf"),
+    }
+    (item,) = kernel.plan(
+        [FORWARD, TABLE], {FORWARD.name: "1", TABLE.name: "10"}, later, systemd=later, loadable=False
+    ).items
+    assert item.path == f"/etc/sysctl.d/{ours}.conf"
+    assert sorted([f"{name}.conf", f"{ours}.conf"])[1] == f"{ours}.conf"
+    assert (f"has to come after {name}.conf" in item.state.content.decode()) == (item.path != kernel.SYSCTLS)
+
+
 def test_what_sysctl_conf_says_otherwise_is_switched_off():
     later = {FORWARD.name: Later("0", "/etc/sysctl.conf")}
     planned = kernel.plan([FORWARD], {FORWARD.name: "0"}, later, loadable=False)
@@ -207,17 +238,27 @@ def test_who_manages_links_leaves_ours_alone_and_keeps_what_it_was_told(said):
 
 def test_leftovers_go_only_when_that_is_asked_for():
     others = Others(
-        interfaces=("lo", "cali123"), chains=("ip filter cali-INPUT", "iptables-legacy cali-FORWARD", "inet own cali-x")
+        interfaces=("lo", "cali123"),
+        chains=("ip filter cali-INPUT", "iptables-legacy cali-FORWARD", "ip filter felix-INPUT", "inet own cali-x"),
+        sets=("cali40s:1", "felix-v4-x"),
+        kept_rules=("/etc/iptables/rules.v4",),
     )
-    left = managers.leftovers(others, ["chains ip6tables-nft cali-", "mtu eth0"], ["routes 4 80"])
+    left = managers.leftovers(others, ["sets cali6", "chains ip6tables-nft cali-", "mtu eth0"], ["routes 4 80"])
     assert left.settings == (
         "chains ip6tables-nft cali-",
         "chains iptables-nft cali-",
         "chains iptables-legacy cali-",
+        "chains iptables-nft felix-",
+        "sets cali6",
+        "sets cali4",
+        "sets felix-",
         "routes 4 80",
     )
     kept = managers.plan(others, left, remove=False)
     assert (kept.wishes, len(kept.remarks)) == ((), 1)
+    assert any(
+        "rules.v4 brings Calico's chains back" in one for one in managers.plan(others, left, remove=True).remarks
+    )
     gone = managers.plan(others, left, remove=True).wishes
     assert gone == (*(Wish(one, "") for one in left.settings), Wish("interface cali123", None))
     assert not managers.leftovers(Others(calico_runs=True, interfaces=("cali123",)), [], [])
@@ -237,6 +278,23 @@ COMMIT
 -A cali-INPUT -j cali-fw
 COMMIT
 """
+
+
+def test_what_a_rule_of_others_needs_stays():
+    left = managers.leftovers(Others(sets=("cali40s",), foreign_rules=("iptables-nft cali40s",)), [], [])
+    assert managers.plan(Others(), left, remove=False).remarks
+    with pytest.raises(Refused, match="iptables-nft: a rule that is not Calico's looks in its set cali40s"):
+        managers.plan(Others(), left, remove=True)
+
+
+def test_rules_are_copied_without_chains_that_are_about_to_go():
+    kept = without(SAVED, ("cali-", "felix-"))
+    assert [line for line in kept.splitlines() if "cali" in line] == []
+    assert kept.count("\n") == SAVED.count("\n") - 4
+    assert without(SAVED, ()) == SAVED
+    assert sets(
+        "-A X -m set --match-set a src -m set ! --match-set b dst,dst -j Y\n-A X -m set --match-set a src\n"
+    ) == ["a", "b"]
 
 
 def test_chains_of_others_are_taken_out_with_all_that_leads_there():

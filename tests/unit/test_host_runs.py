@@ -272,15 +272,34 @@ def test_what_is_another_s_by_now_is_neither_wished_nor_put_back(tree, system):
 def test_one_at_a_time_and_only_its_owner_can_lock(tree, system):
     prepare.apply(tree, system, FIRST)
     path = tree.at(alone.PATH)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with alone.alone(tree), pytest.raises(Refused, match=f"process {os.getpid()} has been"), alone.alone(tree, 0.01):
-        pass
+    with alone.alone(tree):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with pytest.raises(Refused, match=f"process {os.getpid()} has been"), alone.alone(tree, 0.01):
+            pass
+    assert not path.parent.exists()
     everybody_s = os.open(tree.root, os.O_RDONLY)
     try:
         fcntl.flock(everybody_s, fcntl.LOCK_EX)
         assert prepare.undo(tree, system).made
     finally:
         os.close(everybody_s)
+
+
+def test_what_one_removes_another_does_not_hold(tree, monkeypatch):
+    """Somebody waits for the lock of a run that ends, and its file goes: the lock of no file is nobody's."""
+    path, opened = tree.at(alone.PATH), os.open
+    path.parent.mkdir(parents=True)
+
+    def removed_meanwhile(*args, **more):
+        monkeypatch.undo()
+        lock = opened(*args, **more)
+        path.unlink()
+        return lock
+
+    monkeypatch.setattr(alone.os, "open", removed_meanwhile)
+    with alone.alone(tree, 5):
+        assert path.read_text() == f"{os.getpid()}\n"
+    assert path.parent.exists()  # it was there before
 
 
 def test_killed_while_it_waits_it_can_be_prepared_again(tree, system):

@@ -7,6 +7,7 @@ import pytest
 from ocicat.errors import UserError
 from ocicat.lab.mesos.masterinfo import encode_master_info
 from ocicat.lab.mesos.options import AgentOptions, MasterOptions, parse
+from ocicat.supervise.interpreter import module_line
 
 MASTER = MasterOptions(ip="10.0.0.1", work_dir="/x/m", cluster="c", flags={"agent_ping_timeout": "1secs"})
 AGENT = AgentOptions(
@@ -36,7 +37,7 @@ FOLLOWING = AgentOptions(
 
 @pytest.mark.parametrize("options", [MASTER, AGENT, ELECTED, FOLLOWING])
 def test_a_command_line_gives_the_options_it_was_made_of(options):
-    assert parse(type(options), options.argv()[3:]) == options
+    assert parse(type(options), options.argv()[len(module_line("")) :]) == options
 
 
 def test_flags_become_variables_and_a_given_one_wins():
@@ -76,14 +77,14 @@ def fields(options):
 def test_a_wrong_value_is_named(change, words):
     options = AgentOptions(**{**fields(AGENT), **change})
     with pytest.raises(UserError, match=words):
-        parse(AgentOptions, options.argv()[3:])
+        parse(AgentOptions, options.argv()[len(module_line("")) :])
 
 
 @pytest.mark.parametrize("zk", ["10.0.0.1:2181", "zk://10.0.0.1", "zk://u:p@10.0.0.1/mesos"])
 def test_a_masters_zookeeper_is_checked(zk):
     options = MasterOptions(ip="10.0.0.1", work_dir="/x", zk=zk)
     with pytest.raises(UserError, match="zk"):
-        parse(MasterOptions, options.argv()[3:])
+        parse(MasterOptions, options.argv()[len(module_line("")) :])
 
 
 def test_a_master_alone_keeps_its_registry_in_memory_and_one_of_several_in_a_log():

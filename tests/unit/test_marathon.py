@@ -44,6 +44,43 @@ def test_little_is_needed_and_the_rest_is_as_with_marathon():
     assert app.spec.host_ports == (HostPort(0, "default"),)
 
 
+PORTS = {"groups": ["a"], "discovery": {"ports": [{"number": 9, "name": "x"}, {"number": 8080, "name": "http-api"}]}}
+
+
+def test_readiness_is_asked_once_of_a_port_by_its_name():
+    app = one("net", ipAddress=PORTS, readinessChecks=[{"name": "r"}])
+    usual = Check(
+        protocol="HTTP", port=8080, grace_s=0.0, interval_s=30.0, timeout_s=10.0, failures=0, statuses=(200,), once=True
+    )
+    assert (app.checks, app.checked) == ((usual,), True)
+    raw = {
+        "protocol": "HTTPS",
+        "path": "/up",
+        "portName": "b",
+        "intervalSeconds": 1,
+        "timeoutSeconds": 2,
+        "httpStatusCodesForReady": [200, 302],
+        "preserveLastResponse": True,
+    }
+    app = one(portDefinitions=[{"port": 0, "name": "a"}, {"port": 0, "name": "b"}], readinessChecks=[raw])
+    (check,) = app.checks
+    assert (check.protocol, check.path, check.port, check.port_index) == ("HTTPS", "/up", 0, 1)
+    assert (check.interval_s, check.timeout_s, check.statuses) == (1.0, 2.0, (200, 302))
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({}, "readinessChecks[0].portName: 'http-api': the application names default"),
+        ({"portName": "default", "protocol": "TCP"}, "readinessChecks[0].protocol: 'TCP' is none of HTTP, HTTPS"),
+        ({"portName": "default", "httpStatusCodesForReady": [20]}, "readinessChecks[0].httpStatusCodesForReady: [20]"),
+        ({"portName": "default", "maxConsecutiveFailures": 1}, "there is no such field"),
+    ],
+)
+def test_a_check_of_readiness_that_cannot_be_asked_is_refused(check, words):
+    assert words in problem(readinessChecks=[check])
+
+
 def test_everything_an_application_says_of_itself():
     app = one(
         instances=3,

@@ -50,6 +50,28 @@ def test_a_drop_in_replaces_the_command(tmp_path):
     assert settings(tree) == {"hostname": "h1", "port": "7"}
 
 
+def test_what_is_empty_takes_back_what_was_said_before(tmp_path):
+    path = "/etc/systemd/system/mesos-agent.service.d/10-mine.conf"
+    said = "[Service]\nEnvironment=\nEnvironment=MESOS_IP=2\nEnvironmentFile=\n"
+    tree = host(tmp_path, {**VARIABLES, path: said})
+    assert settings(tree) == {"ip": "2"}
+    assert places.place(tree, places.unit(tree)).kind == "drop-in"
+
+
+def test_drop_ins_of_every_directory_count_in_the_order_of_their_names(tmp_path):
+    """systemd.unit(5): of one name in two directories the one in /etc counts; others after their names, wherever they lie."""
+    drop_ins = {
+        "/usr/lib/systemd/system/mesos-agent.service.d/20-b.conf": "MESOS_PORT=2",
+        "/etc/systemd/system/mesos-agent.service.d/10-a.conf": "MESOS_PORT=1",
+        "/run/systemd/system/mesos-agent.service.d/30-c.conf": "MESOS_IP=3",
+        "/lib/systemd/system/mesos-agent.service.d/40-d.conf": "MESOS_HOSTNAME=lib",
+        "/etc/systemd/system/mesos-agent.service.d/40-d.conf": "MESOS_HOSTNAME=etc",
+    }
+    files = {path: f"[Service]\nEnvironment={text}\n" for path, text in drop_ins.items()}
+    tree = host(tmp_path, {"/lib/systemd/system/mesos-agent.service": "[Service]\nExecStart=/x\n", **files})
+    assert settings(tree) == {"port": "2", "ip": "3", "hostname": "etc"}
+
+
 def test_flags_of_a_directory_that_no_wrapper_reads_do_not_count(tmp_path):
     tree = host(tmp_path, {**SERVICE, "/etc/mesos-agent/port": "7"})
     assert "port" not in settings(tree)

@@ -1,10 +1,23 @@
 """Installing on every shape of host: what the Mesos agent is given, that twice is once, and that undoing restores every byte."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from setup_bed import PACKAGES, PLUGIN, SERVICE, SHAPES, VARIABLES, asked, contents, host, install, settings, uninstall
+from setup_bed import (
+    PACKAGES,
+    PLUGIN,
+    SERVICE,
+    SHAPES,
+    VARIABLES,
+    asked,
+    contents,
+    host,
+    install,
+    settings,
+    uninstall,
+)
 
 from ocicat.changes import record
 from ocicat.errors import NotFound, Refused, UserError
@@ -312,6 +325,27 @@ def test_an_installation_that_is_cut_anywhere_can_be_repeated_or_undone(tmp_path
     }
     install(tree)
     assert install(tree) == []
+
+
+@shapes
+@versions
+def test_the_diff_makes_what_is_then_written(tmp_path, shape, version):
+    """But for a program and a link, of which no diff is made."""
+    trees = [host(tmp_path / name, shape) for name in ("patched", "installed")]
+    options = {"default_network": "ocicat"} if version >= (0, 25) else {}
+    text = record.diff(
+        record.changes(trees[0], record.load(trees[0]), plan.planned(trees[0], asked(version, **options)).items),
+        trees[0],
+    )
+    patch = ["patch", "-p1", "--directory", str(tmp_path / "patched")]
+    subprocess.run(patch, input=text, text=True, check=True, capture_output=True, timeout=20)
+    install(trees[1], version, **options)
+    texts = [
+        {path: one for path, one in contents(tree.root).items() if one[0] != "directory" and b"\0" not in one[0]}
+        for tree in trees
+    ]
+    written = {path: one[0] for path, one in texts[1].items() if "/var/lib/ocicat/" not in path}
+    assert written == {path: one[0] for path, one in texts[0].items()}
 
 
 def test_the_diff_is_one(tmp_path):

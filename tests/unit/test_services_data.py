@@ -87,13 +87,13 @@ def test_what_somebody_else_has_put_there_is_neither_used_nor_removed(kept: Serv
     assert (at / "thesis").read_text() == "of years"
     data.describe(kept)
     data.check(kept)
-    assert data.described(kept) == kept
+    assert data.described(kept.data) == kept
     aside = data.move_aside(kept)
     assert aside is not None
     strange = at.with_name("data.before-the-war")
     strange.mkdir()
     data.make(kept)
-    assert data.remove(kept) == [at, aside, data.description(kept)]
+    assert data.remove(kept) == [at, aside, data.description(kept.data)]
     assert [path.name for path in at.parent.iterdir()] == [strange.name]
 
 

@@ -183,7 +183,8 @@ def test_a_container_has_its_files_where_the_host_has_them() -> None:
         assert json.dumps(volume) in compose
         assert f"--volume={volume}" in run
     assert '    user: "103:106"' in compose.splitlines()
-    assert run[-4:] == ("etcd:x", "etcd", "--config-file", "/etc/ocicat/services/etcd.yml")
+    assert run[-4:] == ("--entrypoint=etcd", "etcd:x", "--config-file", "/etc/ocicat/services/etcd.yml")
+    assert '    entrypoint: ["etcd"]' in compose.splitlines()
     assert "password" not in compose
 
 

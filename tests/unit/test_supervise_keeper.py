@@ -18,10 +18,10 @@ PATIENCE_S = 10.0
 class Watched:
     """A keeper of `command`, and everything it has told."""
 
-    def __init__(self, directory: Path, *command: str) -> None:
+    def __init__(self, directory: Path, *command: str, final: int = 0) -> None:
         self.told: list[Run] = []
         self.news = asyncio.Event()
-        self.spec = ProcessSpec("p", "h1", command, str(directory / "log"), str(directory / "ready"))
+        self.spec = ProcessSpec("p", "h1", command, str(directory / "log"), str(directory / "ready"), final)
         self.keeper = Keeper(self.spec, self.note, ManualClock())
 
     def note(self, run: Run) -> None:
@@ -35,11 +35,11 @@ class Watched:
                 await self.news.wait()
 
 
-def kept(directory: Path, *command: str, scenario: Callable[[Watched], Awaitable[None]]) -> Watched:
+def kept(directory: Path, *command: str, scenario: Callable[[Watched], Awaitable[None]], final: int = 0) -> Watched:
     """Run the scenario with a keeper, which is stopped at the end."""
 
     async def run() -> Watched:
-        watched = Watched(directory, *command)
+        watched = Watched(directory, *command, final=final)
         await watched.keeper.start()
         try:
             await scenario(watched)
@@ -146,3 +146,26 @@ def test_a_program_that_does_not_exist_is_told_and_tried_again(tmp_path: Path, m
 def test_an_exit_in_words() -> None:
     assert describe_exit(3) == "ended with status 3"
     assert describe_exit(-signal.SIGSEGV) == "ended by SIGSEGV"
+
+
+def test_the_final_status_is_the_last_one_and_a_start_by_hand_counts_again(tmp_path: Path) -> None:
+    async def scenario(watched: Watched) -> None:
+        await watched.until(lambda run: run.given_up == 78)
+        assert (watched.keeper.run.identity, watched.keeper.run.wanted) == (None, True)
+        assert watched.keeper.run.last_exit == "ended with status 78"
+        await watched.keeper.start()
+        assert watched.keeper.run.given_up == 0
+        await watched.until(lambda run: run.given_up == 78)
+
+    count = tmp_path / "count"
+    watched = kept(tmp_path, "sh", "-c", f"echo >>{count}; exit 78", scenario=scenario, final=78)
+    assert watched.keeper.run.restarts == 0
+    assert count.read_text().count("\n") == 2
+
+
+def test_any_other_status_is_not_final(tmp_path: Path) -> None:
+    async def scenario(watched: Watched) -> None:
+        await watched.until(lambda run: run.restarts > 1)
+
+    for status in ("0", "1"):
+        kept(tmp_path, "sh", "-c", f"exit {status}", scenario=scenario, final=78)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ocicat.agent import presence
+from ocicat.agent.attachments import Attachments
 from ocicat.agent.beside import beside, cancelled
 from ocicat.agent.config import AgentConfig, check
 from ocicat.agent.discovery import wiring as discovery
@@ -158,7 +159,8 @@ async def _serve(config: AgentConfig, stack: AsyncExitStack, store: Datastore, f
     def how_i_am() -> Awaitable[bytes]:
         return status(me, store, dataplane, len(feed.local.endpoints))
 
-    server = Server(Path(config.socket), workloads, net_modules, how_i_am)
+    attachments = Attachments(allocator, feed.local, how_i_am)
+    server = Server(Path(config.socket), workloads, attachments, net_modules, how_i_am)
     await server.start()
     stack.push_async_callback(server.close)
     if config.docker:

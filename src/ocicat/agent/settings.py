@@ -15,6 +15,7 @@ from ocicat.mesos.masters import parse_masters
 from ocicat.model.base import Struct, replace
 from ocicat.settings.resolve import Resolved
 from ocicat.settings.setting import FILE_VARIABLE, Fault
+from ocicat.store.open import check_address
 
 _SOUND = ("192.0.2.1", "192.0.2.2:5050")  # an address and a master with which nothing is wrong
 _FILE = "file://"
@@ -29,7 +30,7 @@ class Made(Struct, frozen=True):
 
 def agent_config(resolved: Resolved, path: str) -> Made:
     """`path`: the configuration file, for who has to be told where a setting may stand."""
-    found = [*_missing(resolved, path), *_of_names(resolved), *_of_docker(resolved)]
+    found = [*_missing(resolved, path), *_of_store(resolved), *_of_names(resolved), *_of_docker(resolved)]
     missing = {one.key for one in found}
     draft = _config(resolved)
     found += [_fault(resolved, key, error) for key, error in faults(draft) if key not in missing]
@@ -77,6 +78,11 @@ def _missing(resolved: Resolved, path: str) -> Iterator[Fault]:
         if setting.needed and not found.value:
             hint = f"{setting.option}, {setting.variable}, or {setting.name} in [{setting.section}] of {path}"
             yield Fault("", setting.key, "is not set", f"{hint} (another file: --config or {FILE_VARIABLE})")
+
+
+def _of_store(resolved: Resolved) -> Iterator[Fault]:
+    """Of the address alone: whether anybody answers there is another question, and may be mended without a word of ours."""
+    yield from _told(resolved, "store.url", lambda: check_address(resolved.text("store.url")))
 
 
 def _of_docker(resolved: Resolved) -> Iterator[Fault]:

@@ -98,6 +98,11 @@ class Tree:
         if not self.text(path):
             self.put(path, None)
 
+    def with_block(self, path: str, block: bytes) -> State | None:
+        """The whole file as it would be with that block in it, in place of the one that is; None: nothing would be left."""
+        found = self._around(self.at(path).resolve(), State("block", block))
+        return found if found.content else None
+
     def missing_parents(self, path: str) -> list[str]:
         """The directories above that are not there."""
         return [str(parent) for parent in Path(path).parents if not self.is_directory(str(parent))]
@@ -107,9 +112,13 @@ class Tree:
             self.at(directory).rmdir()
 
     def _put_block(self, target: Path, state: State) -> None:
-        old = State("file", target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) if target.exists() else state
+        _replace(target, self._around(target, state))
+
+    def _around(self, target: Path, block: State) -> State:
+        """The file with it."""
+        old = State("file", target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) if target.exists() else block
         around = self._marks.without_block(old.content) if old.kind == "file" else b""
-        _replace(target, State("file", self._marks.with_block(around, state.content), old.mode))
+        return State("file", self._marks.with_block(around, block.content), old.mode)
 
     def _whole(self, path: str) -> State:
         target = self.at(path)

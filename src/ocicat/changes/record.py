@@ -116,9 +116,17 @@ def uninstall(tree: Tree, record: Record, last: str = "") -> tuple[list[Change],
     return planned, edited
 
 
-def diff(planned: Iterable[Change]) -> str:
-    """Unified, as `diff -u` and `patch` have it; of a program only its size."""
-    return "".join("".join(_diff(change)) for change in planned)
+def diff(planned: Iterable[Change], tree: Tree | None = None) -> str:
+    """Unified, as `diff -u` and `patch` have it; of a program only its size. With `tree` a block is shown in its file."""
+    return "".join("".join(_diff(_of_file(change, tree) if tree else change)) for change in planned)
+
+
+def _of_file(change: Change, tree: Tree) -> Change:
+    kinds = {state.kind for state in (change.old, change.new) if state}
+    if kinds != {"block"}:
+        return change
+    whole = tree.with_block(change.path, change.new.content if change.new else b"")
+    return Change(change.path, tree.state(change.path), whole)
 
 
 def _diff(change: Change) -> Iterable[str]:

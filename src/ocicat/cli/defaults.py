@@ -1,18 +1,18 @@
-"""What commands take from the configuration file for options that were not given. The file is read only then."""
+"""What commands take from the environment and the configuration file for options that were not given. They are read only then."""
 
 from __future__ import annotations
 
 import click
 
 from ocicat.settings.setting import DEFAULT_FILE
-from ocicat.settings.table import default_text
+from ocicat.settings.table import default_text, setting
 
 LOCAL_MASTER = "127.0.0.1:5050"
 _STORE = "store.url"
 
 
 def store_url() -> str:
-    """For commands that were given none: the file's, or the usual one."""
+    """For commands that were given none."""
     return _one(_STORE)
 
 
@@ -46,19 +46,23 @@ def dns_server() -> str:
 
 def _one(key: str) -> str:
     """A command that needs one setting is not kept from it by what is wrong with others."""
-    from ocicat.settings.reading import file_layer, path_of  # a command that is given all reads no file
+    from ocicat.settings.reading import file_layer, path_of, variable_layer  # a command that is given all reads no file
     from ocicat.settings.resolve import resolve
 
-    layer = file_layer(path_of())
-    for fault in layer.faults:
-        if fault.key == key:
-            raise fault.error()
-    return resolve([layer]).text(key)
+    for said in (variable_layer, lambda: file_layer(path_of())):
+        layer = said()
+        for fault in layer.faults:
+            if fault.key == key:
+                raise fault.error()
+        found = resolve([layer])
+        if found.is_local(key):
+            return found.text(key)
+    return default_text(key)
 
 
 def shared(key: str, *, otherwise: str = "") -> str:
     """The default of such an option, for its help."""
-    return f"{key} of {DEFAULT_FILE}, or {otherwise or default_text(key)}"
+    return f"{setting(key).variable}, {key} of {DEFAULT_FILE}, or {otherwise or default_text(key)}"
 
 
 master_option = click.option(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast
 
 import click
 
-from ocicat.errors import NotFound, UserError
-from ocicat.services import network, setup
+from ocicat.cli.talk import say
+from ocicat.clock import SystemClock
+from ocicat.errors import NotFound, Unavailable, UserError
+from ocicat.model.base import Struct
+from ocicat.services import bring, network, setup
 from ocicat.services.spec import SERVICES, Member, Service, ServiceName, check_name, own_member, parse_members
 
 dry_run_option = click.option(
@@ -21,6 +24,58 @@ which_argument = click.argument(
 )
 one_argument = click.argument("which", metavar="zookeeper|etcd", type=click.Choice(SERVICES))
 some_argument = click.argument("which", metavar="[zookeeper|etcd...]", nargs=-1, type=click.Choice(SERVICES))
+
+
+WAIT_S = 60.0
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+class Patience(Struct, frozen=True):
+    """`seconds`: until all have to serve. `for_majority`: they wait for other members, too. `demanded`: else it is an error."""
+
+    seconds: float = WAIT_S
+    for_majority: bool = True
+    demanded: bool = False
+
+
+def patience_options(command: _Command) -> _Command:
+    """--wait and --no-wait; see `patience`."""
+    wait = click.option(
+        "--wait",
+        "wait_s",
+        type=click.FloatRange(0),
+        help="Seconds within which a majority has to be there, and serve: else the exit code is 4.  "
+        f"[default: {WAIT_S:.0f}, and without a majority 0]",
+    )
+    no_wait = click.option("--no-wait", is_flag=True, help="Do not wait for other members.")
+    return wait(no_wait(command))
+
+
+def patience(wait_s: float | None, no_wait: bool) -> Patience:
+    """UserError for both."""
+    if no_wait and wait_s is not None:
+        raise UserError("--wait and --no-wait: give one of them")
+    return Patience(WAIT_S if wait_s is None else wait_s, not no_wait, wait_s is not None)
+
+
+def await_all(services: Sequence[Service], asked: Patience, served: Callable[[Service], None]) -> None:
+    """All of them, which run, in one time. `served`: called for each that serves. Unavailable: a majority was demanded, and is not
+    there."""
+    clock = SystemClock()
+    ends = clock.monotonic() + asked.seconds
+    short = []
+    for service in services:
+        left_s = max(0.0, ends - clock.monotonic())
+        if bring.wait(service, clock, left_s, patient=asked.for_majority, tell=say) == "serves":
+            served(service)
+        else:
+            short.append(f"{service.service} {service.me} {bring.short_of(service, bring.absent(service))}")
+    for text in short:
+        say(text)
+    if short and asked.demanded:
+        raise Unavailable(
+            f"no majority within {asked.seconds:g} s", hint="what runs goes on waiting: ocicat services health"
+        )
 
 
 def named(which: Sequence[str]) -> tuple[ServiceName, ...]:

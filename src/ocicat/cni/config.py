@@ -35,6 +35,8 @@ STANDARD_FIELDS = frozenset(
         "ipMasq",
         "dns",
         "disableCheck",
+        "cni.dev/valid-attachments",
+        "cni.dev/attachments",
     }
 )
 OWN_FIELDS = frozenset({"pools", "assign_ipv4", "assign_ipv6", "defaultProfile", "mtu"})
@@ -155,6 +157,19 @@ class Previous(Struct, frozen=True):
         return self.interfaces[index].name if index is not None and 0 <= index < len(self.interfaces) else ""
 
 
+class ListedAttachment(Struct, frozen=True, rename="camel"):
+    container_id: str = field(default="", name="containerID")
+    ifname: str = ""
+
+
+class Attachments(Struct, frozen=True):
+    """What a GC says of all attachments that there are; to say nothing, or null, is to say that there is none. Runtimes write it
+    under the name that the specification had at first, too."""
+
+    valid: tuple[ListedAttachment, ...] | None = field(default=None, name="cni.dev/valid-attachments")
+    valid_too: tuple[ListedAttachment, ...] | None = field(default=None, name="cni.dev/attachments")
+
+
 class Envelope(Struct, frozen=True):
     """What the runtime puts around the operator's configuration."""
 
@@ -194,6 +209,12 @@ def checked(document: bytes) -> tuple[NetworkConfig, Envelope]:
     _check_runtime(document)
     # An empty version, as some runtimes write it, is none.
     return replace(config, version=version), _decode(Envelope, document)
+
+
+def attachments(document: bytes) -> frozenset[tuple[str, str]]:
+    """Container and interface of each that is there, as a GC tells them."""
+    said = _decode(Attachments, document)
+    return frozenset((one.container_id, one.ifname) for one in (*(said.valid or ()), *(said.valid_too or ())))
 
 
 def unchecked(document: bytes) -> tuple[NetworkConfig, Envelope]:

@@ -14,7 +14,8 @@ SOCKET = "/run/ocicat/agent.sock"
 PATIENCE_MS = 45000
 RETRY_MS = 50
 LIMIT = 1 << 20
-VERSIONS = '{"cniVersion":"1.0.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0"]}\n'
+PATIENCE_OF_STATUS_MS = 2000
+VERSIONS = '{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n'
 ERROR = '{"cniVersion":"0.2.0","code":%d,"msg":"%s: %s","details":"%s"}\n'
 
 
@@ -95,7 +96,8 @@ def now_ms() -> float:
 
 
 def ask(path: str, request: bytes) -> bytes:
-    deadline = now_ms() + PATIENCE_MS
+    is_status = posix.environ.get(b"CNI_COMMAND") == b"STATUS"
+    deadline = now_ms() + (min(PATIENCE_OF_STATUS_MS, PATIENCE_MS) if is_status else PATIENCE_MS)
     while True:
         try:
             return converse(path, request, deadline - now_ms())
@@ -107,7 +109,9 @@ def ask(path: str, request: bytes) -> bytes:
             if now_ms() >= deadline:
                 why = "no answer in time" if isinstance(error, (TimeoutError, BlockingIOError)) else error.strerror
                 hint = "is it running? its log says more"
-                raise Failure(ERROR % (11, "the ocicat agent at " + printable(path), why, hint)) from error
+                raise Failure(
+                    ERROR % (50 if is_status else 11, "the ocicat agent at " + printable(path), why, hint)
+                ) from error
         time.sleep(RETRY_MS / 1000)
 
 

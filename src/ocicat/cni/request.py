@@ -12,13 +12,13 @@ from typing import cast, get_args
 
 from ocicat.cni import config, ports, wishes
 from ocicat.cni.config import NAME, NetworkConfig, NetworkInfo
-from ocicat.cni.spec import CniError, Code, Command
+from ocicat.cni.spec import NETWORK_COMMANDS_SINCE, CniError, Code, Command, NetworkCommand
 from ocicat.cni.wishes import Wishes
 from ocicat.model.base import Struct
 from ocicat.model.net import Addr
 from ocicat.model.wanted import PortMapping
 
-__all__ = ["NetworkConfig", "NetworkInfo", "Request", "parse"]
+__all__ = ["NetworkConfig", "NetworkInfo", "NetworkRequest", "Request", "parse"]
 
 INTERFACE = re.compile(r"[!-.0-9;-~]{1,15}")  # what the kernel takes and a terminal shows: no blank, "/" or ":"
 _IPV6_MTU = 1280  # RFC 8200; the kernel has no IPv6 on an interface with less
@@ -42,9 +42,37 @@ class Request(Struct, frozen=True):
     previous: tuple[Addr, ...] | None = None  # CHECK: those that the runtime knows of; None: it says nothing
 
 
-def parse(environment: Mapping[str, str], document: bytes) -> Request:
-    """The request of an ADD, CHECK or DEL."""
-    command = _command(environment)
+class NetworkRequest(Struct, frozen=True):
+    """One command about all that the network has on this host. `valid`: container and interface of what a GC is to leave."""
+
+    command: NetworkCommand
+    config: NetworkConfig
+    valid: frozenset[tuple[str, str]] = frozenset()
+
+
+def parse(environment: Mapping[str, str], document: bytes) -> Request | NetworkRequest:
+    command = _given(environment, "CNI_COMMAND")
+    if command in get_args(NetworkCommand):
+        return _of_network(cast("NetworkCommand", command), document)
+    if command in get_args(Command):
+        return _of_interface(cast("Command", command), environment, document)
+    raise CniError(
+        Code.INVALID_ENVIRONMENT, f"CNI_COMMAND is {command!r}", hint="it must be ADD, DEL, CHECK, GC or STATUS"
+    )
+
+
+def _of_network(command: NetworkCommand, document: bytes) -> NetworkRequest:
+    network, _ = config.checked(document)
+    if network.version != NETWORK_COMMANDS_SINCE:
+        raise CniError(
+            Code.INCOMPATIBLE_VERSION,
+            f"cniVersion {network.version} has no {command}",
+            hint=f'write "cniVersion": "{NETWORK_COMMANDS_SINCE}"',
+        )
+    return NetworkRequest(command, network, config.attachments(document) if command == "GC" else frozenset())
+
+
+def _of_interface(command: Command, environment: Mapping[str, str], document: bytes) -> Request:
     network, envelope = (config.unchecked if command == "DEL" else config.checked)(document)
     mesos = envelope.args.mesos
     info = mesos.network_info if mesos else NetworkInfo()
@@ -62,13 +90,6 @@ def parse(environment: Mapping[str, str], document: bytes) -> Request:
         ports=ports.wanted(info, envelope.runtime) if command == "ADD" else (),
         previous=_known(envelope, interface) if command == "CHECK" else None,
     )
-
-
-def _command(environment: Mapping[str, str]) -> Command:
-    command = _given(environment, "CNI_COMMAND")
-    if command not in get_args(Command):
-        raise CniError(Code.INVALID_ENVIRONMENT, f"CNI_COMMAND is {command!r}", hint="it must be ADD, DEL or CHECK")
-    return cast("Command", command)
 
 
 def _wanted(

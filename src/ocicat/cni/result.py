@@ -1,9 +1,10 @@
 """What an ADD prints, in the shape that the configuration's `cniVersion` asks for. Pure.
 
 Three shapes exist: `ip4`/`ip6` objects (0.1.0, 0.2.0), a list `ips` whose entries say their `version` (0.3.x, 0.4.0), and the
-same without it (1.0.0). Apache Mesos looks at `ip4`/`ip6` only and does not look at the version: another shape and it reports no
-address at all, so 0.2.0 is also what a configuration gets that names no version. It takes the prefix length off what it reports
-of IPv4, and forgets to for IPv6; whoever reads its statuses (Mesos-DNS does) takes "fd00::7/128" for no address. So it gets none.
+same without it (from 1.0.0 on). Apache Mesos looks at `ip4`/`ip6` only and does not look at the version: another shape and it
+reports no address at all, so 0.2.0 is also what a configuration gets that names no version. It takes the prefix length off what it
+reports of IPv4, and forgets to for IPv6; whoever reads its statuses (Mesos-DNS does) takes "fd00::7/128" for no address. So it
+gets none.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def render(version: str, attachment: Attachment) -> bytes:
     if version in ("0.1.0", "0.2.0"):
         body |= _by_family(attachment)
     else:
-        body |= _as_list(attachment, numbered=version != "1.0.0")
+        body |= _as_list(attachment, numbered=version.startswith("0."))
     if attachment.dns != Dns():
         body["dns"] = {name: value for name, value in _dns(attachment.dns).items() if value}
     return encode_json(body)

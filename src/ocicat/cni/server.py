@@ -22,7 +22,7 @@ from typing import Protocol
 
 from ocicat.cni import relay, result
 from ocicat.cni.config import answer_version
-from ocicat.cni.request import Request, parse
+from ocicat.cni.request import NetworkConfig, NetworkRequest, Request, parse
 from ocicat.cni.spec import CniError, Code, ErrorResult
 from ocicat.errors import OcicatError
 from ocicat.mesos.netmodules import protocol as netmodules
@@ -44,6 +44,16 @@ class Handler(Protocol):
     async def delete(self, request: Request) -> None: ...
 
     async def check(self, request: Request) -> None: ...
+
+
+class Networks(Protocol):
+    """What the agent knows of a network on this host."""
+
+    async def ready(self, network: NetworkConfig) -> None:
+        """OcicatError: why no ADD can be served."""
+
+    def stale(self, network: str, valid: frozenset[tuple[str, str]]) -> tuple[Request, ...]:
+        """The DELs of all that CNI runtimes have attached to it, but for the container and interface of what is valid."""
 
 
 class NetModules(Protocol):
@@ -78,6 +88,7 @@ class Server:
 
     path: Path
     handler: Handler
+    networks: Networks
     net_modules: NetModules
     status: Callable[[], Awaitable[bytes]]
     _socket: UnixServer = field(init=False)
@@ -122,6 +133,8 @@ class Server:
         if environment.get(relay.PROTOCOL) == relay.STATUS:
             return await self.status()
         request = parse(environment, document)
+        if isinstance(request, NetworkRequest):
+            return await self._perform_on_network(request)
         async with self._turns.take((request.container_id, request.interface)):
             return await self._perform(request)
 
@@ -129,6 +142,19 @@ class Server:
         async with self._turns.take(netmodules.subject(request)):
             addresses = await self.net_modules.perform(request)
         return netmodules.allocated(addresses) if isinstance(request, netmodules.Allocate) else netmodules.succeeded()
+
+    async def _perform_on_network(self, request: NetworkRequest) -> bytes:
+        if request.command == "STATUS":
+            try:
+                await self.networks.ready(request.config)
+            except OcicatError as error:
+                raise CniError(Code.NOT_AVAILABLE, error.message, hint=error.hint) from error
+            return b""
+        for each in self.networks.stale(request.config.name, request.valid):
+            log.info("%s of container %s is stale: taking it back", each.interface, each.container_id)
+            async with self._turns.take((each.container_id, each.interface)):
+                await self.handler.delete(each)
+        return b""
 
     async def _perform(self, request: Request) -> bytes:
         if request.command == "ADD":

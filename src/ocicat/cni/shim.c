@@ -5,8 +5,9 @@
  * this costs less than one. The dialogue is described in relay.py; fallback.py does the same where there was no compiler.
  *
  * The agent may be starting, or be restarted in the middle of a request: all commands are idempotent, so the request is sent again
- * until PATIENCE_MS have passed. Then an ADD fails, and a DEL succeeds: Apache Mesos never repeats a DEL that failed, and would keep
- * the container's namespace and in it the interface; without them the next agent sees that the container is gone, and tidies up.
+ * until PATIENCE_MS have passed (for a STATUS, which asks how it is now, PATIENCE_OF_STATUS_MS). Then an ADD fails, and a DEL
+ * succeeds: Apache Mesos never repeats a DEL that failed, and would keep the container's namespace and in it the interface; without
+ * them the next agent sees that the container is gone, and tidies up.
  *
  * The socket is SOCKET, unless a link "ocicat.sock" lies beside the plugin (several agents on one file system). The link counts
  * also while it leads nowhere: asking another host's agent is worse than asking none.
@@ -25,6 +26,7 @@
 #ifndef PATIENCE_MS
 #define PATIENCE_MS 45000
 #endif
+#define PATIENCE_OF_STATUS_MS 2000
 #define SOCKET "/run/ocicat/agent.sock"
 #define RETRY_MS 50
 #define LIMIT (1 << 20)
@@ -41,7 +43,8 @@ static long now_ms(void)
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* An error result in the words of the specification: code 5 is an input or output failure, 6 a decoding one, 11 "try again later". */
+/* An error result in the words of the specification: code 5 is an input or output failure, 6 a decoding one, 11 "try again later",
+   50 "not available". */
 static int fail(int code, const char *what, const char *path, const char *why, const char *hint)
 {
     printf("{\"cniVersion\":\"0.2.0\",\"code\":%d,\"msg\":\"%s", code, what);
@@ -134,12 +137,13 @@ static ssize_t converse(size_t size, long left_ms)
 int main(void)
 {
     const char *command = getenv("CNI_COMMAND");
-    long deadline = now_ms() + PATIENCE_MS;
+    int is_status = command && strcmp(command, "STATUS") == 0;
+    long deadline = now_ms() + (is_status && PATIENCE_OF_STATUS_MS < PATIENCE_MS ? PATIENCE_OF_STATUS_MS : PATIENCE_MS);
     ssize_t size, got;
 
     if (command && strcmp(command, "VERSION") == 0)
-        return puts("{\"cniVersion\":\"1.0.0\",\"supportedVersions\":"
-                    "[\"0.1.0\",\"0.2.0\",\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\"]}") < 0;
+        return puts("{\"cniVersion\":\"1.1.0\",\"supportedVersions\":"
+                    "[\"0.1.0\",\"0.2.0\",\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]}") < 0;
     if (find_agent() < 0)
         return fail(5, "the link ocicat.sock beside the plugin", "", strerror(errno), "install it again");
     if ((size = compose()) < 0)
@@ -151,7 +155,7 @@ int main(void)
     if (got < 0 && command && strcmp(command, "DEL") == 0)
         return fprintf(stderr, "the ocicat agent at %s does not answer: it will tidy up when it is back\n", agent.sun_path) < 0;
     if (got < 0)
-        return fail(11, "the ocicat agent at ", agent.sun_path,
+        return fail(is_status ? 50 : 11, "the ocicat agent at ", agent.sun_path,
                     errno == EAGAIN ? "no answer in time" : errno ? strerror(errno) : "it closed the connection",
                     "is it running? its log says more");
     if (fwrite(answer + 1, 1, got - 1, stdout) != (size_t)(got - 1) || fflush(stdout) != 0)

@@ -8,9 +8,11 @@ from typing import Literal
 from ocicat.errors import Conflict, NotFound, OcicatError, Refused, Unavailable, UserError
 from ocicat.model.base import Struct, field
 
-Command = Literal["ADD", "DEL", "CHECK"]  # VERSION is answered by the plugin itself, agent or not
+Command = Literal["ADD", "DEL", "CHECK"]  # about one interface; VERSION is answered by the plugin itself, agent or not
+NetworkCommand = Literal["GC", "STATUS"]  # about all of a network on this host
 
-VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0")
+VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+NETWORK_COMMANDS_SINCE = "1.1.0"
 DEFAULT_VERSION = "0.2.0"  # where a configuration names none: what Apache Mesos reads, and all it reads
 
 
@@ -25,6 +27,7 @@ class Code(IntEnum):
     DECODING_FAILURE = 6
     INVALID_CONFIGURATION = 7
     TRY_AGAIN_LATER = 11
+    NOT_AVAILABLE = 50  # of STATUS: no ADD can be served
     REFUSED = 100
     INTERNAL = 101
 

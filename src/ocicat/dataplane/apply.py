@@ -139,7 +139,7 @@ class Dataplane:
 
     def _round(self, jobs: list[Job], *, fresh: bool) -> OcicatError | None:
         """All the jobs, then one pass. `fresh`: what we believe of the kernel is not to be trusted."""
-        error = self._attempt(self._read_back) if fresh else None
+        error = self._attempt(self._read_back) if fresh else self._attempt(self._engine.look)
         for job in jobs:
             job.before_pass(self._engine)
         if jobs:  # an attach takes as long as its endpoint's batch needs to get here: one pass serves both
@@ -170,11 +170,11 @@ class Dataplane:
             self._tell(report)
 
     def _delay_s(self, failures: int) -> float | None:
-        """How long to wait for work before doing something unasked: trying again, cutting flows, or tidying up."""
+        """How long to wait for work before doing something unasked: trying again, cutting flows, looking round, or tidying up."""
         if failures:
             return min(_FIRST_RETRY_S * 2.0 ** min(failures - 1, 10), _LAST_RETRY_S)
         tidy_s = _TIDY_AFTER_S if self._engine.untidy else None
-        waits = (self._doubt_s(), self._engine.cut_wait_s(), tidy_s)
+        waits = (self._doubt_s(), self._engine.cut_wait_s(), tidy_s, self._engine.look_wait_s)
         return min((each for each in waits if each is not None), default=None)
 
     def _take(self, timeout_s: float | None) -> list[Job]:

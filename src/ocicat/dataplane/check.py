@@ -10,14 +10,12 @@ from ocicat.dataplane.drivers import container, elements, guards, links, qdisc, 
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.managers.endpoints import placed
 from ocicat.dataplane.managers.router import Managers
-from ocicat.dataplane.ownership import HOST_MAC
 from ocicat.dataplane.reconcile.ledger import Ledger
 from ocicat.dataplane.ruleset.listing import parse
 from ocicat.dataplane.ruleset.shaping import shapers_on
 from ocicat.dataplane.ruleset.skeleton import SETS
 from ocicat.errors import OcicatError
 from ocicat.model.wanted import Endpoint
-from ocicat.netlink.inet import mac_text
 from ocicat.netlink.link import Link
 
 _SPECS = {spec.name: spec for spec in SETS}
@@ -40,12 +38,17 @@ class Checker:
         if link is None:
             return [f"the host has no interface {endpoint.interface}"]
         return [
-            *_link_faults(link, endpoint),
+            *links.faults(link, key=endpoint.key, mtu=self._mtu(link)),
             *self._chain_faults(endpoint),
             *self._placement_faults(endpoint, link.index),
             *self._limit_faults(link.index),
             *(self._container_faults(request, link.index) if request else ()),
         ]
+
+    def _mtu(self, found: Link) -> int:
+        """That it was made with; as it is, if nobody knows."""
+        made = self._managers.endpoints.links.get(found.name)
+        return made.mtu if made and made.index == found.index else found.mtu
 
     def _chain_faults(self, endpoint: Endpoint) -> list[str]:
         there = parse(self._kernel.nft.listing()).chains
@@ -81,12 +84,3 @@ class Checker:
             return container.inspect(request, index)
         except OcicatError as error:
             return [error.message]
-
-
-def _link_faults(link: Link, endpoint: Endpoint) -> list[str]:
-    faults = [
-        (not link.up, f"interface {link.name} is down"),
-        (link.mac != HOST_MAC, f"interface {link.name} has the MAC {mac_text(link.mac)}"),
-        (link.alias != endpoint.key, f"interface {link.name} is marked as that of {link.alias or 'nobody'}"),
-    ]
-    return [text for wrong, text in faults if wrong]

@@ -29,6 +29,7 @@ from ocicat.dataplane.api import (
 from ocicat.dataplane.check import Checker
 from ocicat.dataplane.counting import Counted
 from ocicat.dataplane.drift.doubts import Judge
+from ocicat.dataplane.drift.interfaces import Interfaces
 from ocicat.dataplane.drift.watchman import Hints
 from ocicat.dataplane.drivers import container, counters, elements, lent, links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
@@ -62,6 +63,7 @@ class Engine:
         self._ledger = Ledger()
         self._managers = Managers(config, self._ledger)
         self._program = Program(self._ledger, self._kernel)
+        self._interfaces = Interfaces(self._kernel, self._managers, self._ledger)
         self._cuts = Cuts(config, self._managers)
         self._places: Places | None = None  # as long as they can be trusted
         self._ready = False
@@ -116,8 +118,19 @@ class Engine:
     def suspect(self, hints: Hints) -> None:
         """The watchman heard something: read back soon if it may be about ours. Unavailable."""
         if self._ready:
-            judge = Judge(self._kernel, self._managers, self._ledger, self._config.interface_prefix)
+            prefix = self._config.interface_prefix
+            judge = Judge(self._kernel, self._managers, self._ledger, self._interfaces, prefix)
             self._doubts += judge.doubts(hints)
+
+    def look(self) -> None:
+        """Now and then, at what other hands change in silence. Unavailable, Refused."""
+        if self._ready:
+            self._doubts += self._interfaces.look()
+
+    @property
+    def look_wait_s(self) -> float | None:
+        """How long until `look` has something to do; None: it has nothing."""
+        return self._interfaces.look_wait_s if self._ready else None
 
     def _note_drift(self, before: Mapping[str, int]) -> None:
         after = self._ledger.differences(sweep=self._managers.in_sync)
@@ -125,7 +138,7 @@ class Engine:
         if what and self._ready and self._managers.in_sync:
             self._cuts.note_everything()
         if self._doubts and (what or self._mended):
-            self._drift.append(Drift(tuple(self._doubts), (*what, *self._mended)))
+            self._drift.append(Drift(tuple(dict.fromkeys(self._doubts)), (*what, *self._mended)))
         self._doubts.clear()
         self._mended.clear()
 
@@ -150,7 +163,10 @@ class Engine:
             self._remove_past(request.interface)
             made = plug(self._kernel.route, request, self._guard)
         self._unclaimed.discard(request.interface)
-        self._managers.endpoints.link_there(request.interface, made.index, request.key, request.mtu)
+        found = links.find(self._kernel.route, made.index)  # one that was there already may have another MTU
+        mtu = found.mtu if found else request.mtu
+        self._managers.endpoints.link_there(request.interface, made.index, request.key, mtu)
+        self._interfaces.made(request.interface, made.index, request.addresses, made.mac)
         self._expect(self._managers.endpoints.on_interface(request.interface))
         return made
 
@@ -171,6 +187,7 @@ class Engine:
             return  # another endpoint's, or detached already
         self._unclaimed.discard(request.interface)
         addresses = self._own(request.interface)
+        self._interfaces.gone(request.interface)
         self._managers.endpoints.link_dying(request.interface)
         if not self._managers.in_sync:
             self._release_found(request.interface, found)
@@ -323,21 +340,15 @@ class Engine:
         for name in self._managers.endpoints.links.keys() - live.keys():
             self._managers.endpoints.link_gone(name)
         for name, link in live.items():
-            self._managers.endpoints.link_there(name, link.index, link.alias, link.mtu)
-            self._mend_link(link)
+            made = self._interfaces.bearer(link)
+            self._managers.endpoints.link_there(name, made.index, made.key, made.mtu)
+            if not link.up:
+                self._guard(name, new=False)
+            self._mended += self._interfaces.mend(link)
+        self._mended += self._interfaces.mend_neighbours(live)
         if not self._ready:
             self._unclaimed = set(live)
-
-    def _mend_link(self, link: Link) -> None:
-        """Its routes went when it was set down; they are found missing by the same reading back."""
-        if not link.up:
-            self._guard(link.name, new=False)
-            links.set_up(self._kernel.route, link.index)
-            self._mended.append(f"interface {link.name}")
-        keys = self._managers.endpoints.on_interface(link.name)
-        ipv6 = any(each.family == 6 for key in keys for each in self._managers.endpoints.endpoints[key].addresses)
-        guarded = self._ledger.guards.there(link.name) is not None
-        self._mended += sysctl.mend_workload_interface(link.name, ipv6=ipv6, guarded=guarded)
+            self._interfaces.there(live.values())
 
     def _find_dying(self, link: Link) -> None:
         """One that another life of ours left also has flows to be cut, unless its address has a new owner since."""

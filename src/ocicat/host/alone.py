@@ -9,7 +9,8 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from ocicat.changes.files import Tree
 from ocicat.errors import Refused
@@ -21,34 +22,49 @@ _LOOK_S = 0.1
 
 @contextmanager
 def alone(tree: Tree, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Refused when somebody else has not finished after `wait_s`; or it cannot be locked."""
+    """Refused when somebody else has not finished after `wait_s`; or it cannot be locked. Nothing of it is left afterwards."""
     path = tree.at(PATH)
+    made = not path.parent.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        lock = _locked(path, wait_s)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", hint="run it as root") from error
     try:
-        _hold(lock, wait_s)
-        os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
+        with suppress(OSError):
+            path.unlink()
+            if made:
+                path.parent.rmdir()
         os.close(lock)
 
 
-def _hold(lock: int, wait_s: float) -> None:
+def _locked(path: Path, wait_s: float) -> int:
+    """The descriptor of the file that is there now: who had it before removes it."""
     end_s = time.monotonic() + wait_s
     while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            who = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
             if time.monotonic() >= end_s:
-                who = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
                 raise Refused(
                     f"process {who} has been preparing this host, or putting it back, for {wait_s:g} s",
                     hint="look at what it does, or end it; what it has begun is completed by `ocicat host prepare`",
                 ) from None
             time.sleep(_LOOK_S)
-        else:
-            return
+            continue
+        if _is_at(lock, path):
+            return lock
+        os.close(lock)
+
+
+def _is_at(lock: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat(follow_symlinks=False))
+    except FileNotFoundError:
+        return False

@@ -34,7 +34,7 @@ from ocicat.host.facts.places import Places
 from ocicat.host.facts.reach import Tried
 from ocicat.host.facts.settings import Settings
 from ocicat.host.firewall.blocked import Blocked, blocked
-from ocicat.host.firewall.letting import Allowed
+from ocicat.host.firewall.letting import Allowed, Letting
 from ocicat.host.probes import run
 from ocicat.host.probes.run import Kernel
 from ocicat.host.roles import Asked
@@ -120,6 +120,6 @@ def _firewalls(asked: Asked, called: Names) -> tuple[tuple[Blocked, ...], str]:
         for one in ports.wanted(asked)
     ]
     try:
-        return tuple(blocked(allowed, forward=asked.runs_containers, contained=ports.contained(asked))), ""
+        return tuple(blocked(Letting(tuple(allowed), asked.runs_containers, ports.contained(asked), asked.ipv6))), ""
     except Refused as error:
         return (), error.message

@@ -101,8 +101,8 @@ def changes(tree: Tree, find: Find, planned: Planned) -> Changes:
     )
 
 
-def diff(found: Changes) -> str:
-    return settings.diff(found.settings) + files.diff(found.files)
+def diff(found: Changes, tree: Tree) -> str:
+    return settings.diff(found.settings) + files.diff(found.files, tree)
 
 
 def apply(tree: Tree, find: Find, planned: Planned, confirm_s: float = 0.0) -> Changes:
@@ -198,8 +198,9 @@ def _known(tree: Tree, planned: Planned) -> settings.Record:
 
 
 def _back(tree: Tree, find: Find, found: Journal) -> None:
-    """What lets packets through first. What cannot be put back stays in the records."""
-    failed = settings.put_back(find, [replace(one, new=one.old) for one in found.changes.settings])
+    """What lets packets through first, but sets before the rules that look in them. What cannot be put back stays recorded."""
+    turned = [replace(one, new=one.old) for one in found.changes.settings]
+    failed = settings.put_back(find, sorted(turned, key=lambda one: not one.name.startswith("sets ")))
     failed_files = {change.path for change in found.changes.files if not _put_back(tree, change)}
     _reloaded(found.changes.paths)
     now = files.load(tree)

@@ -16,6 +16,7 @@ from ocicat.changes.files import Tree
 from ocicat.errors import Refused
 from ocicat.model.base import Struct
 from ocicat.supervise import proc
+from ocicat.supervise.interpreter import module_line
 from ocicat.supervise.proc import Identity
 
 READY = b"waits\n"
@@ -42,7 +43,7 @@ def started(tree: Tree) -> Iterator[Watcher]:
         with its:
             quiet = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_RDWR, 0)]
             wired = [(os.POSIX_SPAWN_DUP2, its.fileno(), fd) for fd in range(2)]
-            line = [sys.executable, "-P", "-m", "ocicat.host.rollback", str(tree.root.absolute())]
+            line = module_line("ocicat.host.rollback", str(tree.root.absolute()))
             pid = os.posix_spawn(sys.executable, line, os.environ, file_actions=[*wired, *quiet], setsid=True)
         found = proc.identity(pid)
         if not found or not _is_ready(mine):

@@ -149,6 +149,11 @@ class Allocator:
         """Every address in use by this host, with its owner: in its own blocks, and borrowed ones."""
         return self._ledger.held()
 
+    @property
+    def locked(self) -> bool:
+        """The datastore is: nothing is given or taken back."""
+        return self._ledger.locked
+
     def addresses_of(self, handle: str) -> tuple[Addr, ...]:
         """What the handle owns in this host's blocks, and has borrowed from others, in order."""
         return tuple(

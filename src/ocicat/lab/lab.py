@@ -13,7 +13,6 @@ Invariants:
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -32,6 +31,7 @@ from ocicat.lab.status import ProcessStatus, Status, status
 from ocicat.lab.sweep import Removed, Traces
 from ocicat.model.base import replace
 from ocicat.netlink import namespace
+from ocicat.supervise.interpreter import module_line
 from ocicat.supervise.keeper import ProcessSpec
 
 Report = Callable[[str], None]
@@ -213,7 +213,7 @@ def down(name: str, directory: Path, report: Report = silent) -> Removed:
 
 def start_supervisor(spec: LabSpec) -> None:
     """Detached: a child of nobody, in a session of its own, with nothing open but its log."""
-    line = ["setsid", "--fork", *enter(spec.fabric), sys.executable, "-m", "ocicat.lab.supervisor", spec.directory]
+    line = ["setsid", "--fork", *enter(spec.fabric), *module_line("ocicat.lab.supervisor", spec.directory)]
     with spec.log(SUPERVISOR).open("ab") as output:
         subprocess.run(line, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", check=True)
 

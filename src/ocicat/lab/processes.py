@@ -8,11 +8,10 @@ still finds somebody to give its address back to.
 
 from __future__ import annotations
 
-import sys
-
 from ocicat.lab import zookeeper
 from ocicat.lab.mesos.options import AgentOptions, MasterOptions
 from ocicat.lab.spec import AGENT_PORT, MASTER_PORT, Host, LabSpec
+from ocicat.supervise.interpreter import module_line
 from ocicat.supervise.keeper import ProcessSpec
 
 _PATH = "/mesos"  # in ZooKeeper
@@ -44,7 +43,7 @@ def master_address(spec: LabSpec) -> str:
 
 def _zookeeper(spec: LabSpec, number: int, host: Host) -> ProcessSpec:
     ready = f"{host.directory}/zookeeper.ready"
-    line = [sys.executable, "-m", "ocicat.lab.zookeeper", f"{host.zookeeper_dir}/{zookeeper.CONFIGURATION}", ready]
+    line = module_line("ocicat.lab.zookeeper", f"{host.zookeeper_dir}/{zookeeper.CONFIGURATION}", ready)
     return _process(spec, f"zk{number}", host, line, ready)
 
 
@@ -64,7 +63,7 @@ def _master(spec: LabSpec, host: Host, library: str) -> ProcessSpec:
 
 
 def _agent(spec: LabSpec, host: Host) -> ProcessSpec:
-    line = [sys.executable, "-m", "ocicat", "agent", "--host", host.name, "--address", host.address]
+    line = module_line("ocicat", "agent", "--host", host.name, "--address", host.address)
     line += ["--address6", host.address6] if host.address6 else []
     line += ["--store", spec.store, "--socket", host.socket, "--agent-port", str(AGENT_PORT)]
     line += ["--flow-log", f"{host.directory}/flows.log"]

@@ -14,7 +14,9 @@ from hashlib import sha256
 
 from ocicat.errors import UserError
 from ocicat.model.base import Struct
+from ocicat.settings.table import setting
 
+SOCKET_VARIABLE = setting("agent.socket").variable
 NAME = "ocicat-agent"
 LABEL = "ocicat.node"  # on the container: a digest of all that it was made from
 
@@ -28,12 +30,14 @@ _WRITTEN = ("/run/ocicat", "/var/lib/ocicat", "/var/log/ocicat", PLUGINS)
 
 
 class Asked(Struct, frozen=True):
-    """`arguments`: for `ocicat agent`; what it is not told there it reads from /etc/ocicat/ocicat.toml. `volumes`: further ones."""
+    """`arguments`: for `ocicat agent`; what it is not told there it reads from /etc/ocicat/ocicat.toml. `volumes`: further ones.
+    `socket`: the agent's where the arguments name it, for the health check; "": the file does, for both."""
 
     image: str
     arguments: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     name: str = NAME
+    socket: str = ""
 
 
 class Present(Struct, frozen=True):
@@ -105,6 +109,7 @@ def _options(asked: Asked) -> tuple[str, ...]:
         *(word for each in CAPABILITIES for word in ("--cap-add", each)),
         *(word for each in _SECURITY for word in ("--security-opt", each)),
         *(word for each in volumes for word in ("--volume", each)),
+        *(("--env", f"{SOCKET_VARIABLE}={asked.socket}") if asked.socket else ()),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ocicat.agent.status import AgentStatus
 from ocicat.errors import NotFound, OcicatError, Refused
-from ocicat.node import asking, engine
+from ocicat.node import asking, engine, words
 from ocicat.node.container import Asked, Plan, back, coming, former, plan
 
 Tell = Callable[[str], None]
@@ -41,7 +41,7 @@ def carry_out(asked: Asked, what: Plan, socket: Path, patience_s: float, tell: T
     """The agent that serves now. Refused: it does not, `tell` has what it said, and what was there before is there again."""
     try:
         _do(what.steps)
-        serving = asking.until_it_serves(socket, lambda: _ended(asked.name), patience_s)
+        serving = asking.until_it_serves(socket, lambda: ended(asked.name), patience_s)
     except OcicatError as error:
         for line in engine.last_lines(asked.name):
             tell(line)
@@ -61,13 +61,16 @@ def stop(name: str) -> bool:
     return bool(found)
 
 
-def _ended(name: str) -> str:
+def ended(name: str) -> str:
+    """Why it will not serve; "" while it may."""
     found = engine.container(name)
     if found is None:
         return "its container is gone"
-    if found.restarts or found.state.status not in {"running", "created"}:
-        return f"it ended with status {found.state.exit_code}"
-    return ""
+    if not found.restarts and found.state.status in {"running", "created"}:
+        return ""
+    # While it runs once more the engine does not tell by which status it has ended.
+    status = engine.last_end(found) if found.running else found.state.exit_code
+    return "it ended, and was started again" if status is None else words.ended(status)
 
 
 def _back(name: str, what: Plan) -> None:

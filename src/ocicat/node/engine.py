@@ -37,6 +37,8 @@ class Container(Struct, frozen=True):
     state: _State = field(default=_State(), name="State")
     config: _Configured = field(default=_Configured(), name="Config")
     restarts: int = field(default=0, name="RestartCount")
+    created: str = field(default="", name="Created")
+    id: str = field(default="", name="Id")
 
     @property
     def running(self) -> bool:
@@ -63,6 +65,15 @@ def container(name: str) -> Container | None:
 def containers(names: Iterable[str]) -> dict[str, Present]:
     found = {name: container(name) for name in names}
     return {name: each.present for name, each in found.items() if each}
+
+
+def last_end(of: Container) -> int | None:
+    """The status with which it has ended last; None: it has not, or the engine does not know any more."""
+    only = ("--filter", f"container={of.id}", "--filter", "event=die")
+    form = '{{index .Actor.Attributes "exitCode"}}'
+    told = run("events", "--since", of.created, "--until", "0s", *only, "--format", form)
+    last = next(reversed(told.split()), "")
+    return int(last) if last.isdigit() else None
 
 
 def image_id(image: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocicat.errors import NotFound, Unavailable
+from ocicat.errors import Misconfigured, NotFound, Unavailable
+from ocicat.node import words
+from ocicat.supervise.interpreter import module_line
 
 if TYPE_CHECKING:  # asyncio is behind it, and whoever asks how the agent is has no use for that
     from ocicat.supervise.detached import Job, Sight
@@ -21,7 +22,8 @@ LOG = Path("/var/log/ocicat/agent.log")
 def job(arguments: Sequence[str]) -> Job:
     from ocicat.supervise.detached import Job
 
-    return Job(NAME, (sys.executable, "-m", "ocicat", "agent", *arguments), str(LOG))
+    line = module_line("ocicat", "agent", *arguments)
+    return Job(NAME, tuple(line), str(LOG), final=Misconfigured.exit_code)
 
 
 def sight() -> Sight | None:
@@ -54,6 +56,8 @@ def ended() -> str:
     found = sight()
     if found is None:
         return "its supervisor is gone"
+    if found.run.given_up:
+        return words.ended(found.run.given_up)
     return found.run.last_exit if found.run.restarts else ""
 
 

@@ -15,23 +15,25 @@ from pathlib import Path
 from ocicat.changes.files import Item, State
 from ocicat.errors import NotFound, Refused, Unavailable, UserError
 from ocicat.model.base import Struct
+from ocicat.node import words
 
 UNIT = "ocicat-agent.service"
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/node-start.conf"
 _TIMEOUT_S = 90.0
 _RUNS = Path("/run/systemd/system")
-_ASKED = ("LoadState", "ActiveState", "Result", "UnitFileState")  # as `Unit` has them
+_ASKED = ("LoadState", "ActiveState", "Result", "UnitFileState", "ExecMainStatus")  # as `Unit` has them
 _UNFIT = {"Cc", "Cs"}
 
 
 class Unit(Struct, frozen=True):
-    """`load`: `loaded`, `not-found`, ...; `active`: `active`, `activating`, `failed`, `inactive`; `result`: of its last end;
-    `boot`: `enabled`, `disabled`, ..."""
+    """`load`: `loaded`, `not-found`, ...; `active`: `active`, `activating`, `failed`, `inactive`; `result`: of its last end, and
+    `status` the number of it; `boot`: `enabled`, `disabled`, ..."""
 
     load: str
     active: str
     result: str
     boot: str
+    status: str
 
     @property
     def running(self) -> bool:
@@ -105,7 +107,18 @@ def ended() -> str:
     found = unit()
     if found is None:
         return f"{UNIT} is gone"
-    return "" if found.active == "active" else f"{UNIT} is {found.active}: {found.result}"
+    return "" if found.active == "active" else _state(found)
+
+
+def failed() -> str:
+    """Why systemd does not start it any more; "" where it has not given up."""
+    found = unit()
+    return _state(found) if found and found.active == "failed" else ""
+
+
+def _state(found: Unit) -> str:
+    why = words.ended(int(found.status)) if found.result == "exit-code" and found.status.isdigit() else found.result
+    return f"{UNIT} is {found.active}: {why}"
 
 
 def logs(*, follow: bool, lines: int) -> None:

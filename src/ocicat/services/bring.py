@@ -1,13 +1,14 @@
 """Bringing a service up: started, waited for, closed to strangers where that is wanted.
 
-The first members of a cluster cannot serve before a majority is there: they are left waiting for it, and that is told.
+The first members of a cluster cannot serve before a majority is there: that is told, with the names of those that are missing.
 """
 
 from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from ocicat.clock import Clock
@@ -25,10 +26,22 @@ _REACH_S = 1.0
 _SECURED_IN_S = 30.0
 
 
-def wait(service: Service, clock: Clock, timeout_s: float, pause: Callable[[float], None] = time.sleep) -> Outcome:
-    """Until it serves. Refused: it ends again and again, or does not serve in time though a majority is there."""
+def wait(
+    service: Service,
+    clock: Clock,
+    timeout_s: float,
+    *,
+    patient: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Outcome:
+    """Until it serves. Refused: it ends again and again, or does not serve in time though a majority is there.
+
+    `patient`: also until a majority is there, and `tell` hears who is missing whenever that changes.
+    """
     began = clock.monotonic()
     restarts = running.look(service).restarts
+    told: list[str] = []
     while True:
         seen = health.ask(service, service.member)
         if not seen.problem:
@@ -39,16 +52,33 @@ def wait(service: Service, clock: Clock, timeout_s: float, pause: Callable[[floa
         waited_s = clock.monotonic() - began
         late = waited_s > timeout_s
         steady = late or (now.is_running and waited_s > _STEADY_S)
-        if len(service.members) > 1 and steady and present(service) < service.quorum:
-            return "waits for a majority"
-        if late:
+        missing = absent(service) if len(service.members) > 1 and steady else []
+        if len(service.members) - len(missing) < service.quorum:
+            if late or not patient:
+                return "waits for a majority"
+            if missing != told:
+                tell(f"{service.service} {service.me} runs, and {short_of(service, missing)}")
+                told = missing
+        elif late:
             raise _failed(service, f"does not serve within {timeout_s:.0f} s: {seen.problem}")
         pause(_POLL_S)
 
 
-def present(service: Service) -> int:
-    """How many members run, this one included: where they listen before there is a majority."""
-    return 1 + sum(_is_reached(one.address, service) for one in service.members if one.name != service.me)
+def absent(service: Service) -> list[str]:
+    """The members that do not run, by name: one that does listens before there is a majority."""
+    others = [one for one in service.members if one.name != service.me]
+    with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:  # a host that is off answers nothing at all
+        reached = list(pool.map(lambda one: _is_reached(one.address, service), others))
+    return [one.name for one, there in zip(others, reached, strict=True) if not there]
+
+
+def short_of(service: Service, missing: Sequence[str]) -> str:
+    """For people."""
+    count = len(service.members)
+    return (
+        f"waits for a majority of its members: run the same command on {', '.join(missing)} "
+        f"({count - len(missing)} of {count} run, {service.quorum} are needed)"
+    )
 
 
 def secure(service: Service, clock: Clock, pause: Callable[[float], None] = time.sleep) -> bool:

@@ -30,17 +30,17 @@ _OF_A_DISK = "lost+found"
 _OFTEN_EMPTY = frozenset(f"/{name}" for name in ("home", "media", "mnt", "opt", "srv", "tmp"))  # and not ours therefore
 
 
-def described(service: Service) -> Service | None:
-    """What `up` was told that made this data, or used it last. None when there is no description."""
-    path = description(service)
+def described(directory: str) -> Service | None:
+    """What `up` was told that made the data there, or used it last. None when there is no description."""
+    path = description(directory)
     try:
         return decode_json(Service, path.read_bytes(), what=str(path))
     except FileNotFoundError:
         return None
 
 
-def description(service: Service) -> Path:
-    return Path(f"{service.data}.ocicat.json")
+def description(directory: str) -> Path:
+    return Path(f"{directory}.ocicat.json")
 
 
 def check(service: Service, former: Service | None = None) -> None:
@@ -76,7 +76,7 @@ def make(service: Service) -> None:
 
 
 def describe(service: Service) -> None:
-    write(description(service), pretty_json(service).encode(), PUBLIC)
+    write(description(service.data), pretty_json(service).encode(), PUBLIC)
 
 
 def give(directory: Path, user: str) -> None:
@@ -161,7 +161,7 @@ def everything(service: Service) -> list[Path]:
     data = Path(service.data)
     aside = sorted(path for path in data.parent.glob(f"{data.name}.{_ASIDE}*") if _ASIDE_NAME.fullmatch(path.name))
     return [path for path in (data, *aside) if path.is_dir()] + [
-        path for path in (description(service),) if path.is_file()
+        path for path in (description(service.data),) if path.is_file()
     ]
 
 
@@ -169,7 +169,7 @@ def remove(service: Service) -> list[Path]:
     """All of it; of a disk of its own, its content. What was removed. Refused: it is not ours."""
     if not _is_ours(service):
         raise Refused(
-            f"{service.data} is not removed: {description(service)}, which says that it is ocicat's, is not there",
+            f"{service.data} is not removed: {description(service.data)}, which says that it is ocicat's, is not there",
             hint=f"if it is of no use: rm -r {service.data}",
         )
     found = everything(service)
@@ -180,7 +180,7 @@ def remove(service: Service) -> list[Path]:
 
 
 def _is_ours(service: Service) -> bool:
-    return described(service) is not None or not holds_something(service)
+    return described(service.data) is not None or not holds_something(service)
 
 
 def _remove(path: Path) -> None:

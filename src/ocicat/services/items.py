@@ -119,7 +119,8 @@ def compose(service: Service, user: str) -> str:
         "    network_mode: host",
         "    restart: always",
         f"    user: {json.dumps(user)}",
-        f"    command: {json.dumps(list(_inside(service)))}",
+        f"    entrypoint: {json.dumps([_program(service)])}",
+        f"    command: {json.dumps(list(_arguments(service)))}",
         "    stop_grace_period: 30s",
         "    environment:",
         *(f"      {name}: {json.dumps(value)}" for name, value in _environment(service)),
@@ -134,20 +135,26 @@ def run(service: Service, user: str) -> tuple[str, ...]:
     options = ["run", "--detach", f"--name={service.unit}", "--network=host", "--restart=always", f"--user={user}"]
     options += ["--stop-timeout=30", *(f"--env={name}={value}" for name, value in _environment(service))]
     options += [f"--volume={volume}" for volume in _volumes(service)]
-    return (*options, service.image, *_inside(service))
+    return (*options, f"--entrypoint={_program(service)}", service.image, *_arguments(service))
 
 
-def _inside(service: Service) -> Sequence[str]:
-    """The command in the container: that of the projects' own images."""
+def _program(service: Service) -> str:
+    """In the PATH of the projects' own images. Their entry points are gone round: ZooKeeper's writes into /conf and /data, where
+    our user may not, and started as root it changes to a user who cannot read our data."""
+    return "etcd" if service.service == "etcd" else "zkServer.sh"
+
+
+def _arguments(service: Service) -> Sequence[str]:
     if service.service == "etcd":
-        return ("etcd", "--config-file", etcd_config.PATH)
-    return ("zkServer.sh", "start-foreground", zookeeper_config.PATH)
+        return ("--config-file", etcd_config.PATH)
+    return ("start-foreground", zookeeper_config.PATH)
 
 
 def _environment(service: Service) -> list[tuple[str, str]]:
     if service.service == "etcd":
         return [("GODEBUG", "madvdontneed=1")]  # memory that is free is shown as free
-    return [("ZK_SERVER_HEAP", str(service.heap_mb))]
+    flags = " ".join((*zookeeper_config.JVM, *zookeeper_config.IMAGE_LOGGING))
+    return [("ZK_SERVER_HEAP", str(service.heap_mb)), ("JMXDISABLE", "true"), ("SERVER_JVMFLAGS", flags)]
 
 
 def _volumes(service: Service) -> list[str]:

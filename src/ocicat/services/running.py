@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ocicat.errors import Refused, UserError
@@ -24,9 +24,11 @@ from ocicat.supervise.detached import Job
 
 LOG_LINES = 6
 _LONGEST_S = 180.0
+_PULL_S = 1800.0
 _GRACE_S = 30.0
 _SYSTEMD = Path("/run/systemd/system")
-_NO_CONTAINER = re.compile("no such (container|object)", re.IGNORECASE)
+_REMOVE = ("docker", "rm", "--force", "--volumes")  # an image may ask for volumes that nobody uses
+_ABSENT = re.compile("no such (container|object|image)", re.IGNORECASE)
 
 
 class Running(Struct, frozen=True, kw_only=True):
@@ -65,7 +67,7 @@ def start(service: Service) -> None:
             job = Job(service.service, items.argv(service), service.log, service.user, _GRACE_S, items.OPEN_FILES)
             detached.start(job, Path(RUN))
         case "docker":
-            _run("docker", "rm", "--force", service.unit, may_fail=True)
+            _run(*_REMOVE, service.unit, may_fail=True)
             _run(*_engine(service, "up"))
 
 
@@ -79,7 +81,21 @@ def stop(service: Service) -> None:
             detached.stop(Path(RUN), service.service)
         case "docker":
             _known("docker", "stop", service.unit)
-            _known("docker", "rm", "--force", service.unit)
+            _known(*_REMOVE, service.unit)
+
+
+def fetch_image(service: Service, say: Callable[[str], None]) -> None:
+    """Of a container; nothing to do when the engine has it. Refused: it has not, and cannot get it."""
+    if service.how != "docker" or _known("docker", "image", "inspect", "--format={{.Id}}", service.image):
+        return
+    say(f"docker pull {service.image}")
+    try:
+        _output(line := ("docker", "pull", "--quiet", service.image), _done(line, _PULL_S))
+    except Refused as error:
+        raise Refused(
+            f"the image {service.image} is not on this host, and cannot be fetched: {error.message}",
+            hint="--image names another one; docker load and docker import bring one without a registry",
+        ) from error
 
 
 def forget() -> None:
@@ -211,7 +227,7 @@ def _known(*line: str) -> str:
     """Its output; empty when what it is about is not there, and for no other reason."""
     done = _done(line)
     said = done.stderr.strip()
-    absent = not said if line[0] == "systemctl" else bool(_NO_CONTAINER.search(said))
+    absent = not said if line[0] == "systemctl" else bool(_ABSENT.search(said))
     return "" if done.returncode and absent else _output(line, done)
 
 
@@ -225,14 +241,14 @@ def _run(*line: str, may_fail: bool = False) -> str:
         raise
 
 
-def _done(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _done(line: Sequence[str], longest_s: float = _LONGEST_S) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.run(line, capture_output=True, text=True, timeout=_LONGEST_S, check=False, env=environment)
+        return subprocess.run(line, capture_output=True, text=True, timeout=longest_s, check=False, env=environment)
     except FileNotFoundError as error:
         raise Refused(f"{line[0]} is not installed on this host") from error
     except subprocess.TimeoutExpired as error:
-        raise Refused(f"{' '.join(line[:3])}: did not end within {_LONGEST_S:.0f} s") from error
+        raise Refused(f"{' '.join(line[:3])}: did not end within {longest_s:.0f} s") from error
 
 
 def _output(line: Sequence[str], done: subprocess.CompletedProcess[str]) -> str:

@@ -16,7 +16,7 @@ from ocicat.changes import record
 from ocicat.changes.files import Item, Tree
 from ocicat.changes.record import Change
 from ocicat.errors import NotFound, Refused, UserError
-from ocicat.model.base import Struct
+from ocicat.model.base import Struct, replace
 from ocicat.model.codec import decode_json
 from ocicat.services import auth, data, items, network, packages, running, tls
 from ocicat.services.pki import findings as certificates
@@ -45,12 +45,12 @@ _HOST = Path("/")
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What `up` is told; what is empty has a default."""
+    """What `up` is told; what is empty stays as it is on this host, or has a default. `by`: "docker" or "native"."""
 
     service: ServiceName
     members: tuple[Member, ...]
     me: str
-    with_docker: bool = False
+    by: str = ""
     user: str = ""
     program: str = ""
     image: str = ""
@@ -58,7 +58,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     tls: str = ""
     secure_only: bool = False
     auth: bool = False
-    heap_mb: int = HEAP_MB
+    heap_mb: int = 0
 
 
 def tree(service: ServiceName) -> Tree:
@@ -79,37 +79,53 @@ def find(service: ServiceName) -> Service | None:
     return None
 
 
+def former(service: ServiceName, directory: str = "") -> Service | None:
+    """As it is set up on this host, or was when its data was used last."""
+    return find(service) or data.described(directory or data_directory(service))
+
+
 def planned(asked: Asked) -> Service:
     """UserError for what does not fit together."""
     name = asked.service
+    directory = check_directory(asked.data.rstrip("/")) if asked.data else ""
+    was = former(name, directory)
+    by = asked.by or ("docker" if was and was.how == "docker" else "native")
     if asked.secure_only and (name != "zookeeper" or not asked.tls):
         raise UserError("--secure-only closes ZooKeeper's plain port: it needs --tls, and zookeeper alone")
     if asked.tls and not asked.tls.startswith("/"):
         raise UserError(
             f"--tls {asked.tls}: give an absolute path", hint="the directory that `ocicat pki issue` printed"
         )
-    if ":" in asked.user and not asked.with_docker:
+    if ":" in asked.user and by != "docker":
         raise UserError(f"--user {asked.user}: give the name of a user", hint="numbers are for containers")
-    how: How = "docker" if asked.with_docker else "systemd" if running.has_systemd() else "supervised"
-    user = asked.user or (USERS[name] if how != "docker" or running.has_user(USERS[name]) else "root")
+    if asked.image and by != "docker":
+        raise UserError("--image: only with --with docker")
+    if was and (was.how == "docker") != (by == "docker"):
+        was = replace(was, user="", image="", program="")
+    how: How = "docker" if by == "docker" else "systemd" if running.has_systemd() else "supervised"
+    user = asked.user or (was.user if was else "") or _user(name, how)
     return Service(
         service=name,
         how=how,
         me=asked.me,
         members=asked.members,
-        data=check_directory(asked.data.rstrip("/") if asked.data else data_directory(name)),
+        data=directory or (was.data if was else data_directory(name)),
         user=user,
-        program=_program(asked.program or PROGRAMS[name]),
-        image=(asked.image or IMAGES[name]) if how == "docker" else "",
+        program=_program(asked.program or (was.program if was else "") or PROGRAMS[name]),
+        image=(asked.image or (was.image if was else "") or IMAGES[name]) if how == "docker" else "",
         tls=asked.tls.rstrip("/"),
         secure_only=asked.secure_only,
         auth=asked.auth,
-        heap_mb=asked.heap_mb,
+        heap_mb=asked.heap_mb or (was.heap_mb if was else HEAP_MB),
     )
 
 
 def check(service: Service) -> None:
     """Refused or UserError for what is in the way; nothing has been changed."""
+    if not packages.is_of_the_distribution(service) and not shutil.which(service.program):
+        raise Refused(
+            f"{service.service}: there is no program {service.program}", hint="name another one with --program"
+        )
     if absent := packages.missing(service):
         raise Refused(
             f"{service.service} needs software that is not installed: {', '.join(absent)}",
@@ -182,6 +198,10 @@ def _items(service: Service) -> list[Item]:
     return items.items(service, user)
 
 
+def _user(name: ServiceName, how: How) -> str:
+    return USERS[name] if how != "docker" or running.has_user(USERS[name]) else "root"
+
+
 def _program(given: str) -> str:
     """By its path: what starts it later may look elsewhere."""
     return shutil.which(given) or given
@@ -213,7 +233,7 @@ def _check_former(service: Service) -> None:
             f"{service.service} is set up on this host with other data: {was.data}",
             hint="say the same --data as before; ocicat services down --purge removes what is there",
         )
-    known = data.described(service) or was
+    known = data.described(service.data) or was
     if known and data.holds_something(service):
         conflict(known, service)
 

@@ -113,14 +113,18 @@ def check(old: Service, new: Service, *, force: bool) -> Facts:
         raise Refused(
             f"{old.service} has one member: it serves nobody while it is restarted", hint="--force if that is accepted"
         )
-    own = check_serves(facts)
+    check_version(check_serves(facts), new)
+    return facts
+
+
+def check_version(own: MemberHealth, new: Service) -> None:
+    """Refused: the data of that member is not for that program."""
     version = version_of(new)
     if version and not may_follow(parse_version(own.version), version):
         raise Refused(
             f"etcd {own.version} cannot be followed by {'.'.join(map(str, version))}",
             hint="go up one minor version at a time, and never down: the data may not be readable then",
         )
-    return facts
 
 
 def check_serves(facts: Facts) -> MemberHealth:

@@ -16,18 +16,21 @@ from ocicat.services.spec import CLIENT_PORTS, CONFIGURATION, PEER_PORTS, SECURE
 
 PATH = f"{CONFIGURATION}/zookeeper.cfg"
 JARS = ("/usr/share/java/zookeeper.jar", "/usr/share/java/slf4j-simple.jar")
-_FOR_TLS = ("/usr/share/java/netty-codec.jar", "/usr/share/java/netty-resolver.jar")  # Debian's manifest forgets them
+FOR_TLS = ("/usr/share/java/netty-codec.jar", "/usr/share/java/netty-resolver.jar")  # Debian's manifest forgets them
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd/HH:mm:ss.SSS",
 )
+IMAGE_LOGGING = ("-Dzookeeper.log.level=WARN",)
+"""The same for the project's own image, which logs by another library."""
+
 MESOS = "/mesos"
 USER = "mesos"
 """Who may write below `MESOS`, where passwords are asked for."""
 
-_JVM = ("-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=false")
+JVM = ("-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData", "-Djava.net.preferIPv4Stack=false")
 _PLAIN, _SECURE = CLIENT_PORTS["zookeeper"], SECURE_CLIENT_PORT
 _QUORUM, _ELECTION = PEER_PORTS["zookeeper"]
 _ALWAYS = (
@@ -71,7 +74,7 @@ def argv(service: Service) -> tuple[str, ...]:
 
 def java(program: str, heap_mb: int, *more: str) -> tuple[str, ...]:
     """Everything before the name of the class."""
-    return (program, f"-Xmx{heap_mb}m", *more, *_JVM, *LOGGING, "-cp", ":".join((*JARS, *_FOR_TLS)))
+    return (program, f"-Xmx{heap_mb}m", *more, *JVM, *LOGGING, "-cp", ":".join((*JARS, *FOR_TLS)))
 
 
 def mesos_url(service: Service) -> str:

@@ -29,7 +29,21 @@ async def open_store(url: str, *, create: bool = True, busy_s: float = BUSY_S) -
         return await SqliteStore.open(Path(url.removeprefix(_SQLITE)), create=create, busy_s=busy_s)
     if url.startswith(_ETCD):
         return await _open_etcd(url)
-    raise UserError(f"store {url!r}: is no address of a store", hint=f"use {_FORMS}")
+    raise _no_address(url)
+
+
+def check_address(url: str) -> None:
+    """UserError where its words cannot be an address; nobody is asked, and no file is looked at."""
+    if url.startswith(_ETCD):
+        from ocicat.store.etcd.address import check_address
+
+        check_address(url)
+    elif url != MEMORY and not url.startswith(_SQLITE + "/"):
+        raise _no_address(url)
+
+
+def _no_address(url: str) -> UserError:
+    return UserError(f"store {url!r}: is no address of a store", hint=f"use {_FORMS}")
 
 
 async def _open_etcd(url: str) -> Datastore:

@@ -33,7 +33,7 @@ async def supervise(directory: Path, job: Job) -> None:
         except OSError as error:  # a full disk must not end the supervision
             log.error("the state cannot be saved: %s", error)
 
-    spec = ProcessSpec(job.name, "", detached.command(job), job.log)
+    spec = ProcessSpec(job.name, "", detached.command(job), job.log, final=job.final)
     keeper = Keeper(spec, note, SystemClock(), grace_s=job.grace_s)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

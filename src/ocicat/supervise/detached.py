@@ -13,7 +13,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ocicat.errors import Bug, Refused, UserError
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, pretty_json
 from ocicat.supervise import proc
+from ocicat.supervise.interpreter import module_line
 from ocicat.supervise.keeper import Run
 from ocicat.supervise.proc import Identity
 
@@ -33,7 +33,7 @@ _BEYOND_GRACE_S = 10.0  # for the supervisor itself
 
 class Job(Struct, frozen=True):
     """`user`: as whom; empty for the caller. `grace_s`: between SIGTERM and SIGKILL when it is stopped. `open_files`: how many it
-    may have open, 0 for as many as the caller may."""
+    may have open, 0 for as many as the caller may. `final`: the exit status after which it is not started again; 0: none."""
 
     name: str
     argv: tuple[str, ...]
@@ -41,10 +41,11 @@ class Job(Struct, frozen=True):
     user: str = ""
     grace_s: float = 30.0
     open_files: int = 0
+    final: int = 0
 
 
 class Sight(Struct, frozen=True):
-    """`run.identity` None: it has ended, and is about to be started again."""
+    """`run.identity` None: it has ended, and is about to be started again unless `run.given_up`."""
 
     job: Job
     supervisor: Identity
@@ -55,7 +56,7 @@ def start(job: Job, directory: Path) -> Sight:
     """The supervisor runs on return, the process perhaps. Refused: it does already; the log or directory cannot be written."""
     if look(directory, job.name):
         raise Refused(f"{job.name} runs already", hint="stop it first")
-    line = ["setsid", "--fork", sys.executable, "-m", "ocicat.supervise.daemon", str(directory), job.name]
+    line = ["setsid", "--fork", *module_line("ocicat.supervise.daemon", str(directory), job.name)]
     try:
         directory.mkdir(parents=True, exist_ok=True)
         Path(job.log).parent.mkdir(parents=True, exist_ok=True)

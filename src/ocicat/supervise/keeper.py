@@ -1,7 +1,7 @@
 """Keeps one process running for as long as it is wanted.
 
-Promises: a process that ends is started again, after a pause that doubles with every quick death; whatever happens is told
-to `note` at once, as a `Run`.
+Promises: a process that ends is started again, after a pause that doubles with every quick death, unless it ended for good;
+whatever happens is told to `note` at once, as a `Run`.
 Must not: start a second one while the first lives.
 
 Invariants:
@@ -32,17 +32,20 @@ log = logging.getLogger(__name__)
 
 
 class ProcessSpec(Struct, frozen=True):
-    """A process to keep running. It is ready when the path `ready` exists, which is removed before each start; "": nobody asks."""
+    """A process to keep running. It is ready when the path `ready` exists, which is removed before each start; "": nobody asks.
+    `final`: the status after which it is not started again, for it could only end in the same way; 0: none."""
 
     name: str
     host: str
     argv: tuple[str, ...]
     log: str
     ready: str = ""
+    final: int = 0
 
 
 class Run(Struct, frozen=True):
-    """What the keeper last saw of a process. `since` is wall-clock seconds; `identity` None: not running."""
+    """What the keeper last saw of a process. `since` is wall-clock seconds; `identity` None: not running; `given_up`: the final
+    status with which it has ended."""
 
     name: str
     wanted: bool = True
@@ -50,6 +53,7 @@ class Run(Struct, frozen=True):
     since: float = 0.0
     restarts: int = 0
     last_exit: str = ""
+    given_up: int = 0
 
 
 class Keeper:
@@ -86,8 +90,8 @@ class Keeper:
             self._start()
 
     def _start(self) -> None:
-        if self._watch is None:
-            self._set(wanted=True)
+        if self._watch is None or self._watch.done():
+            self._set(wanted=True, given_up=0)
             self._spawn()
             self._watch = asyncio.create_task(self._keep(), name=f"keep {self._spec.name}")
 
@@ -117,6 +121,9 @@ class Keeper:
             if self._process is not None:
                 await _exit_of(self._process)
                 self._ended(self._process)
+            if self.run.given_up:
+                log.error("%s: %s; it is not started again", self._spec.name, self.run.last_exit)
+                return
             if self._clock.monotonic() - began >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
             log.warning("%s: %s; starting it again in %.1f s", self._spec.name, self.run.last_exit, pause_s)
@@ -147,8 +154,9 @@ class Keeper:
             log.info("%s started, process %d", self._spec.name, self._process.pid)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = None
-        self._set(identity=None, since=self._clock.now(), last_exit=describe_exit(process.wait()))
+        self._process, status = None, process.wait()
+        final = status if status == self._spec.final else 0
+        self._set(identity=None, since=self._clock.now(), last_exit=describe_exit(status), given_up=final)
 
     def _set(self, **changes: object) -> None:
         self.run = replace(self.run, **changes)

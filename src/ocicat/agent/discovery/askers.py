@@ -6,6 +6,8 @@
    (CLUSTER) to tasks and hosts; one of which nothing is said, or EXTERNAL, to everybody.
 3. Before it is known what policy says nobody is told anything.
 4. To judge one question takes `_BUDGET_S` at most; what was found out by then is kept, so the next try gets further.
+   To judge all questions of one asker takes `_SHARE` of the thread's time; all who are not of the cluster count as one: their
+   addresses may be forged.
 5. With REACHABLE a server of other names is asked for him only if policy lets him ask it himself: who may not get out gets nothing
    out by us.
 """
@@ -14,10 +16,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ocicat.agent.discovery.allowance import Allowance
 from ocicat.agent.discovery.config import REACHABLE, VISIBLE
 from ocicat.agent.discovery.names import Names
+from ocicat.clock import SystemClock
 from ocicat.dns.reach import View
 from ocicat.dns.zone import CLUSTER, EVERYBODY, Entry, Goal, TooLong, Visible, everything
 from ocicat.mesos.masters import Endpoint
@@ -25,6 +29,7 @@ from ocicat.model.net import Addr, Cidr
 from ocicat.policy.model import UDP
 
 _BUDGET_S = 0.1
+_SHARE, _SAVED_S = 0.25, 0.5
 _LOOPBACK = (Cidr.parse("127.0.0.0/8"), Cidr.parse("::1/128"))
 
 
@@ -36,6 +41,7 @@ class Askers:
     names: Names
     view: Callable[[], View | None]
     nets: Callable[[], Iterable[Cidr]]
+    allowance: Allowance = field(default_factory=lambda: Allowance(SystemClock(), _SHARE, _SAVED_S))
 
     def visible(self, asker: Addr) -> Visible | None:
         meant = self._meant(asker) if VISIBLE in self.only else everything
@@ -44,12 +50,16 @@ class Askers:
         view = self.view()
         if view is None:
             return None
-        end = time.monotonic() + _BUDGET_S
+        end, payer = time.monotonic() + _BUDGET_S, asker if self.served(asker) else None
 
         def visible(entry: Entry) -> bool:
-            if time.monotonic() > end:
+            if time.monotonic() > end or self.allowance.left_s(payer) <= 0:
                 raise TooLong
-            return meant(entry) and (entry.goal is None or view.reaches(asker, entry.goal))
+            began = time.thread_time()
+            try:
+                return meant(entry) and (entry.goal is None or view.reaches(asker, entry.goal))
+            finally:
+                self.allowance.spend(payer, time.thread_time() - began)
 
         return visible
 

@@ -6,13 +6,17 @@ whose commit it passes to that endpoint (`docker.endpoints`).
 1. `--subnet` and `--ipam-opt ocicat.pool=` name one of our pools; without them every pool serves that serves this host by itself.
 2. An address that is an endpoint's is freed with it, and with nothing else; the engine's later release of it means nothing any
    more, also when it is another container's by then.
-3. What was asked for and never became an endpoint's is given back by `collect`: the engine that asked has died meanwhile.
+3. A release of what is no endpoint's yet may mean the one who had the address before: the engine says no more than the address, and
+   says it late when an agent was restarted, or it was itself. So it is believed when no endpoint has claimed the address in
+   `DOUBTED_S`, and at once when the address is asked for by name.
+4. What was asked for and never became an endpoint's is given back by `collect`: the engine that asked has died meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -28,7 +32,7 @@ from ocicat.docker.messages import (
     RequestPool,
 )
 from ocicat.docker.options import POOL
-from ocicat.errors import Refused, UserError
+from ocicat.errors import OcicatError, Refused, UserError
 from ocicat.ipam.allocator import Allocator
 from ocicat.ipam.request import Held, Request
 from ocicat.model.net import Addr
@@ -37,6 +41,7 @@ log = logging.getLogger(__name__)
 
 OWNER = "libnetwork::"  # no endpoint's handle begins so: their parts hold no colon
 UNCLAIMED_S = 300.0  # from the address to its endpoint it is less than a second
+DOUBTED_S = 35.0  # the engine repeats a call that nobody answers for 30 s
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 _GATEWAYS = {4: f"{Addr.unpack(GATEWAY_V4)}/32", 6: f"{Addr.unpack(GATEWAY_V6)}/128"}
 
@@ -46,7 +51,7 @@ class Addresses:
     config: AgentConfig
     clock: Clock
     allocator: Allocator
-    _freed: set[Addr] = field(default_factory=set)  # with their endpoints, and not released by the engine since
+    _released: dict[str, float] = field(default_factory=dict)  # by the engine, and when, by handle: promise 3
 
     def pool(self, request: RequestPool) -> Reply:
         """Its id says all that an address request must know. UserError, Refused."""
@@ -76,33 +81,38 @@ class Addresses:
                 families=() if address else (family,),
                 addresses=address,
                 pools=wanted,
+                takes_over=tuple(owner for owner in self.owners(address) if owner in self._released),
             )
         )
         return {"Address": str(assignment.addresses[0].cidr()), "Data": {}}
 
-    async def release(self, call: ReleaseAddress) -> None:
+    def release(self, call: ReleaseAddress) -> None:
         address = Addr.parse(call.address.partition("/")[0])
-        if address in self._freed:
-            self._freed.discard(address)
-            return
         for handle in self.owners((address,)):
-            await self.allocator.release(handle)
+            self._released.setdefault(handle, self.clock.now())
 
     def owners(self, addresses: Iterable[Addr]) -> tuple[str, ...]:
         """The handles of those that were asked for and are no endpoint's yet."""
         wanted = frozenset(addresses)
         return tuple(one.handle for one in self._unclaimed() if one.address in wanted)
 
-    def freed(self, addresses: Iterable[Addr]) -> None:
-        """Their endpoint is gone, and they with it: the engine will release each of them once more."""
-        self._freed.update(addresses)
+    async def give_back(self, addresses: Iterable[Addr]) -> None:
+        """Of an endpoint that could not be made, as far as it had not got them. What cannot be done now is left to `collect`."""
+        with suppress(OcicatError):
+            for handle in self.owners(addresses):
+                await self.allocator.release(handle)
 
     async def collect(self) -> None:
         """To be called from time to time."""
-        old = self.clock.now() - UNCLAIMED_S
-        for one in [each for each in self._unclaimed() if _since(each) < old]:
+        unclaimed = list(self._unclaimed())
+        self._released = {one.handle: self._released[one.handle] for one in unclaimed if one.handle in self._released}
+        for one in filter(self._is_over, unclaimed):
             log.info("%s was asked for by Docker's engine and never used: giving it back", one.address)
             await self.allocator.release(one.handle)
+
+    def _is_over(self, one: Held) -> bool:
+        now, released = self.clock.now(), self._released.get(one.handle)
+        return _since(one) < now - UNCLAIMED_S or (released is not None and released < now - DOUBTED_S)
 
     def _unclaimed(self) -> Iterator[Held]:
         return (one for one in self.allocator.held() if one.handle.startswith(OWNER))

@@ -60,7 +60,7 @@ class Driver:
             case messages.RequestAddress():
                 return await self.addresses.request(call)
             case messages.ReleaseAddress():
-                await self.addresses.release(call)
+                self.addresses.release(call)
             case messages.CreateNetwork():
                 await self.networks.create(call)
             case messages.DeleteNetwork():

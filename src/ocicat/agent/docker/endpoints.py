@@ -21,12 +21,13 @@ from ocicat.agent.docker.sandboxes import Place, Sandboxes, read, written
 from ocicat.agent.workloads import GATEWAYS, Granted, Workloads
 from ocicat.cni.config import Label, Labels, NetworkConfig, NetworkInfo
 from ocicat.cni.request import Request
+from ocicat.cni.result import Attachment
 from ocicat.cni.spec import Command
 from ocicat.cni.wishes import Wishes
 from ocicat.docker import messages, options
 from ocicat.docker.labels import NETWORK, ORCHESTRATOR
 from ocicat.docker.options import Settings
-from ocicat.errors import NotFound, UserError
+from ocicat.errors import NotFound, OcicatError, UserError
 from ocicat.model.base import replace
 from ocicat.model.codec import with_field
 from ocicat.model.names import label_value
@@ -47,29 +48,28 @@ class Endpoints:
     sandboxes: Sandboxes
 
     async def create(self, call: messages.CreateEndpoint) -> messages.Reply:
+        addresses = _given(call.interface)
+        try:
+            made = await self._made(call, addresses)
+        except OcicatError:  # the engine does not ask again
+            await self.addresses.give_back(addresses)
+            raise
+        return {"Interface": {} if call.interface.mac_address else {"MacAddress": made.mac}}
+
+    async def _made(self, call: messages.CreateEndpoint, addresses: tuple[Addr, ...]) -> Attachment:
         network = await self.networks.named(call.network_id)
         settings = options.joined(network.settings, options.of_endpoint(call.options))
-        addresses = _given(call.interface)
         request = replace(
             _request("ADD", call.endpoint_id, network, settings),
             wishes=Wishes(addresses),
             takes_over=self.addresses.owners(addresses),
             mac=_mac(call.interface.mac_address),
         )
-        try:
-            made = await self.workloads.add(request)
-        except BaseException:
-            waiting = self.addresses.owners(addresses)
-            self.addresses.freed(() if waiting else addresses)
-            raise
-        return {"Interface": {} if call.interface.mac_address else {"MacAddress": made.mac}}
+        return await self.workloads.add(request)
 
     async def delete(self, call: messages.DeleteEndpoint) -> None:
-        found = self.workloads.local.find(ORCHESTRATOR, call.endpoint_id)
         self.sandboxes.leave(call.endpoint_id)
         await self.workloads.delete(_request("DEL", call.endpoint_id))
-        if found:
-            self.addresses.freed(_addresses(found[1]))
 
     async def join(self, call: messages.Join) -> messages.Reply:
         key, endpoint = self._find(call.endpoint_id)
@@ -122,7 +122,7 @@ class Endpoints:
             if endpoint.spec.orchestrator == ORCHESTRATOR
             and endpoint.spec.endpoint not in self.sandboxes.places
             and read(endpoint) is None
-            and _made(endpoint) < old
+            and _since(endpoint) < old
         )
 
     def forget_lost(self) -> None:
@@ -163,7 +163,7 @@ def _request(command: Command, endpoint_id: str, network: Network = _UNKNOWN, se
     )
 
 
-def _made(endpoint: WorkloadEndpoint) -> float:
+def _since(endpoint: WorkloadEndpoint) -> float:
     """Seconds since the epoch; for ever ago where it is not said."""
     try:
         return datetime.fromisoformat(endpoint.metadata.creation_timestamp or "").timestamp()

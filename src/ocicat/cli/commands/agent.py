@@ -11,7 +11,7 @@ from ocicat.agent.config import AgentConfig, Live
 from ocicat.agent.settings import Made, agent_config
 from ocicat.cli.configured import Read, agent_options, options_layer, read
 from ocicat.cli.talk import say
-from ocicat.errors import UserError
+from ocicat.errors import Misconfigured, NotFound, UserError
 from ocicat.obs import logs
 from ocicat.settings.layers import Layer
 from ocicat.settings.resolve import changes
@@ -22,13 +22,24 @@ from ocicat.settings.values import plain_text
 log = logging.getLogger("ocicat.agent")
 
 
-@click.command()
+class _Kept(click.Command):
+    """Words that it does not know are settings too: its keeper is told that it is no use to try again."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise Misconfigured(error.format_message(), hint="see `ocicat agent --help`") from error
+
+
+@click.command(cls=_Kept)
 @agent_options
 def command(config: str, **given: object) -> None:
     """Run the agent of this host: it gives containers their addresses, routes and policy.
 
     Every option can stand in the configuration file or in the environment instead (docs/configuration.md, `ocicat config`). On
-    SIGHUP the file is read again, and what can change while the agent runs is taken over.
+    SIGHUP the file is read again, and what can change while the agent runs is taken over. The exit code is 78 where the settings
+    cannot be used: it is no use to start it again before they are mended.
 
     \b
     Example:
@@ -57,8 +68,11 @@ def command(config: str, **given: object) -> None:
 
 
 def _read(config: str, options: Layer) -> tuple[Read, AgentConfig]:
-    """UserError when anything is wrong; what else is wrong is said before."""
-    found = read(config, options=options)
+    """Misconfigured when anything is wrong; what else is wrong is said before."""
+    try:
+        found = read(config, options=options)
+    except (NotFound, UserError) as error:
+        raise Misconfigured(error.message, hint=error.hint) from error
     made = agent_config(found.resolved, found.path) if not found.faults else Made(None, found.faults)
     if made.config is None:
         for one in made.faults[:-1]:
@@ -67,9 +81,10 @@ def _read(config: str, options: Layer) -> tuple[Read, AgentConfig]:
     return found, made.config
 
 
-def _without_option(fault: Fault) -> UserError:
+def _without_option(fault: Fault) -> Misconfigured:
     """What stands on the command line is not told where it stands."""
-    return UserError(masked(fault.problem), hint=fault.hint) if fault.where.startswith("--") else fault.error()
+    text = masked(fault.problem) if fault.where.startswith("--") else str(fault)
+    return Misconfigured(text, hint=masked(fault.hint))
 
 
 def _tell_waiting(started: Read, again: Read) -> None:

@@ -21,7 +21,6 @@ from ocicat.settings.setting import Fault
 from ocicat.store.etcd.address import read_address
 
 _ETCD = "etcd://"
-_FORMS = ("sqlite:///", _ETCD, "memory://")
 
 
 @click.command()
@@ -73,12 +72,11 @@ def _faults(found: Read) -> Iterator[Fault]:
 
 
 def _store_faults(found: Read) -> Iterator[Fault]:
-    """Of the address alone: whether anybody answers there is another question (`ocicat store status`)."""
+    """Of the files that its address names; what is wrong with its words is among the agent's."""
     url, where = found.resolved.text("store.url"), found.resolved.where("store.url")
-    if not url.startswith(_FORMS):
-        yield Fault(where, "store.url", f"{url!r} is no address of a store", "sqlite:///PATH or etcd://HOST:2379")
-    elif url.startswith(_ETCD):
-        try:
-            read_address(url)
-        except OcicatError as error:
-            yield Fault(where, "store.url", error.message, error.hint)
+    if not url.startswith(_ETCD):
+        return
+    try:
+        read_address(url)
+    except OcicatError as error:
+        yield Fault(where, "store.url", error.message, error.hint)

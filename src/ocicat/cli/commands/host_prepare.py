@@ -76,7 +76,7 @@ def prepare(
     asked = hosting.asked(roles, peers, routings, port_names, mtu, containers, ipv6)
     plan = everything.plan(tree, asked, Options(host_name, remove_leftovers))
     changes = host.changes(tree, finder(tree), plan.planned)
-    click.echo(host.diff(changes), nl=False)
+    click.echo(host.diff(changes, tree), nl=False)
     step_s = plan.step_s if set_clock else 0.0
     _remark(plan, step_s)
     if dry_run:
@@ -118,7 +118,7 @@ def undo(dry_run: bool) -> None:
     tree = Tree(Path("/"), host.OWNER)
     find = finder(tree)
     found = host.removals(tree, find)
-    click.echo(host.diff(found.made), nl=False)
+    click.echo(host.diff(found.made, tree), nl=False)
     if not dry_run:
         found = host.undo(tree, find)
         if not found.made and not found.failed:

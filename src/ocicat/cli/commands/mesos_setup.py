@@ -16,10 +16,11 @@ from ocicat.changes.record import Change
 from ocicat.cli.findings import tell
 from ocicat.cli.output import Format, format_option
 from ocicat.cli.talk import say
+from ocicat.cni.config import NAME
 from ocicat.cni.install import NETMODULES, NETMODULES_PLUGIN, check_socket, executable
 from ocicat.cni.relay import DEFAULT_SOCKET, LINK, PLUGIN
 from ocicat.cni.spec import DEFAULT_VERSION
-from ocicat.errors import OcicatError, Refused
+from ocicat.errors import OcicatError, Refused, UserError
 from ocicat.mesos.netmodules.modules import LIBRARY
 from ocicat.mesos.setup import facts, findings, places, plan, version
 from ocicat.mesos.setup.places import Place
@@ -71,12 +72,13 @@ def install(
       ocicat mesos install --default-network ocicat
     """
     check_socket(Path(socket))
+    _check_network(network)
     tree = Tree(root, OWNER)
     found = _version_of(tree, mesos_version, _ask(tree))
     planned = plan.planned(tree, _asked(found, network, default_network, socket, library))
     known = record.load(tree)
     if dry_run:
-        click.echo(record.diff(record.changes(tree, known, planned.items)), nl=False)
+        click.echo(record.diff(record.changes(tree, known, planned.items), tree), nl=False)
     else:
         _tell(record.install(tree, known, planned.items), planned.place)
     for remark in planned.remarks:
@@ -113,7 +115,7 @@ def uninstall(root: Path, dry_run: bool) -> None:
     known = record.load(tree)
     if dry_run:
         planned, edited = record.removals(tree, known)
-        click.echo(record.diff(planned), nl=False)
+        click.echo(record.diff(planned, tree), nl=False)
     else:
         planned, edited = record.uninstall(tree, known)
         _tell(planned, places.restarted(tree))
@@ -121,6 +123,14 @@ def uninstall(root: Path, dry_run: bool) -> None:
         raise Refused(
             f"edited since it was installed, and left as it is: {', '.join(edited)}",
             hint="put back what was installed, or remove it, and uninstall again",
+        )
+
+
+def _check_network(name: str) -> None:
+    """It becomes the name of a file, too."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"--network {name!r} is no name of a network", hint="letters, digits, and _ . - after the first"
         )
 
 

@@ -17,7 +17,7 @@ from ocicat.cli.commands.node_reload import reload
 from ocicat.cli.defaults import agent_socket, shared
 from ocicat.cli.output import Format, format_option, show
 from ocicat.cli.talk import say
-from ocicat.errors import NotFound, OcicatError, Refused, Unavailable, UserError
+from ocicat.errors import Misconfigured, NotFound, OcicatError, Refused, Unavailable, UserError
 from ocicat.node import asking, container, docker, engine, native, places, systemd
 from ocicat.node.container import NAME, Asked, Plan
 from ocicat.node.view import HEAD, NodeStatus, row, view
@@ -115,7 +115,9 @@ def start(
     match chosen:
         case "docker":
             volumes = (*places.volumes(places.named(told), os.path.isfile), *volume)
-            _start_docker(container.check(Asked(image, arguments, volumes, name)), socket, patience, dry_run=dry_run)
+            named = str(socket) if told.of("agent.socket").said.origin == "option" else ""
+            asked = container.check(Asked(image, arguments, volumes, name, named))
+            _start_docker(asked, socket, patience, dry_run=dry_run)
         case "systemd":
             _start_systemd(arguments, socket, patience, dry_run=dry_run)
         case _:
@@ -197,6 +199,8 @@ def logs(kind: Kind | None, name: str, follow: bool, lines: int) -> None:
             engine.replace_by(["logs", "--tail", str(lines), *(["--follow"] if follow else []), name])
         case "systemd":
             systemd.logs(follow=follow, lines=lines)
+        case None if systemd.unit():  # it is kept by nobody just now: of the last time the journal knows
+            systemd.logs(follow=follow, lines=lines)
         case _:
             native.logs(follow=follow, lines=lines)
 
@@ -207,7 +211,10 @@ def _told(arguments: tuple[str, ...]) -> Resolved:
     from ocicat.cli.configured import options_layer, read
     from ocicat.settings.layers import Layer
 
-    context = agent.make_context("agent", [*arguments])
+    try:
+        context = agent.make_context("agent", [*arguments])
+    except Misconfigured as error:
+        raise UserError(error.message, hint=error.hint) from error
     config = str(context.params.pop("config") or DEFAULT_FILE)
     return read(config, variables=Layer(), options=options_layer(context.params)).resolved
 
@@ -249,7 +256,7 @@ def _start_systemd(arguments: Sequence[str], socket: Path, patience_s: float, *,
     tree = Tree(Path("/"), OWNER)
     known, items = record.load(tree), systemd.wanted(_PROGRAM, arguments)
     if dry_run:
-        click.echo(record.diff(record.changes(tree, known, items)), nl=False)
+        click.echo(record.diff(record.changes(tree, known, items), tree), nl=False)
         return
     changed = bool(record.install(tree, known, items))
     try:
@@ -271,7 +278,7 @@ def _start_systemd(arguments: Sequence[str], socket: Path, patience_s: float, *,
 
 def _start_native(arguments: Sequence[str], socket: Path, patience_s: float, *, dry_run: bool) -> None:
     wanted, now = native.job(arguments), native.sight()
-    if now and now.job == wanted:
+    if now and now.job == wanted and not now.run.given_up:
         say("it runs as asked for: nothing to change")
         return
     if dry_run:
@@ -286,7 +293,8 @@ def _start_native(arguments: Sequence[str], socket: Path, patience_s: float, *, 
         native.stop()
         if now:
             native.start(now.job)
-            raise _taken_back(error) from error
+            if not now.run.given_up:
+                raise _taken_back(error) from error
         raise Refused(error.message, hint=error.hint) from error
     say(f"the agent of {serving.host} serves, version {serving.version}; its log is {native.LOG}")
 
@@ -375,8 +383,25 @@ def _view(name: str, socket: Path) -> NodeStatus:
     try:
         return view(keeper, asking.ask(socket), "")
     except OcicatError as error:
-        starting = asking.runs(socket)
-        return view(keeper, None, "the agent has not come so far that it serves" if starting else error.message)
+        if asking.runs(socket):
+            return view(keeper, None, "the agent has not come so far that it serves")
+        failed = systemd.failed() if keeper is None else ""
+        why = failed or (_ended(keeper, name) if keeper else "")
+        return view("systemd" if failed else keeper, None, f"{error.message}: {why}" if why else error.message)
+
+
+def _ended(keeper: Kind, name: str) -> str:
+    """How the agent has ended that is kept there; "" where it has not, or that cannot be told."""
+    try:
+        match keeper:
+            case "docker":
+                return docker.ended(name)
+            case "systemd":
+                return systemd.ended()
+            case _:
+                return native.ended()
+    except OcicatError:
+        return ""
 
 
 def _who(socket: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ocicat.services import health as checks
 from ocicat.services.health import Health, MemberHealth
 from ocicat.services.running import Running
 from ocicat.services.spec import Service
+
+_POLL_S = 0.5
 
 
 class Local(Struct, frozen=True, kw_only=True):
@@ -63,8 +66,9 @@ def status(which: tuple[str, ...], style: Format) -> None:
 
 @click.command()
 @some_argument
+@click.option("--wait", "wait_s", type=click.FloatRange(0), default=0.0, help="Seconds to wait until all is well.")
 @format_option
-def health(which: tuple[str, ...], style: Format) -> None:
+def health(which: tuple[str, ...], wait_s: float, style: Format) -> None:
     """Ask every member of the clusters that this host belongs to, and say what is wrong. The exit code is 1 when something is.
 
     Looked at: members, leader, how far each is, alarms, sizes, the cluster they belong to, certificates, room on the disk.
@@ -73,8 +77,14 @@ def health(which: tuple[str, ...], style: Format) -> None:
     Examples:
       ocicat services health
       ocicat services health etcd -o json
+      ocicat services health --wait 60
     """
-    found = [checks.judge(checks.look(service)) for service in known(which)]
+    services, ends = known(which), time.monotonic() + wait_s
+    while True:
+        found = [checks.judge(checks.look(service)) for service in services]
+        if all(one.is_healthy for one in found) or time.monotonic() >= ends:
+            break
+        time.sleep(_POLL_S)
     if style in ("table", "wide"):
         click.echo("\n\n".join(_text(one) for one in found))
     else:

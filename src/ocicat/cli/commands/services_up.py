@@ -8,18 +8,26 @@ from typing import Literal
 import click
 
 from ocicat.changes import record
-from ocicat.cli.services_options import dry_run_option, known, members, named, need_root, which_argument
+from ocicat.cli.services_options import (
+    await_all,
+    dry_run_option,
+    known,
+    members,
+    named,
+    need_root,
+    patience,
+    patience_options,
+    which_argument,
+)
 from ocicat.cli.talk import say
 from ocicat.clock import SystemClock
 from ocicat.errors import Refused, UserError
-from ocicat.services import auth, bring, data, network, packages, running, setup, upgrade
+from ocicat.services import auth, bring, data, health, network, packages, running, setup, upgrade
 from ocicat.services import tls as tls_files
 from ocicat.services.etcd_config import store_url
 from ocicat.services.setup import Asked
 from ocicat.services.spec import CLIENT_PORTS, HEAP_MB, Service
 from ocicat.services.zookeeper_config import mesos_url
-
-_WAIT_S = 60.0
 
 
 @click.command()
@@ -32,37 +40,28 @@ _WAIT_S = 60.0
     "--with",
     "by",
     type=click.Choice(["native", "docker"]),
-    default="native",
-    show_default=True,
-    help="The distribution's programs, under systemd where it runs; or containers.",
+    help="The distribution's programs, under systemd where it runs; or containers. [default: as it is, else native]",
 )
 @click.option(
     "--tls", default="", metavar="DIRECTORY", help="Talk TLS, with the certificate that ocicat pki issue put there."
 )
 @click.option("--secure-only", is_flag=True, help="ZooKeeper: no plain port for clients. Mesos itself needs it.")
 @click.option("--auth", "with_auth", is_flag=True, help="Ask for users and passwords; see docs/services.md.")
-@click.option("--user", default="", help="As whom it runs. [default: etcd, zookeeper]")
+@click.option("--user", default="", help="As whom it runs. [default: as it is, else etcd, zookeeper]")
 @click.option(
-    "--data", "directory", default="", help="Its data. [default: /var/lib/ocicat-etcd, /var/lib/ocicat-zookeeper]"
+    "--data", "directory", default="", help="Its data. [default: as it is, else /var/lib/ocicat-etcd, -zookeeper]"
 )
-@click.option("--program", default="", help="etcd, or java for ZooKeeper, of one's own.")
-@click.option("--image", default="", help="With docker: the image. [default: those of the projects]")
-@click.option("--heap-mb", type=click.IntRange(32), default=HEAP_MB, show_default=True, help="Of ZooKeeper.")
+@click.option("--program", default="", help="etcd, or java, of one's own. [default: as it is, else the distribution's]")
+@click.option("--image", default="", help="With docker: the image. [default: as it is, else the project's]")
+@click.option("--heap-mb", type=click.IntRange(32), help=f"Of ZooKeeper. [default: as it is, else {HEAP_MB}]")
 @click.option("--install", is_flag=True, help="Have apt-get install what is missing, and make the user.")
-@click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=_WAIT_S,
-    show_default=True,
-    help="Seconds until it has to serve.",
-)
+@patience_options
 @dry_run_option
 def up(
     which: tuple[str, ...],
     text: str,
     name: str,
-    by: Literal["native", "docker"],
+    by: Literal["native", "docker"] | None,
     tls: str,
     secure_only: bool,
     with_auth: bool,
@@ -70,14 +69,16 @@ def up(
     directory: str,
     program: str,
     image: str,
-    heap_mb: int,
+    heap_mb: int | None,
     install: bool,
-    wait_s: float,
+    wait_s: float | None,
+    no_wait: bool,
     dry_run: bool,
 ) -> None:
     """Set up ZooKeeper or etcd on this host, start it, and wait until it serves.
 
     The same command on each member's host makes a cluster. Run again it changes what has to be changed, and nothing else.
+    A member serves when a majority runs: who is missing is told meanwhile, and what runs goes on waiting afterwards.
 
     \b
     Examples:
@@ -86,10 +87,9 @@ def up(
       ocicat services up etcd --members h1=10.0.0.1,h2=10.0.0.2,h3=10.0.0.3 --tls /etc/ocicat/tls/h1 --auth
     """
     need_root()
+    asked = patience(wait_s, no_wait)
     if len(which) > 1 and (user or directory or program or image):
         raise UserError("--user, --data, --program and --image are of one service", hint="bring up one after the other")
-    if image and by != "docker":
-        raise UserError("--image: only with --with docker")
     found, me = members(text, name)
     wanted = [
         setup.planned(
@@ -97,7 +97,7 @@ def up(
                 service=one,
                 members=found,
                 me=me,
-                with_docker=by == "docker",
+                by=by or "",
                 user=user,
                 program=program,
                 image=image,
@@ -105,7 +105,7 @@ def up(
                 tls=tls,
                 secure_only=secure_only,
                 auth=with_auth,
-                heap_mb=heap_mb,
+                heap_mb=heap_mb or 0,
             )
         )
         for one in named(which)
@@ -114,11 +114,16 @@ def up(
         if install and not dry_run:
             _install(service)
         setup.check(service)
+        if not dry_run:
+            running.fetch_image(service, say)
+            _check_restart(service)
     for service in wanted:
-        if dry_run:
-            _show(service)
-        else:
-            _bring(service, wait_s)
+        _show(service) if dry_run else _bring(service)
+    if not dry_run:
+        await_all(wanted, asked, _serves)
+        for service in wanted:
+            _warn(service)
+            click.echo(store_url(service) if service.service == "etcd" else mesos_url(service))
 
 
 @click.command()
@@ -174,14 +179,24 @@ def _show(service: Service) -> None:
     say(f"would start {service.service} as member {service.me}, {_how(service)}, with its data in {service.data}")
 
 
-def _bring(service: Service, wait_s: float) -> None:
+def _is_fresh(service: Service) -> bool:
+    return bool(setup.changes(service)) or tls_files.is_stale(service)
+
+
+def _check_restart(service: Service) -> None:
+    """Refused: it runs and has to be restarted, and the others could not go on without it, or its data is not for the program."""
     was = setup.find(service.service)
-    before = running.look(was) if was else None
-    planned = setup.changes(service)
-    fresh = bool(planned) or tls_files.is_stale(service)
-    if was and before and before.is_running and fresh:
-        say(f"{service.service} is restarted, because its configuration or certificate changes")
+    if was and _is_fresh(service) and running.look(was).is_running:
         upgrade.check_others(was)
+        own = health.ask(was, was.member)
+        if not own.problem and (service.how, service.program, service.image) != (was.how, was.program, was.image):
+            upgrade.check_version(own, service)
+
+
+def _bring(service: Service) -> None:
+    was, fresh = setup.find(service.service), _is_fresh(service)
+    if was and fresh and running.look(was).is_running:
+        say(f"{service.service} is restarted, because its configuration or certificate changes")
     if was and fresh:  # also what does not run: as a unit, or a container, it would come back
         running.stop(was)
     for file in auth.make_passwords(service):
@@ -191,7 +206,6 @@ def _bring(service: Service, wait_s: float) -> None:
     if fresh or not running.look(service).is_running:
         running.stop(service)
         running.start(service)
-    _report(service, bring.wait(service, SystemClock(), wait_s))
 
 
 def _warn(service: Service) -> None:
@@ -206,17 +220,11 @@ def _warn(service: Service) -> None:
         )
 
 
-def _report(service: Service, outcome: bring.Outcome) -> None:
+def _serves(service: Service) -> None:
     me = f"{service.service} {service.me}"
-    if outcome == "waits for a majority":
-        others = ", ".join(one.name for one in service.members if one.name != service.me)
-        say(f"{me} {outcome} of its members: run the same command on {others}")
-    else:
-        if bring.secure(service, SystemClock()):
-            say(f"{me}: users and passwords are asked for from now on")
-        say(f"{me} {outcome}, {_how(service)}")
-    _warn(service)
-    click.echo(store_url(service) if service.service == "etcd" else mesos_url(service))
+    if bring.secure(service, SystemClock()):
+        say(f"{me}: users and passwords are asked for from now on")
+    say(f"{me} serves, {_how(service)}")
 
 
 def _how(service: Service) -> str:

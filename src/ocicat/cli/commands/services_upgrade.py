@@ -5,21 +5,23 @@ from __future__ import annotations
 import click
 
 from ocicat.changes import record
-from ocicat.cli.services_options import dry_run_option, known, name_of, need_root, one_argument, which_argument
+from ocicat.cli.services_options import (
+    await_all,
+    dry_run_option,
+    known,
+    name_of,
+    need_root,
+    one_argument,
+    patience,
+    patience_options,
+    which_argument,
+)
 from ocicat.cli.talk import say
 from ocicat.clock import SystemClock
-from ocicat.services import bring, running, setup
+from ocicat.services import running, setup
 from ocicat.services import upgrade as engine
 
 _WAIT_S = 120.0
-_wait = click.option(
-    "--wait",
-    "wait_s",
-    type=click.FloatRange(0),
-    default=_WAIT_S,
-    show_default=True,
-    help="Seconds until it has to serve.",
-)
 
 
 @click.command()
@@ -27,7 +29,14 @@ _wait = click.option(
 @click.option("--program", default="", help="Another etcd. [default: the same, as it is installed now]")
 @click.option("--image", default="", help="Another image, with docker.")
 @click.option("--force", is_flag=True, help="Though the service has one member, and serves nobody meanwhile.")
-@_wait
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0),
+    default=_WAIT_S,
+    show_default=True,
+    help="Seconds until it has to serve.",
+)
 @dry_run_option
 def upgrade(which: str, program: str, image: str, force: bool, wait_s: float, dry_run: bool) -> None:
     """Restart this host's member with another program or image, or with the packages that are installed now; its data stays.
@@ -43,6 +52,8 @@ def upgrade(which: str, program: str, image: str, force: bool, wait_s: float, dr
     need_root()
     old = setup.load(name_of(which))
     new = engine.planned(old, program, image)
+    if not dry_run:
+        running.fetch_image(new, say)
     facts = engine.check(old, new, force=force)
     if dry_run:
         click.echo(record.diff(setup.changes(new)), nl=False)
@@ -57,20 +68,21 @@ def upgrade(which: str, program: str, image: str, force: bool, wait_s: float, dr
 
 @click.command()
 @which_argument
-@_wait
-def start(which: tuple[str, ...], wait_s: float) -> None:
-    """Start what was set up on this host and is stopped, and wait until it serves.
+@patience_options
+def start(which: tuple[str, ...], wait_s: float | None, no_wait: bool) -> None:
+    """Start what was set up on this host and is stopped, and wait until it serves: for a majority of the members, as `up` does.
 
     \b
     Example:
       ocicat services start etcd
     """
     need_root()
-    for service in known(which):
+    asked, found = patience(wait_s, no_wait), known(which)
+    for service in found:
         if not running.look(service).is_running:
             running.stop(service)
             running.start(service)
-        say(f"{service.service} {service.me} {bring.wait(service, SystemClock(), wait_s)}")
+    await_all(found, asked, lambda service: say(f"{service.service} {service.me} serves"))
 
 
 @click.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ocicat.dataplane.drift.interfaces import Interfaces
 from ocicat.dataplane.drift.watchman import Hints
 from ocicat.dataplane.drivers import links, qdisc, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
@@ -25,10 +26,11 @@ from ocicat.netlink.route import Route
 class Judge:
     """Looks at the pure state and, where that cannot tell, at the kernel."""
 
-    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger, prefix: str) -> None:
+    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger, interfaces: Interfaces, prefix: str) -> None:
         self._kernel = kernel
         self._managers = managers
         self._ledger = ledger
+        self._interfaces = interfaces
         self._prefix = prefix
 
     def doubts(self, hints: Hints) -> list[str]:
@@ -41,14 +43,14 @@ class Judge:
             match event.value:
                 case Route() as route:
                     found += self._route(route, gone=event.gone)
-                case Link(index=index) if index in known:
-                    found += self._link(known[index], index)
+                case Link(index=index) as told if index in known:
+                    found += self._interfaces.news(known[index], told, gone=event.gone)
                 case Link(index=index, name=name) if not event.gone and is_ours(name, self._prefix):
                     found += self._stranger(name, index)
                 case Netconf(index=index) if index == ALL:
                     found += self._forwarding()
                 case Netconf(index=index) if index in known:
-                    found += self._settings(known[index])
+                    found += self._interfaces.setting_faults(known[index])
         for limited in {self._limited(event.value) for event in hints.seen} & known.keys():
             found += self._limits(limited)
         return list(dict.fromkeys(found))
@@ -62,13 +64,6 @@ class Judge:
             yield f"{wanted} was removed"
         elif not gone and route != wanted and route.priority == wanted.priority:
             yield f"{wanted} has another beside it or in its place: {route}"
-
-    def _link(self, name: str, index: int) -> Iterator[str]:
-        found = links.find(self._kernel.route, name)
-        if found is None or found.index != index:
-            yield f"interface {name} was removed or renamed"
-        elif not found.up:
-            yield f"interface {name} was set down"
 
     def _stranger(self, name: str, index: int) -> Iterator[str]:
         """One that nobody attached: what comes in by it must be closed."""
@@ -95,9 +90,6 @@ class Judge:
         settled = [each for each in shapers_on(index) if shapers.wanted(each) and shapers.settled(each)]
         there = qdisc.read(self._kernel.route, index) if settled else {}
         return [f"{each} was changed" for each in settled if there.get(each) != shapers.wanted(each)]
-
-    def _settings(self, name: str) -> list[str]:
-        return sysctl.faults(name, guarded=self._ledger.guards.there(name) is not None)
 
     def _forwarding(self) -> Iterator[str]:
         for family in self._managers.families():

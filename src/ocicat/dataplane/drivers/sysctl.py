@@ -39,7 +39,10 @@ def mend_workload_interface(name: str, *, ipv6: bool, guarded: bool) -> list[str
     `guarded`: does it have its guard? Without, the kernel's own check of sources stays as it is.
     """
     needs = _needs(name, ipv6=ipv6, guarded=guarded)
-    return [changed for setting, value in needs if _exists(setting) for changed in ensure(setting, value)]
+    wrong = [(setting, value) for setting, value in needs if _found(setting) not in (value, None)]
+    for setting, value in wrong:
+        _write(setting, value)
+    return [_name(setting) for setting, _ in wrong]
 
 
 def trust_guard(name: str) -> None:
@@ -48,13 +51,15 @@ def trust_guard(name: str) -> None:
         ensure(_reverse_path(name), "0")
 
 
-def faults(name: str, *, guarded: bool) -> list[str]:
-    """What is not as a workload's interface needs it, one line each."""
-    return [
-        f"{_name(setting)} is not {value}"
-        for setting, value in _needs(name, ipv6=False, guarded=guarded)
-        if _exists(setting) and _read(setting) != value
-    ]
+def faults(name: str, *, ipv6: bool, guarded: bool, silent: bool = False) -> list[str]:
+    """What is not as a workload's interface needs it, one line each. `silent`: only of settings whose change nobody is told."""
+    wanted = {path: value for path, value in _needs(name, ipv6=ipv6, guarded=guarded) if not silent or _is_silent(path)}
+    return [f"{_name(path)} is not {value}" for path, value in wanted.items() if _found(path) not in (value, None)]
+
+
+def _is_silent(setting: str) -> bool:
+    """The kernel tells of forwarding, rp_filter and proxy_arp (RTM_NEWNETCONF); without IPv6 the routes go, and that is told."""
+    return setting.endswith(("/route_localnet", "/accept_ra", "/proxy_delay"))
 
 
 def _reverse_path(name: str) -> str:
@@ -74,6 +79,7 @@ def _needs(name: str, *, ipv6: bool, guarded: bool) -> list[tuple[str, str]]:
     if ipv6 or _exists(f"ipv6/conf/{name}"):
         needs.append((f"ipv6/conf/{name}/accept_ra", "0"))
     if ipv6:
+        needs.append((f"ipv6/conf/{name}/disable_ipv6", "0"))
         needs.append((f"ipv6/conf/{name}/forwarding", "1"))
     return needs
 
@@ -95,12 +101,22 @@ def _name(setting: str) -> str:
     return f"net.{setting.replace('/', '.')}"
 
 
-def _read(setting: str) -> str:
+def _found(setting: str) -> str | None:
+    """None: there is no such setting. Refused if it cannot be read."""
     try:
         with open(f"{_NET}/{setting}") as file:  # noqa: PTH123  a Path would cost as much as the read
             return file.read().strip()
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise _refused(setting, error) from error
+
+
+def _read(setting: str) -> str:
+    found = _found(setting)
+    if found is None:
+        raise Refused(f"{_name(setting)} is not there")
+    return found
 
 
 def _exists(setting: str) -> bool:

@@ -10,11 +10,18 @@ from ocicat.errors import Bug
 from ocicat.host.changing.chains import Chains
 from ocicat.host.changing.kernel import Forwarding, HostName, Interface, Mtu, Sysctl
 from ocicat.host.changing.routes import Routes
+from ocicat.host.changing.sets import Sets
 from ocicat.host.changing.texts import RuleLines, Switched
 from ocicat.host.changing.units import Unit
 from ocicat.host.firewall import live
 
-_OF_ONE: dict[str, Callable[[str], Setting]] = {"sysctl": Sysctl, "mtu": Mtu, "interface": Interface, "unit": Unit}
+_OF_ONE: dict[str, Callable[[str], Setting]] = {
+    "sysctl": Sysctl,
+    "mtu": Mtu,
+    "interface": Interface,
+    "unit": Unit,
+    "sets": Sets,
+}
 
 
 def finder(tree: Tree) -> Find:

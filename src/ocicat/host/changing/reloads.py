@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ocicat.errors import Refused
-from ocicat.host.firewall.programs import attempt, output
+from ocicat.host.firewall import places
+from ocicat.host.firewall.programs import output
 
 
 class _Reload(NamedTuple):
@@ -66,7 +67,7 @@ def _lasting(listing: str) -> list[str]:
 
 def _firewalld_rules() -> bool:
     """In force: whether it runs or not."""
-    return bool(attempt(["nft", "list", "table", "inet", "firewalld"]))
+    return any(one.kind == "firewalld" for one in places.active())
 
 
 def _runs(one: _Reload) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from ocicat.changes.files import Tree
 from ocicat.errors import OcicatError
 from ocicat.host.facts.processes import Process
+from ocicat.host.firewall import saved
 from ocicat.host.firewall.programs import attempt
 from ocicat.model.base import Struct, field
 from ocicat.model.codec import decode_json
@@ -17,11 +18,13 @@ from ocicat.netlink.socket import RouteSocket
 
 BIRD, CALICO = 12, 80  # the protocol numbers of their routes
 CALICO_LINKS = ("cali", "vxlan.calico", "vxlan-v6.calico", "wireguard.cali", "wg-v6.cali")
-CALICO_CHAINS = "cali-"
+CALICO_CHAINS = ("cali-", "felix-")  # Felix since version 2, and before
+CALICO_SETS = ("cali4", "cali6", "felix-")
 CNI = "/etc/cni/net.d"
 _CALICO_PROGRAMS = ("calico-felix", "calico-node", "felix")
 _BIRD_PROGRAMS = ("bird", "bird6", "calico-node")
 _IPTABLES = ("iptables-legacy-save", "ip6tables-legacy-save")
+_RULES = ("/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables")
 _ENABLED = "/etc/systemd/system/multi-user.target.wants"
 NETWORKMANAGER_MAIN = "/etc/NetworkManager/NetworkManager.conf"
 _NETWORKMANAGER_DIRECTORIES = tuple(f"{base}/NetworkManager/conf.d" for base in ("/etc", "/run", "/usr/lib"))
@@ -48,7 +51,9 @@ class Text(Struct, frozen=True):
 
 
 class Others(Struct, frozen=True, kw_only=True):
-    """`routes`: how many, by protocol number, in the main table. `networkd`, `networkmanager`: their files, in the order in which
+    """`routes`: how many, by protocol number, in the main table. `sets`: of addresses, by name; `foreign_rules`:
+    in which of them a rule looks that is not Calico's, as `PROGRAM SET`. `kept_rules`: files that bring
+    Calico's chains back at a boot. `networkd`, `networkmanager`: their files, in the order in which
     they are read; None where they neither run nor will after a boot. `links`: of networkd, by precedence."""
 
     calico_runs: bool = False
@@ -56,6 +61,9 @@ class Others(Struct, frozen=True, kw_only=True):
     interfaces: tuple[str, ...] = ()
     routes: Mapping[int, int] = {}
     chains: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    foreign_rules: tuple[str, ...] = ()
+    kept_rules: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
     networkmanager: tuple[Text, ...] | None = None
     networkd: tuple[Text, ...] | None = None
@@ -80,6 +88,9 @@ def look(tree: Tree, running: Iterable[Process]) -> Others:
         interfaces=interfaces,
         routes=Counter(each.protocol for each in routes),
         chains=_chains(),
+        sets=(sets := _sets()),
+        foreign_rules=tuple(_foreign_rules()) if sets else (),
+        kept_rules=tuple(path for path in _RULES if any(f"\n:{one}" in tree.text(path) for one in CALICO_CHAINS)),
         plugins=tuple(_plugins(tree)),
         networkmanager=networkmanager(tree) if manages("NetworkManager", "NetworkManager") else None,
         networkd=_networkd(tree) if manages("systemd-networkd", "systemd-networkd") else None,
@@ -108,9 +119,20 @@ def _chains() -> tuple[str, ...]:
     named = (one.chain for one in objects if one.chain and one.chain.name.startswith(CALICO_CHAINS))
     found = [f"{chain.family} {chain.table} {chain.name}" for chain in named]
     for program in _IPTABLES:
-        lines = (line for line in attempt([program]).splitlines() if line.startswith(f":{CALICO_CHAINS}"))
-        found += [f"{program.removesuffix('-save')} {line[1:].split()[0]}" for line in lines]
+        names = (line[1:].split()[0] for line in attempt([program]).splitlines() if line.startswith(":"))
+        found += [f"{program.removesuffix('-save')} {name}" for name in names if name.startswith(CALICO_CHAINS)]
     return tuple(found)
+
+
+def _sets() -> tuple[str, ...]:
+    return tuple(name for name in attempt(["ipset", "-n", "list"]).split() if name.startswith(CALICO_SETS))
+
+
+def _foreign_rules() -> Iterable[str]:
+    for program in (*_IPTABLES, *(one.replace("legacy", "nft") for one in _IPTABLES)):
+        for name in saved.sets(saved.without(attempt([program]), CALICO_CHAINS)):
+            if name.startswith(CALICO_SETS):
+                yield f"{program.removesuffix('-save')} {name}"
 
 
 class _CniPlugin(Struct, frozen=True):

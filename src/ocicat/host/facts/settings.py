@@ -10,7 +10,9 @@ from ocicat.host.sysctls import Want
 from ocicat.model.base import Struct
 
 # As sysctl.d(5) has it: the first of these that has a file of some name hides all others of that name.
-_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+DIRECTORY = "/etc/sysctl.d"
+_DIRECTORIES = (DIRECTORY, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+OURS = "z-ocicat.conf"  # what the name of our file ends with
 LAST = "/etc/sysctl.conf"  # of `sysctl --system`; systemd reads it only where a link in these directories leads to it
 
 
@@ -24,19 +26,28 @@ class Later(Struct, frozen=True):
 class Settings(Struct, frozen=True):
     """By name of the setting. Not in `now`: this kernel, or this network namespace, has none of that name.
 
-    `boot`: by `sysctl --system`, which old boots do too. `systemd`: by its systemd-sysctl.
+    `boot`: by `sysctl --system`, which old boots do too. `systemd`: by its systemd-sysctl. `theirs`, `theirs_systemd`: the same
+    if there was no file of ours.
     """
 
     now: Mapping[str, str]
     boot: Mapping[str, Later] = {}
     systemd: Mapping[str, Later] = {}
+    theirs: Mapping[str, Later] = {}
+    theirs_systemd: Mapping[str, Later] = {}
 
 
 def look(tree: Tree, wants: Iterable[Want]) -> Settings:
     """`now` is of the calling process's network namespace, the others of the tree."""
     wanted, paths = tuple(wants), _paths(tree)
-    boot, systemd = (dict(_boot(list(_lines(tree, files)), wanted)) for files in ((*paths, LAST), paths))
-    return Settings(dict(_now(tree, wanted)), boot, systemd)
+    others = [one for one in paths if not is_ours(one)]
+    orders = ((*paths, LAST), paths, (*others, LAST), others)
+    return Settings(dict(_now(tree, wanted)), *(dict(_boot(list(_lines(tree, files)), wanted)) for files in orders))
+
+
+def is_ours(path: str) -> bool:
+    """Written by `ocicat host prepare`."""
+    return path.startswith(f"{DIRECTORY}/") and path.endswith(OURS)
 
 
 def _now(tree: Tree, wants: Iterable[Want]) -> Iterator[tuple[str, str]]:

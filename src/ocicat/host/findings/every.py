@@ -40,6 +40,7 @@ WORDS = (
     "service",
     "firewall",
     "forward",
+    "firewall-unknown",
     "nft",
     "kernel",
     "sysctl",
@@ -80,7 +81,7 @@ def findings(asked: Asked, facts: Facts, skipped: Collection[str] = (), stored: 
         names.findings(asked, facts.names),
         agents.findings(facts.agents, facts.names, stored),
         reach.findings(asked, facts.tried, alive),
-        firewall.findings(facts.blocked),
+        firewall.findings(facts.blocked, facts.firewall_unknown),
         kernel.findings(facts.kernel) if facts.kernel else (),
         settings.findings(sysctls.wants(asked), facts.settings),
         settings.advertised(facts.advertised),
@@ -114,8 +115,6 @@ def unchecked(asked: Asked, facts: Facts, stored: Sequence[Known] | None = None)
     if facts.agents.own and facts.agents.own.unread:
         yield f"what the ocicat agent of this host was told is not known whole: {facts.agents.own.unread}"
     yield from _unanswered(asked, facts)
-    if facts.firewall_unknown:
-        yield f"what the firewalls of this host drop is not known: {facts.firewall_unknown}"
 
 
 def _unanswered(asked: Asked, facts: Facts) -> Iterator[str]:

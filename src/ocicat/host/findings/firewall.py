@@ -11,8 +11,15 @@ from ocicat.host.firewall.blocked import CONTAINERS, Blocked
 _PREPARE = "`ocicat host prepare` with the same options lets them through"
 
 
-def findings(blocked: Sequence[Blocked]) -> Iterator[Finding]:
-    """One for each opening of each firewall, whoever is kept out."""
+def findings(blocked: Sequence[Blocked], unknown: str = "") -> Iterator[Finding]:
+    """One for each opening of each firewall, whoever is kept out. `unknown`: why that cannot be told."""
+    if unknown:
+        yield Finding(
+            "firewall-unknown",
+            f"what the firewalls of this host drop cannot be told: {unknown}",
+            "they may keep its peers out, or its containers, and nobody would know which of them does",
+            "mend that, or open the ports by hand and --skip firewall-unknown",
+        )
     inward = [one for one in blocked if one.opening]
     for (place, opening), group in groupby(inward, key=lambda one: (str(one.place), str(one.opening))):
         ones = list(group)

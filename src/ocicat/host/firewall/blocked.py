@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ocicat.host.firewall import live, places, rehearsal
-from ocicat.host.firewall.letting import Allowed, Letting
+from ocicat.host.firewall.letting import Letting
 from ocicat.host.firewall.places import Place
 from ocicat.host.firewall.rehearsal import Knock
 from ocicat.host.ports import Opening
@@ -22,9 +22,9 @@ class Blocked(Struct, frozen=True):
     source: str
 
 
-def blocked(allowed: Sequence[Allowed], *, forward: bool, contained: Sequence[Opening] = ()) -> list[Blocked]:
+def blocked(letting: Letting) -> list[Blocked]:
     """As the rules are now. Refused: they cannot be listed, or not be copied."""
-    knocks = wanted(Letting(tuple(allowed), forward, tuple(contained)))
+    knocks = wanted(letting)
     return [one for place in places.active() for one in at(place, knocks)]
 
 
@@ -32,17 +32,24 @@ def wanted(letting: Letting) -> list[Knock]:
     """What shall get through. Sources to which there is no route cannot be tried, and are left out."""
     ways = rehearsal.ways(source for one in letting.allowed for source in one.sources)
     found = rehearsal.knocks(letting.allowed, ways)
-    way = (ways[0] if ways else rehearsal.anywhere()) if letting.forward or letting.contained else None
-    if way:
-        found += [Knock(way, one, from_container=True) for one in letting.contained]
-        found += [Knock(way, None, from_container=one) for one in (False, True) if letting.forward]
+    if not letting.forward and not letting.contained:
+        return found
+    for version in sorted({4, *(one.version for one in ways), *((6,) if letting.ipv6 else ())}):
+        way = next((one for one in ways if one.version == version), None) or rehearsal.anywhere(version)
+        if way:
+            found += [Knock(way, one, from_container=True) for one in letting.contained]
+            found += [Knock(way, None, from_container=one) for one in (False, True) if letting.forward]
     return found
 
 
-def at(place: Place, knocks: Sequence[Knock], *, without_ours: bool = False) -> list[Blocked]:
-    """By that place alone; or by it as it would be without rules of ours."""
+def at(
+    place: Place, knocks: Sequence[Knock], *, without_ours: bool = False, without: Sequence[str] = ()
+) -> list[Blocked]:
+    """By that place alone; or by it as it would be without rules of ours. `without`: as `rehearsal.kept_out`."""
     change = _without_ours(place) if without_ours else None
-    return [_blocked(place, one) for one in rehearsal.kept_out([place], knocks, change)] if knocks else []
+    if not knocks:
+        return []
+    return [_blocked(place, one) for one in rehearsal.kept_out([place], knocks, change, without=without)]
 
 
 def _blocked(place: Place, knock: Knock) -> Blocked:

@@ -31,11 +31,12 @@ class Allowed(Struct, frozen=True):
 
 class Letting(Struct, frozen=True):
     """`forward`: also what goes to containers and comes from them; policy on it is ocicat's. `contained`: to which ports of this
-    host containers must get, as executors to their Mesos agent."""
+    host containers must get, as executors to their Mesos agent. `ipv6`: containers have IPv6 addresses too."""
 
     allowed: tuple[Allowed, ...] = ()
     forward: bool = False
     contained: tuple[Opening, ...] = ()
+    ipv6: bool = False
 
     def __bool__(self) -> bool:
         return self.forward or bool(self.contained) or any(one.sources for one in self.allowed)

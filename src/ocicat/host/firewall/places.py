@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ocicat.dataplane.ownership import TABLE
+from ocicat.errors import Refused
 from ocicat.host.firewall.programs import attempt, output, present
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json
@@ -20,6 +21,7 @@ _XTABLES = ("filter", "nat", "mangle", "raw", "security")
 _VERSIONS = {"ip": 4, "ip6": 6}
 _UFW_INPUT = {4: "ufw-before-input", 6: "ufw6-before-input"}
 _UFW_FORWARD = {4: "ufw-before-forward", 6: "ufw6-before-forward"}
+_FIREWALLD = ("-N INPUT_ZONES", "-N IN_public")  # with FirewallBackend=iptables, since 0.7 and before
 _DOCKER = "DOCKER-USER"  # Docker makes it for the operator's rules, and leaves it alone
 
 
@@ -63,7 +65,7 @@ class _Listing(Struct, frozen=True):
 
 
 def active() -> tuple[Place, ...]:
-    """Those that look at packets to this host or through it. Refused where nft cannot list what there is.
+    """Those that look at packets to this host or through it. Refused where rules are there that cannot be listed.
 
     A table named as iptables-nft names its own, with what that program cannot read or without that program, is one of nftables.
     """
@@ -75,9 +77,7 @@ def active() -> tuple[Place, ...]:
         program = f"{_prefix(_VERSIONS[family])}-nft"
         foreign = not attempt([program, "-S"])
         found.append(_nft_place(family, "filter", chains) if foreign else _xtables(program, _VERSIONS[family]))
-    found += [
-        _xtables(f"{_prefix(version)}-legacy", version) for version, path in _LEGACY_TABLES.items() if _has_filter(path)
-    ]
+    found += [_legacy(version) for version, path in _LEGACY_TABLES.items() if _has_filter(path)]
     return tuple(one for one in found if one.input or one.forward)
 
 
@@ -115,8 +115,23 @@ def _prefix(version: int) -> str:
     return "iptables" if version == 4 else "ip6tables"
 
 
+def _legacy(version: int) -> Place:
+    """The kernel has such a table: whether it drops anything, its program alone can tell."""
+    program = f"{_prefix(version)}-legacy"
+    try:
+        output([program, "-S"])
+    except Refused as error:
+        hint = "install iptables, or boot without that module"
+        raise Refused(
+            f"the kernel has a table filter of the old {_prefix(version)}: {error.message}", hint=hint
+        ) from error
+    return _xtables(program, version)
+
+
 def _xtables(program: str, version: int) -> Place:
     listed = attempt([program, "-S"])
+    if any(one in listed for one in _FIREWALLD):
+        return Place("firewalld", "", "filter", program, version, ("INPUT",), ("FORWARD",))
     if _UFW_INPUT[version] in listed:
         forward = (_DOCKER,) if f"-N {_DOCKER}" in listed else (_UFW_FORWARD[version],)
         return Place("ufw", "", "filter", program, version, (_UFW_INPUT[version],), forward)

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ocicat.errors import OcicatError
+from ocicat.host.firewall import saved
 from ocicat.host.firewall.letting import CONTAINERS, Allowed
 from ocicat.host.firewall.places import Place
 from ocicat.host.firewall.programs import output
+from ocicat.host.firewall.saved import SET
 from ocicat.host.ports import Opening
 from ocicat.model.base import Struct, replace
 from ocicat.netlink import address, inet, link, namespace, neighbour, route
@@ -33,8 +35,10 @@ from ocicat.netlink.socket import RouteSocket
 _ANSWER_S = 1.0  # inside one kernel; what takes longer was dropped, and TCP would ask again
 _AT_ONCE = 200  # sockets; of more datagrams at once one socket's buffer loses some
 _MAC, _FAR_MAC = b"\x02\x0c\x1c\x00\x00\x01", b"\x02\x0c\x1c\x00\x00\x02"
-_TASK = {4: "198.51.100.251", 6: "2001:db8:0c1c::251"}  # documentation addresses: nobody's
-_NOBODY = "203.0.113.251"
+# As the kernel writes them: senders are compared by their text.
+_TASK = {4: "198.51.100.251", 6: "2001:db8:c1c::251"}  # documentation addresses: nobody's
+_NOBODY = {4: "203.0.113.251", 6: "2001:db8:c1c::fb"}
+_SELF = {6: "2001:db8:c1c::fa"}
 _TASK_PORT = 7
 _IPIP = 4
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
@@ -46,6 +50,10 @@ class Way(Struct, frozen=True):
     peer: str
     interface: str
     host: str
+
+    @property
+    def version(self) -> int:
+        return ip_address(self.peer).version
 
 
 class Knock(Struct, frozen=True):
@@ -73,12 +81,21 @@ class _Ear(NamedTuple):
     version: int
 
 
-def kept_out(places: Sequence[Place], knocks: Sequence[Knock], change: Callable[[], None] | None = None) -> list[Knock]:
-    """Those knocks that the rules of `places` together keep out; `change` is made in the copy first.
+def kept_out(
+    places: Sequence[Place],
+    knocks: Sequence[Knock],
+    change: Callable[[], None] | None = None,
+    *,
+    without: Sequence[str] = (),
+) -> list[Knock]:
+    """Those knocks that the rules of `places` together keep out; `change` is made in the copy first. `without`: what the names of
+    chains begin with that are about to go, and are not copied.
 
     Refused: the rules cannot be copied.
     """
-    copies = [_copied(place) for place in places]
+    copies = [_copied(place, without) for place in places]
+    if any(SET in text for _, text in copies):
+        copies.insert(0, (["ipset", "restore"], output(["ipset", "save"])))
     with _bed(knocks) as bed:
         with namespace.inside(bed.host):
             for program, text in copies:
@@ -95,10 +112,10 @@ def knocks(allowed: Iterable[Allowed], ways: Iterable[Way]) -> list[Knock]:
     return sorted(found, key=lambda one: (one.way.peer, str(one.opening)))
 
 
-def _copied(place: Place) -> tuple[list[str], str]:
+def _copied(place: Place, without: Sequence[str]) -> tuple[list[str], str]:
     """The program that loads it, and what it reads."""
     if place.program:
-        return [f"{place.program}-restore"], output([f"{place.program}-save"])
+        return [f"{place.program}-restore"], saved.without(output([f"{place.program}-save"]), without)
     return ["nft", "-f", "-"], output(["nft", "list", "table", place.family, place.table])
 
 
@@ -274,12 +291,16 @@ def ways(peers: Iterable[str]) -> list[Way]:
     return [found for peer in sorted(set(peers)) if (found := _way(peer))]
 
 
-def anywhere() -> Way | None:
+def anywhere(version: int = 4) -> Way | None:
     """Of a host that nobody is: through the default route, or an interface that is up."""
     with RouteSocket() as routes:
         links = {one.index: one.name for one in routes.dump(link.dump()) if one.up and one.name != "lo"}
         held = [one for one in routes.dump(address.dump(inet.INET)) if one.index in links]
-    return _way(_NOBODY) or next((Way(_NOBODY, links[one.index], inet.text(one.address)) for one in held), None)
+    peer = _NOBODY[version]
+    # Which address of its own a host has is of no concern to what it forwards.
+    return _way(peer) or next(
+        (Way(peer, links[one.index], _SELF.get(version) or inet.text(one.address)) for one in held), None
+    )
 
 
 def _way(peer: str) -> Way | None:

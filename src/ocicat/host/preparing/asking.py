@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
 from ocicat.changes.files import Tree
 from ocicat.errors import Refused
 from ocicat.host.changing.texts import with_lines
 from ocicat.host.firewall import live, places, rehearsal
-from ocicat.host.firewall.blocked import CONTAINERS, at, wanted
+from ocicat.host.firewall.blocked import CONTAINERS, Blocked, at, wanted
 from ocicat.host.firewall.letting import Allowed, Letting
 from ocicat.host.firewall.places import Place
 from ocicat.host.firewall.programs import attempt, output
@@ -18,6 +19,7 @@ from ocicat.host.ports import Opening
 from ocicat.host.preparing.firewalls import Need, live_wishes
 from ocicat.netlink import namespace
 
+_POLICIES = (0, 9)  # the first version of firewalld that has them
 _Tried = tuple[Opening | None, str]
 
 _UNITS = "/etc/systemd/system"
@@ -29,14 +31,15 @@ _IPTABLES_FILES = {
 }
 
 
-def needs(tree: Tree, letting: Letting) -> list[Need]:
-    """Of each firewall in force: what it would keep out if no rules of ours were there. Refused: that cannot be tried."""
+def needs(tree: Tree, letting: Letting, going: Sequence[str] = ()) -> list[Need]:
+    """Of each firewall in force: what it would keep out if no rules of ours were there, nor chains whose names begin with one of
+    `going`. Refused: that cannot be tried."""
     knocks = wanted(letting)
-    found = [Need(place, _lacking(place, letting, knocks), file_of(tree, place)) for place in places.active()]
+    found = [Need(place, _lacking(place, letting, knocks, going), file_of(tree, place)) for place in places.active()]
     return [need for need in found if need.letting]
 
 
-def check(needs: Sequence[Need], letting: Letting) -> None:
+def check(needs: Sequence[Need], letting: Letting, going: Sequence[str] = ()) -> None:
     """Refused when something would still be kept out with all rules of ours in place: tried in a copy, before anything changes."""
     tried = [place for place in places.active() if place.kind != "firewalld"]
     knocks = wanted(letting)
@@ -45,7 +48,7 @@ def check(needs: Sequence[Need], letting: Letting) -> None:
         for wish in live_wishes(needs):
             live.by_name(wish.name.split(" ")[1:]).write(wish.value)
 
-    left = rehearsal.kept_out(tried, knocks, change) if tried and knocks else []
+    left = rehearsal.kept_out(tried, knocks, change, without=going) if tried and knocks else []
     if left:
         what = str(left[0].opening or "forwarding to containers")
         raise Refused(
@@ -54,12 +57,13 @@ def check(needs: Sequence[Need], letting: Letting) -> None:
         )
 
 
-def _lacking(place: Place, letting: Letting, knocks: Sequence[Knock]) -> Letting:
+def _lacking(place: Place, letting: Letting, knocks: Sequence[Knock], going: Sequence[str]) -> Letting:
     """firewalld keeps out what no zone lets through; its own files are not looked into. Who cannot be tried is let through."""
     if place.kind == "firewalld":
+        _check_policies(at(place, knocks))
         return letting
     tried = {(one.opening, one.way.peer) for one in knocks}
-    out = {(one.opening, one.source) for one in at(place, knocks, without_ours=True)}
+    out = {(one.opening, one.source) for one in at(place, knocks, without_ours=True, without=going)}
     version = place.version
     lacking = [
         Allowed(one.opening, tuple(source for source in one.sources if _lets(one, source, tried, out)))
@@ -68,7 +72,18 @@ def _lacking(place: Place, letting: Letting, knocks: Sequence[Knock]) -> Letting
     ]
     forward = letting.forward and any(opening is None for opening, _ in out)
     contained = tuple(one for one in letting.contained if (one, CONTAINERS) in out)
-    return Letting(tuple(one for one in lacking if one.sources), forward, contained)
+    return Letting(tuple(one for one in lacking if one.sources), forward, contained, letting.ipv6)
+
+
+def _check_policies(out: Sequence[Blocked]) -> None:
+    """Refused where firewalld has none, and something is still to be let through."""
+    version = output(["firewall-cmd", "--version"]).strip()
+    if out and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _POLICIES:
+        what = ", ".join(dict.fromkeys(str(one.opening or "forwarding to containers") for one in out))
+        raise Refused(
+            f"firewalld {version} has no policies, as 0.9 and later have, and keeps out {what}",
+            hint="open that by hand (docs/host-prepare.md, Firewalls), or update firewalld",
+        )
 
 
 def _lets(one: Allowed, source: str, tried: set[_Tried], out: set[_Tried]) -> bool:

@@ -13,7 +13,7 @@ from ocicat.host import ports, sessions, sysctls
 from ocicat.host.changing.routes import Routes
 from ocicat.host.changing.units import Unit
 from ocicat.host.facts.names import Names
-from ocicat.host.facts.others import BIRD, CALICO
+from ocicat.host.facts.others import BIRD, CALICO, CALICO_CHAINS
 from ocicat.host.facts.settings import Later
 from ocicat.host.findings import every
 from ocicat.host.findings import names as naming
@@ -35,7 +35,7 @@ _MENDED = frozenset({"firewall", "forward", "sysctl", "sysctl-file", "networkman
 _NAMES = _OWN_NAME | {"host-name", "peer-name", "peer-name-back"}
 _ETHERNET_BYTES = 1500
 _RISKY = (
-    "rules ", "lines ", "mtu ", "chains ", "routes ", "interface ", "sysctl net.ipv6.conf.",
+    "rules ", "lines ", "mtu ", "chains ", "sets ", "routes ", "interface ", "sysctl net.ipv6.conf.",
     "/etc/firewalld/", "/etc/systemd/network/", "/etc/NetworkManager/",
 )  # fmt: skip
 
@@ -65,7 +65,10 @@ def plan(tree: Tree, asked: Asked, options: Options) -> Plan:
     done = settings.load(tree)
     known = {entry.name: entry for entry in done.entries}
     on_host = sessions.look()
-    rules, at_boot = _firewalls(tree, asked, facts.names, on_host)
+    remove = options.remove_leftovers or _removed(known)
+    left = _leftovers(asked, facts, known)
+    going = CALICO_CHAINS if remove and left else ()
+    rules, at_boot = _firewalls(tree, asked, facts.names, on_host, going)
     mtu, at_boot_mtu = _links(tree, asked, facts, known)
     commands = (*at_boot, *at_boot_mtu)
     systemd = tree.is_directory("/etc/systemd/system")
@@ -76,9 +79,7 @@ def plan(tree: Tree, asked: Asked, options: Options) -> Plan:
         _kernel(tree, asked, facts, known),
         _names(tree, called, wanted),
         mtu,
-        managers.plan(
-            facts.others, _leftovers(asked, facts, known), remove=options.remove_leftovers or _removed(known)
-        ),
+        managers.plan(facts.others, left, remove=remove),
         _clock(facts, known),
         Planned(
             boot.items(commands, systemd=systemd),
@@ -101,18 +102,19 @@ def _joined(parts: Sequence[Planned]) -> Planned:
 
 
 def _firewalls(
-    tree: Tree, asked: Asked, called: Names, on_host: Sequence[sessions.Session]
+    tree: Tree, asked: Asked, called: Names, on_host: Sequence[sessions.Session], going: Sequence[str]
 ) -> tuple[Planned, tuple[boot.Command, ...]]:
     peers = [
         Allowed(one.opening, tuple(address for peer in one.peers if (address := called.address_of(peer))))
         for one in ports.wanted(asked)
     ]
-    wanted = Letting(tuple(one for one in peers if one.sources), asked.runs_containers, ports.contained(asked))
+    allowed = tuple(one for one in peers if one.sources)
+    wanted = Letting(allowed, asked.runs_containers, ports.contained(asked), asked.ipv6)
     if not places.active():
         return Planned(remarks=("no firewall is active on this host: nothing is opened",)), ()
     guarded = replace(wanted, allowed=(*sessions.allowed(on_host), *wanted.allowed))
-    needs = asking.needs(tree, guarded)
-    asking.check(needs, guarded)
+    needs = asking.needs(tree, guarded, going)
+    asking.check(needs, guarded, going)
     return firewalls.plan(needs)
 
 
@@ -121,9 +123,7 @@ def _kernel(tree: Tree, asked: Asked, facts: Facts, known: dict[str, settings.En
     was = {
         name: _before(known, f"sysctl {name}", now).partition(" with ")[0] for name, now in facts.settings.now.items()
     }
-    later = {
-        name: one if one.path != kernel.SYSCTLS else Later("", one.path) for name, one in facts.settings.boot.items()
-    }
+    later = dict(facts.settings.theirs)
     for entry in known.values():
         kind, _, rest = entry.name.partition(" ")
         path, _, name = rest.partition(" ")
@@ -134,6 +134,7 @@ def _kernel(tree: Tree, asked: Asked, facts: Facts, known: dict[str, settings.En
         sysctls.wants(asked),
         was,
         later,
+        systemd=facts.settings.theirs_systemd,
         loadable=tree.at("/sys/module/nf_conntrack/initstate").exists(),
         advertised=listening,
     )
@@ -239,7 +240,7 @@ def _taken_over(asked: Asked, facts: Facts, known: Iterable[str]) -> tuple[str, 
 
 def _removed(known: dict[str, settings.Entry]) -> bool:
     """An earlier run was told to: that is kept until `undo`."""
-    return any(name.startswith(("chains ", "routes ", "interface ")) for name in known)
+    return any(name.startswith(("chains ", "sets ", "routes ", "interface ")) for name in known)
 
 
 def _clock(facts: Facts, known: dict[str, settings.Entry]) -> Planned:

@@ -35,7 +35,9 @@ class Need(Struct, frozen=True):
 
 def plan(needs: Sequence[Need]) -> tuple[Planned, tuple[Command, ...]]:
     """And what has to be done at each boot."""
-    items = [item for need in needs if need.place.kind == "firewalld" for item in _firewalld(need.letting)]
+    items = dict.fromkeys(
+        item for need in needs if need.place.kind == "firewalld" for item in _firewalld(need.letting)
+    )  # the same of both families
     chained = [need for need in needs if need.place.kind != "firewalld"]
     wishes = live_wishes(needs)
     kept = [

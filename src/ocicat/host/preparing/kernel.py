@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ocicat.changes.files import Item, State
 from ocicat.changes.settings import Wish
-from ocicat.host.facts.settings import Later
+from ocicat.host.facts.settings import DIRECTORY, OURS, Later
 from ocicat.host.prepare import Planned
 from ocicat.host.sysctls import Want
 
-SYSCTLS = "/etc/sysctl.d/99-z-ocicat.conf"  # after 99-sysctl.conf, by which Debian has /etc/sysctl.conf read at boot
+SYSCTLS = f"{DIRECTORY}/99-{OURS}"  # after 99-sysctl.conf, by which Debian has /etc/sysctl.conf read at boot
 MODULES = "/etc/modules-load.d/ocicat.conf"
 _LAST = "/etc/sysctl.conf"  # of `sysctl --system` it is the last
 _CONNTRACK = "nf_conntrack"
@@ -26,9 +26,11 @@ def plan(
     later: Mapping[str, Later],
     *,
     loadable: bool,
+    systemd: Mapping[str, Later] = {},
     advertised: Iterable[str] = (),
 ) -> Planned:
-    """`before`: the values without anything of ours; what is not there cannot be set. `later`: what files of others set at boot.
+    """`before`: the values without anything of ours; what is not there cannot be set. `later`: what files of others set at boot;
+    `systemd`: what those of them do that are read in the order of their names.
 
     `loadable`: connection tracking is a module, whose settings are there only once it is loaded. `advertised`: interfaces whose
     IPv6 default route is a router's, which the kernel drops on forwarding unless it is told first that it shall not.
@@ -38,7 +40,9 @@ def plan(
     mine = [want for want in settable if not (want.least and _is_enough(want, before, later))]
     if not mine and not listening:
         return Planned()
-    items = [Item(SYSCTLS, State("file", _sysctls(mine, listening)))]
+    path, after = _place(mine, systemd)
+    text = f"{_HEAD}{after}{_sysctls(mine, listening, before)}"
+    items = [Item(path, State("file", text.encode()))]
     if loadable and any(_CONNTRACK in want.name for want in mine):
         items.append(Item(MODULES, State("file", f"{_HEAD}{_CONNTRACK}\n".encode())))
     against = [want.name for want in mine if want.name in later and later[want.name].path == _LAST]
@@ -66,7 +70,22 @@ def _is_enough(want: Want, before: Mapping[str, str], later: Mapping[str, Later]
     return want.is_met(before[want.name]) and (want.name not in later or want.is_met(later[want.name].value))
 
 
-def _sysctls(wants: Iterable[Want], listening: Iterable[str]) -> bytes:
+def _place(mine: Iterable[Want], later: Mapping[str, Later]) -> tuple[str, str]:
+    """The file of ours, and why it has that name: the order is that of the names, whatever the directory."""
+    contrary = (later[want.name] for want in mine if want.name in later and not want.is_met(later[want.name].value))
+    last = max((one.path.rpartition("/")[2] for one in contrary), default="")
+    if last <= SYSCTLS.rpartition("/")[2]:
+        return SYSCTLS, ""
+    said = f"# Files are read in the order of their names: this one has to come after {last}, which says otherwise.\n"
+    return f"{DIRECTORY}/{last.removesuffix('.conf')}{OURS}", said
+
+
+def _sysctls(wants: Iterable[Want], listening: Iterable[str], before: Mapping[str, str]) -> str:
     """Of an interface that is not there yet at a boot, systemd-sysctl is asked again by udev when it comes."""
     first = [f"{name} = {_LISTENS}\n" for name in listening]
-    return (_HEAD + "".join((*first, *(f"{want.name} = {want.value}\n" for want in wants)))).encode()
+    return "".join((*first, *(f"{want.name} = {_value(want, before[want.name])}\n" for want in wants)))
+
+
+def _value(want: Want, before: str) -> str:
+    """What is more than enough stays so."""
+    return before if want.least and want.is_met(before) else want.value

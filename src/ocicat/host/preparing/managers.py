@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from ocicat.changes.files import Item, State
 from ocicat.changes.settings import Wish
-from ocicat.host.facts.others import CALICO_LINKS, Others
+from ocicat.errors import Refused
+from ocicat.host.facts.others import CALICO_CHAINS, CALICO_LINKS, CALICO_SETS, Others
 from ocicat.host.prepare import Planned
 from ocicat.model.base import Struct
 
@@ -28,10 +29,12 @@ _PROGRAMS = {
 
 
 class Leftovers(Struct, frozen=True):
-    """`settings`: of chains and of routes, by their names."""
+    """`settings`: of chains, sets and routes, by their names. `kept_rules`, `foreign_rules`: as `Others` has them."""
 
     interfaces: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    kept_rules: tuple[str, ...] = ()
+    foreign_rules: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.interfaces or self.settings)
@@ -46,7 +49,7 @@ class Leftovers(Struct, frozen=True):
 
 
 def plan(others: Others, left: Leftovers, *, remove: bool) -> Planned:
-    """`remove`: what others have left."""
+    """`remove`: what others have left. Refused where something else needs that."""
     items = []
     if others.networkmanager is not None:
         items.append(_item(NETWORKMANAGER, _NETWORKMANAGER))
@@ -57,22 +60,39 @@ def plan(others: Others, left: Leftovers, *, remove: bool) -> Planned:
     if not remove:
         remark = f"other networks have left {', '.join(left.said)}: give --remove-leftovers to have them removed"
         return Planned(tuple(items), remarks=(remark,))
+    for one in left.foreign_rules:
+        program, _, name = one.partition(" ")
+        problem = f"{program}: a rule that is not Calico's looks in its set {name}, and would lose it"
+        raise Refused(problem, hint="take that rule out first, or let it look in a set of your own")
     lost = ("interfaces that Calico has left do not come back with `ocicat host undo`",) if left.interfaces else ()
-    return Planned(tuple(items), tuple(left.wishes), lost)
+    kept = (f"{path} brings Calico's chains back at a boot: save the rules anew afterwards" for path in left.kept_rules)
+    return Planned(tuple(items), tuple(left.wishes), (*lost, *kept))
 
 
 def leftovers(others: Others, settings: Iterable[str], routes: Iterable[str]) -> Leftovers:
     """`settings`: names of those that an earlier run has changed. `routes`: their settings, where they are there now."""
     if others.calico_runs:
         return Leftovers()
-    before = [name for name in settings if name.startswith(("chains ", "routes "))]
+    before = [name for name in settings if name.startswith(("chains ", "sets ", "routes "))]
     chains = [
-        f"chains {_PROGRAMS[family]} cali-" for one in others.chains if (family := one.split(" ")[0]) in _PROGRAMS
+        f"chains {_PROGRAMS[family]} {prefix}"
+        for one in others.chains
+        if (family := one.split(" ")[0]) in _PROGRAMS
+        for prefix in CALICO_CHAINS
+        if one.rpartition(" ")[2].startswith(prefix)
     ]
+    sets = [f"sets {prefix}" for prefix in CALICO_SETS if any(one.startswith(prefix) for one in others.sets)]
     return Leftovers(
         interfaces=tuple(name for name in others.interfaces if name.startswith(CALICO_LINKS)),
-        settings=tuple(dict.fromkeys((*before, *chains, *routes))),
+        settings=tuple(sorted(dict.fromkeys((*before, *chains, *sets, *routes)), key=_after_chains)),
+        kept_rules=others.kept_rules,
+        foreign_rules=others.foreign_rules,
     )
+
+
+def _after_chains(name: str) -> bool:
+    """A set that a rule looks in cannot go."""
+    return not name.startswith("chains ")
 
 
 def _item(path: str, text: str) -> Item:

@@ -18,7 +18,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from pathlib import Path
 
 from ocicat.errors import OcicatError, Refused, Unavailable
 from ocicat.lab.mesos.elfpatch import patch
+from ocicat.supervise.interpreter import module_line
 
 VERSION = "1.11.0"
 REQUIREMENT = f"mesos.scheduler==={VERSION}.linux-x86_64"
@@ -118,7 +118,7 @@ def download(scratch: Path) -> Path:
 
 
 def _pip(scratch: Path, variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", *arguments]
+    command = module_line("pip", "--disable-pip-version-check", "--no-input", "--quiet", *arguments)
     environment = {**os.environ, "TMPDIR": str(scratch), **variables}
     try:
         return subprocess.run(

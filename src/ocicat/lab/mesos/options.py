@@ -8,7 +8,6 @@ Must not: repeat Mesos's own checks of flag values: Mesos ends with a message th
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from ipaddress import AddressValueError, IPv4Address
 from typing import TypeVar
@@ -16,6 +15,7 @@ from typing import TypeVar
 from ocicat.errors import UserError
 from ocicat.mesos.masters import Ensemble, parse_masters
 from ocicat.model.base import Struct, field
+from ocicat.supervise.interpreter import module_line
 
 AGENT_ACTOR = "slave(1)"  # libprocess's name of the one agent in a process
 MASTER_ACTOR = "master"
@@ -34,7 +34,7 @@ class Options(Struct, frozen=True, kw_only=True):
 
     def argv(self) -> list[str]:
         """The command line of a process with these options, run by this interpreter."""
-        line = [sys.executable, "-m", f"ocicat.lab.mesos.{self.program()}"]
+        line = module_line(f"ocicat.lab.mesos.{self.program()}")
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if name != "flags" and value != "":

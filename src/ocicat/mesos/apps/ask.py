@@ -16,7 +16,7 @@ _HEAD_BYTES = 4096
 
 
 async def failure(check: Check, address: str, port: int) -> str:
-    """What is wrong with it; "" when it answers as it should: a connection for TCP, a status of 200 to 399 for HTTP."""
+    """What is wrong with it; "" when it answers as it should: a connection for TCP, for HTTP a status that is good."""
     try:
         async with asyncio.timeout(check.timeout_s):
             return await _asked(check, address, port)
@@ -48,7 +48,8 @@ def _judged(check: Check, line: str, what: str) -> str:
     if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdecimal():
         return f"{what}: no HTTP answer: {line.strip()[:40]!r}"
     status = int(words[1])
-    healthy = 200 <= status < 400 or (check.ignore_1xx and status < 200)
+    usual = 200 <= status < 400 or (check.ignore_1xx and status < 200)
+    healthy = status in check.statuses if check.statuses else usual
     return "" if healthy else f"{what}: status {status}"
 
 

@@ -38,7 +38,8 @@ class Instance:
         self._adopted = handle.task.adopted
         self._clock = clock
         self._wake = wake
-        self._judges = [Judge(check, record.started) for check in definition.checks]
+        was_ready = self._adopted and record.healthy is True
+        self._judges = [Judge(check, record.started, succeeded=was_ready and check.once) for check in definition.checks]
         self._checks: list[asyncio.Task[None]] = []
 
     # --- what it is ---
@@ -127,7 +128,7 @@ class Instance:
         check = judge.check
         if not self._adopted:
             await asyncio.sleep(check.delay_s)
-        while True:
+        while not (check.once and judge.succeeded):
             before = judge.healthy
             judge.heard(await self._answer(check), self._clock.now())
             if judge.healthy != before or judge.hopeless:

@@ -20,7 +20,8 @@ _ID = re.compile(r"/[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/[a-z0-9]([a-z0-9.-]*[a-z0-9]
 class Check(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the framework itself asks an instance, over the instance's own address. `protocol`: "HTTP", "HTTPS" or "TCP".
 
-    The port is `port`, or the one the instance got for entry `port_index` of its `host_ports`.
+    The port is `port`, or the one the instance got for entry `port_index` of its `host_ports`. `statuses` of HTTP are good: none
+    given is 200 to 399. One that is asked `once` says that the instance is ready: it is asked until it succeeds, and never again.
     """
 
     protocol: str = "HTTP"
@@ -34,6 +35,8 @@ class Check(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failures: int = 3  # in a row, after which the instance is ended; 0 is never
     ignore_1xx: bool = False
     ipv6: bool = False
+    statuses: tuple[int, ...] = ()
+    once: bool = False
 
 
 class Upgrade(Struct, frozen=True, omit_defaults=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ocicat.mesos.frameworks.application import Application, Backoff, Upgrade, absolute, task_name
 from ocicat.mesos.frameworks.fields import Fields, Notes
-from ocicat.mesos.frameworks.marathon_checks import read_checks
+from ocicat.mesos.frameworks.marathon_checks import read_checks, read_readiness
 from ocicat.mesos.frameworks.marathon_networks import read_networking
 from ocicat.mesos.placing import HOSTNAME, constraint_problem
 from ocicat.mesos.types import Constraint, Fetch, TaskSpec, problem_of
@@ -16,7 +16,6 @@ from ocicat.model.base import replace
 
 REFUSED = {
     "gpus": "there are no words for GPUs here",
-    "readinessChecks": "use healthChecks: an instance counts as ready when it is healthy",
     "residency": "there are no persistent volumes here",
     "secrets": "there is no store of secrets here",
     "storeUrls": "there is no artifact store here; `fetch` takes URIs",
@@ -124,7 +123,7 @@ def read(
         id=app_id,
         spec=spec,
         instances=fields.whole("instances", 1),
-        checks=checks,
+        checks=(*checks, *read_readiness(fields, networking)),
         upgrade=_upgrade(fields),
         backoff=_backoff(fields),
         oldest_first=_oldest_first(fields),

@@ -29,6 +29,51 @@ def read_checks(fields: Fields, networking: Networking) -> tuple[tuple[Check, ..
     return tuple(here), mesos[0] if mesos else None
 
 
+def read_readiness(fields: Fields, networking: Networking) -> tuple[Check, ...]:
+    """Asked here as well, of a port by its name, and only until an instance is ready for the first time."""
+    return tuple(_readiness(one, networking) for one in fields.each("readinessChecks"))
+
+
+def _readiness(one: Fields, networking: Networking) -> Check:
+    one.text("name")
+    one.without_effect({"preserveLastResponse": "`ocicat app show` tells the last failure"})
+    protocol = one.text("protocol", "HTTP", choices=("HTTP", "HTTPS"))
+    port, index = _named_port(one, networking)
+    check = Check(
+        protocol=protocol,
+        path=_path(one),
+        port=port,
+        port_index=index,
+        grace_s=0.0,
+        interval_s=one.number("intervalSeconds", 30.0),
+        timeout_s=one.number("timeoutSeconds", 10.0),
+        failures=0,
+        statuses=_statuses(one),
+        once=True,
+    )
+    one.done()
+    return check
+
+
+def _named_port(one: Fields, networking: Networking) -> tuple[int, int]:
+    """As `_port`."""
+    wanted = one.text("portName", "http-api")
+    found = next((port for port in networking.ports if port.name == wanted), None)
+    if found is None:
+        has = ", ".join(port.name for port in networking.ports if port.name)
+        one.wrong("portName", f"{wanted!r}: the application names {has or 'no port'}")
+        return 0, -1
+    return _where(found)
+
+
+def _statuses(one: Fields) -> tuple[int, ...]:
+    values = one.items("httpStatusCodesForReady") or [200]
+    good = tuple(value for value in values if isinstance(value, int) and 100 <= value <= 599)
+    if len(good) < len(values):
+        one.wrong("httpStatusCodesForReady", f"{values} must be statuses of HTTP, 100 to 599")
+    return good
+
+
 def _here(one: Fields, protocol: str, networking: Networking) -> Check:
     port, index = _port(one, networking)
     one.refused({"command": "it is for the protocol COMMAND"})
@@ -96,5 +141,9 @@ def _port(one: Fields, networking: Networking) -> tuple[int, int]:
         has = f"has {len(ports)} ports" if ports else "names no port"
         one.wrong("portIndex", f"{wanted}: the application {has}; give the port's number as `port`")
         return 0, -1
-    found = ports[wanted]
-    return (0, found.index) if found.index >= 0 else (found.number, -1)
+    return _where(ports[wanted])
+
+
+def _where(port: Port) -> tuple[int, int]:
+    """The number that is known, or the place among the host ports of one that Mesos gives."""
+    return (0, port.index) if port.index >= 0 else (port.number, -1)

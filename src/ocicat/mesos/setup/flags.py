@@ -81,6 +81,10 @@ def unit_of(name: str, texts: Iterable[str]) -> Unit:
         match key:
             case "ExecStart":
                 command = tuple(_words(value))
+            case "Environment" if not value:
+                environment = {}
+            case "EnvironmentFile" if not value:
+                files = []
             case "Environment":
                 pairs = (word.replace("%%", "%").partition("=") for word in _words(value))
                 environment |= {variable: text for variable, _, text in pairs}

@@ -17,7 +17,7 @@ from ocicat.model.base import Struct
 
 SERVICES = ("mesos-agent", "mesos-slave")
 DROP_IN = "50-ocicat.conf"
-_UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+_UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _VARIABLES = ("/etc/default/mesos", "/etc/default/{service}")
 
 Kind = Literal["directory", "variables", "drop-in"]
@@ -128,8 +128,13 @@ def _settings(values: Mapping[str, str], path: str, strength: Strength) -> dict[
 
 
 def _drop_ins(tree: Tree, service: str) -> list[str]:
-    directory = f"/etc/systemd/system/{service}.service.d"
-    return [tree.text(f"{directory}/{name}") for name in tree.names(directory) if name.endswith(".conf")]
+    """In the order of their names; of two with one name the one in the earlier directory."""
+    found: dict[str, str] = {}
+    for directory in (f"{above}/{service}.service.d" for above in _UNIT_DIRECTORIES):
+        for name in tree.names(directory):
+            if name.endswith(".conf"):
+                found.setdefault(name, f"{directory}/{name}")
+    return [tree.text(path) for _, path in sorted(found.items())]
 
 
 def _variable_files(service: Unit | None) -> list[str]:

@@ -29,6 +29,14 @@ class Identity(Struct, frozen=True):
     key: bytes
 
 
+class Parts(Struct, frozen=True):
+    """`given`: the parameters as they are written. `timeout_s`: how long one call may take."""
+
+    endpoints: tuple[str, ...]
+    given: dict[str, str]
+    timeout_s: float
+
+
 class Address(Struct, frozen=True):
     """`ca`: PEM, empty for plain text. `timeout_s`: how long one call may take. `user`: empty for none."""
 
@@ -43,18 +51,28 @@ class Address(Struct, frozen=True):
 
 def read_address(url: str) -> Address:
     """`url` begins with `etcd://`. Raises UserError naming the part that is wrong."""
+    parts = check_address(url)
+    user, password = _login(url, parts.given)
+    return Address(
+        url=url,
+        endpoints=parts.endpoints,
+        ca=_file(url, parts.given, "ca"),
+        identity=_identity(url, parts.given),
+        user=user,
+        password=password,
+        timeout_s=parts.timeout_s,
+    )
+
+
+def check_address(url: str) -> Parts:
+    """The words of it alone: no file is looked at. Raises UserError as `read_address` does."""
     hosts, _, query = url.removeprefix(_SCHEME).partition("?")  # not for urllib: it knows of one host
     if "@" in hosts:  # a password, perhaps: it is not repeated
         raise UserError("store etcd://: no user in front of the hosts", hint="use ?user=NAME&password-file=FILE")
     given = _parameters(url, query)
-    user, password = _login(url, given)
-    return Address(
-        url=url,
+    return Parts(
         endpoints=tuple(_endpoint(url, text) for text in hosts.removesuffix("/").split(",")),
-        ca=_file(url, given, "ca"),
-        identity=_identity(url, given),
-        user=user,
-        password=password,
+        given=given,
         timeout_s=_seconds(url, given.get("timeout", str(_TIMEOUT_S))),
     )
 
@@ -66,6 +84,10 @@ def _parameters(url: str, query: str) -> dict[str, str]:
         raise _wrong(url, f"has no parameter {', '.join(sorted(unknown))}")
     if len(given) < len(pairs) or "" in given.values():
         raise _wrong(url, "has a parameter twice or without a value")
+    if given.keys() & {"cert", "key"} and not given.keys() >= {"ca", "cert", "key"}:
+        raise _wrong(url, "has to have ca, cert and key together")
+    if ("user" in given) != ("password-file" in given):
+        raise _wrong(url, "has to have user and password-file together")
     return given
 
 
@@ -77,16 +99,12 @@ def _endpoint(url: str, text: str) -> str:
 
 
 def _identity(url: str, given: dict[str, str]) -> Identity | None:
-    if not given.keys() & {"cert", "key"}:
+    if "cert" not in given:
         return None
-    if not given.keys() >= {"ca", "cert", "key"}:
-        raise _wrong(url, "has to have ca, cert and key together")
     return Identity(_file(url, given, "cert"), _file(url, given, "key"))
 
 
 def _login(url: str, given: dict[str, str]) -> tuple[str, str]:
-    if ("user" in given) != ("password-file" in given):
-        raise _wrong(url, "has to have user and password-file together")
     password = _file(url, given, "password-file")
     try:
         return given.get("user", ""), password.decode().removesuffix("\n")
