@@ -14,13 +14,15 @@ WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
 DEBIAN_RUN  := python3 python3-venv gcc libc6-dev nftables iproute2 iputils-ping libsvn1 libapr1 libcurl4 libsasl2-2
 DEBIAN_TEST := $(DEBIAN_RUN) busybox-static conntrack containernetworking-plugins curl dbus debootstrap default-jre-headless docker-compose docker.io etcd-client etcd-server \
                gir1.2-glib-2.0 iperf3 iptables libzookeeper-java openssl podman polkitd procps python3-dbus python3-gi rpm systemd tini
+DEBIAN_KERNELS := kmod qemu-system-x86
 
-.PHONY: demo test test-long lint bench fuzz shim packages mesos setup setup-dev clean help
+.PHONY: demo test test-long test-kernels lint bench fuzz shim packages mesos setup setup-dev clean help
 
 help:
 	@echo "make demo [KEEP=1]   three hosts, real Mesos, tasks with their own addresses, policy measured"
 	@echo "make test            linters and all tests"
-	@echo "make test-long       the guide with Docker on three bare hosts, which takes minutes"
+	@echo "make test-long       the guides in all four ways (Docker or not, etcd or embedded), services in containers: many minutes"
+	@echo "make test-kernels    what stands on the kernel, on Debian's own ones, in machines of QEMU [KERNELS=--kernel 6.1]"
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make bench           the benchmarks, printed"
 	@echo "make fuzz            random policy questions to several models, for OCICAT_FUZZ_S seconds (600)"
@@ -28,7 +30,7 @@ help:
 	@echo "make clean           remove what the other targets made here"
 
 demo: setup mesos
-	@$(BIN)/python -m ocicat.lab.demo $(if $(KEEP),--keep)
+	@$(BIN)/python -P -m ocicat.lab.demo $(if $(KEEP),--keep)
 
 # Half of the time a test waits: so there is one runner more than processors. Each takes whole files, the long ones (kernel, labs)
 # before the many short ones. When one of the runners dies, that is the end, and a failure.
@@ -36,7 +38,12 @@ test: lint mesos
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST)
 
 test-long: setup-dev mesos
-	@OCICAT_LONG=1 $(BIN)/pytest tests/system/test_guides.py $(PYTEST)
+	@OCICAT_LONG=1 $(BIN)/pytest tests/system/test_guides.py tests/system/test_services_install.py tests/netns/test_services_docker.py $(PYTEST)
+
+# Where no machine can be had it says so: that is neither passed nor failed.
+test-kernels: setup-dev mesos
+	@$(call debian,$(DEBIAN_KERNELS))
+	@$(BIN)/python tests/kernels/every_kernel.py $(KERNELS); status=$$?; [ $$status = 77 ] || exit $$status
 
 lint: setup-dev
 	@$(BIN)/ruff check -q src tests bench packaging setup.py
@@ -53,7 +60,7 @@ fuzz: setup-dev
 	@OCICAT_FUZZ_S=$${OCICAT_FUZZ_S:-600} $(BIN)/python tests/agreement/fuzz.py
 
 shim: setup
-	@$(BIN)/python -m ocicat.cni.install build/cni
+	@$(BIN)/python -P -m ocicat.cni.install build/cni
 
 # A deb, an rpm, a wheel and the sources, in dist/. For another interpreter than Debian 12's: TARGET_PYTHON=/usr/bin/python3.13
 packages: setup
@@ -62,7 +69,7 @@ packages: setup
 
 # The Apache Mesos 1.11.0 library, from PyPI; kept outside the checkout, so that a second clone has it too.
 mesos: setup
-	@$(BIN)/python -m ocicat.lab.mesos.library
+	@$(BIN)/python -P -m ocicat.lab.mesos.library
 
 setup: $(STATE)/run-$(shell sha256sum pyproject.toml Makefile | sha256sum | cut -c1-12)
 setup-dev: $(STATE)/dev-$(shell sha256sum pyproject.toml Makefile | sha256sum | cut -c1-12)

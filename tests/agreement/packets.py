@@ -215,7 +215,8 @@ def _icmp_transports(rules: list[Json], family: int) -> Iterator[Transport]:
     protocol = NUMBERS["ICMP" if family == 4 else "ICMPv6"]
     echo, neighbour = (8, 5) if family == 4 else (128, 135)
     named = {(fields["type"], fields.get("code", 0)) for rule in rules for fields in _icmp_fields(rule)}
-    for icmp_type, code in sorted({(echo, 0), (neighbour, 0)} | named | {(kind, code + 1) for kind, code in named}):
+    others = {(kind, (code + 1) % 256) for kind, code in named}
+    for icmp_type, code in sorted({(echo, 0), (neighbour, 0)} | named | others):
         yield Transport(protocol, icmp_type=icmp_type, icmp_code=code)
 
 

@@ -1,4 +1,4 @@
-"""What the beds of several hosts share: waiting, and a host on a wire."""
+"""What beds share: waiting, links that send, and a host on a wire."""
 
 import time
 
@@ -24,6 +24,13 @@ def waiting(bound_s):
     return wait_for
 
 
+def send_now(sock, *names):
+    """These interfaces are up, and do send from now on. One whose other end came up after it does so only once a kernel worker has
+    noticed, which may take long on a busy machine; asking for it has the kernel see to it (since Linux 6.8)."""
+    for name in names:
+        sock.get(link.get(name))
+
+
 def connect(wire, host):
     """The host's eth0 to the bridge called wire. `host`: its name, the fd of its namespace, and its address."""
     with RouteSocket(host.fd) as inside:
@@ -33,4 +40,5 @@ def connect(wire, host):
             inside.request(link.change(name, up=True))
         index = inside.get(link.get("eth0")).index
         inside.request(address.add(Address(index, packed(host.address), 24)))
+        send_now(wire, host.name)
         return index

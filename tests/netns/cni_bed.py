@@ -15,7 +15,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from beds import waiting
+from beds import send_now, waiting
 
 from ocicat.cni.install import install
 from ocicat.dataplane.ownership import ROUTE_PROTOCOL
@@ -30,7 +30,7 @@ from ocicat.netlink.route import Route
 from ocicat.netlink.socket import RouteSocket
 from ocicat.store.open import open_store
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 wait_for = waiting(WAIT_S)
 HOST, OUTSIDE = "10.0.0.1", "10.0.0.2"
 HOST6, OUTSIDE6 = "fd10::1", "fd10::2"
@@ -87,6 +87,7 @@ class Bed:
                 sock.request(address.add(Address(index, packed(text6), 64, nodad=True)))
             outside.request(route.add(Route(DEFAULT_V4, gateway=packed(HOST))))
             outside.request(route.add(Route(DEFAULT_V6, gateway=packed(HOST6))))
+            send_now(host, "up0")
 
     # --- the agent --------------------------------------------------------------------------------------------
 
@@ -162,15 +163,16 @@ class Bed:
     def inside(self, netns, *command):
         """Does the command succeed in that namespace?"""
         command = ["nsenter", f"--net={netns}", *command]
-        return subprocess.run(command, check=False, capture_output=True, timeout=30).returncode == 0
+        return subprocess.run(command, check=False, capture_output=True, timeout=2 * WAIT_S).returncode == 0
 
     def output(self, *command):
         """Of a command on the host."""
         enter = ["nsenter", f"--net=/proc/self/fd/{self.host}"]
         return subprocess.run([*enter, *command], check=False, capture_output=True, pass_fds=[self.host]).stdout
 
-    def pings(self, netns, target):
-        return self.inside(netns, "ping", "-c1", "-W2", target)
+    def pings(self, netns, target, within_s=2):
+        """An answer to one of the pings, a second apart, that are sent until there is one."""
+        return self.inside(netns, "ping", "-c1", f"-w{within_s}", target)
 
     def interfaces(self):
         """Host sides of containers' interfaces, those that are being deleted included."""

@@ -8,6 +8,8 @@ import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+from beds import send_now
+
 from ocicat.dataplane.api import Attach, DataplaneConfig, Detach, EndpointFailed, EndpointsInForce, Problem
 from ocicat.dataplane.apply import Dataplane
 from ocicat.model.net import Addr, Cidr
@@ -78,6 +80,7 @@ class Bed:
                 sock.request(address.add(Address(index, packed(six), 64, nodad=True)))
             outside.request(route.add(Route(DEFAULT_V4, gateway=packed(HOST))))
             outside.request(route.add(Route(DEFAULT_V6, gateway=packed(HOST6))))
+            send_now(host, "up0")
 
     def plane(self, **settings):
         """A running dataplane in the host's namespace."""

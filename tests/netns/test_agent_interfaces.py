@@ -11,7 +11,8 @@ from ocicat.model.net import Addr
 from ocicat.netlink import address, link, namespace
 from ocicat.netlink.address import Address
 from ocicat.netlink.inet import packed
-from ocicat.netlink.link import End
+from ocicat.netlink.link import End, Link
+from ocicat.netlink.monitor import Monitor
 from ocicat.netlink.socket import RouteSocket
 from ocicat.policy import HostInterface
 
@@ -69,6 +70,51 @@ def test_a_change_is_told_and_a_burst_is_told_once(ns, monkeypatch):
     assert told[0] == (HostInterface("h", "lo"),)
     assert len(told) <= 4
     assert [one.name for one in told[-1]] == ["lo", "out0", "up0"]
+
+
+def test_what_happens_to_workloads_is_no_reason_to_look(ns, monkeypatch):
+    looks, gone = [], []
+
+    class Watched(Monitor):
+        def read(self):
+            events = super().read()
+            gone.extend(event.value.name for event in events if event.gone and isinstance(event.value, Link))
+            return events
+
+    async def scenario():
+        news = asyncio.Queue()
+        async with asyncio.timeout(10):
+            following = asyncio.create_task(follow("h", "oci", news.put_nowait))
+            await news.get()
+            with RouteSocket(ns) as sock:
+                for number in range(5):
+                    sock.request(link.create_veth(End(f"oci{number}", up=True), End(f"ocp{number}")))
+                    add_address(sock, f"oci{number}", f"fd00::{number}", 64)
+                for number in range(5):
+                    sock.request(link.delete(f"oci{number}"))
+                while "oci4" not in gone:
+                    await asyncio.to_thread(len, gone)
+                for _ in range(20):  # enough turns for a look to begin
+                    await asyncio.to_thread(len, looks)
+                assert len(looks) == 1
+                sock.request(link.create_veth(End("up0"), End("out0")))
+            while not any(one.name == "up0" for one in await news.get()):
+                pass
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    inside = present
+
+    def look(*words):
+        looks.append(words)
+        return within(ns, inside, *words)
+
+    monkeypatch.setattr("ocicat.agent.interfaces.present", look)
+    monkeypatch.setattr("ocicat.agent.interfaces.Monitor", Watched)
+    monkeypatch.setattr("ocicat.agent.interfaces._BURST_S", 0.0)
+    with namespace.inside(ns):
+        asyncio.run(scenario())
 
 
 def within(ns, call, *words):

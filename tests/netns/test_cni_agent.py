@@ -56,7 +56,7 @@ def test_a_container_from_add_to_del(bed, version):
     result = bed.add("c1", netns, cniVersion=version)
     assert result["cniVersion"] == version
     assert bed.call("CHECK", "c1", netns, cniVersion=version, prevResult=result) == (0, None)
-    assert bed.pings(netns, "10.0.0.2")
+    assert bed.pings(netns, "10.0.0.2", 30)
     bed.delete("c1", netns, cniVersion=version, prevResult=result)
     check_gone(bed, netns)
 
@@ -119,8 +119,8 @@ def test_two_networks_and_a_nested_container_never_meet(bed):
         assert bed.call("CHECK", "a", netns, interface=interface, prevResult=result) == (0, None)
     bed.delete("a", netns)
     check_gone(bed, netns)
-    assert bed.pings(netns, "10.0.0.2"), "by its other network"
-    assert bed.pings(nested, "10.0.0.2")
+    assert bed.pings(netns, "10.0.0.2", 30), "by its other network"
+    assert bed.pings(nested, "10.0.0.2", 30)
     assert len(bed.routes()) == 3
     for container, interface in (("a", "eth1"), ("a.b", "eth0"), ("a.eth0", "eth0")):
         bed.delete(container, interface=interface)
@@ -131,7 +131,7 @@ def test_both_networks_of_a_container_are_reached_and_answer_from_their_own_addr
     both = [bed.add("two", netns), bed.add("two", netns, interface="eth1")]
     bed.add("one", other)
     for result in both:
-        assert bed.pings(other, address(result))
+        assert bed.pings(other, address(result), 30)
     for name in ("eth0", "eth1"):
         bed.delete("two", netns, interface=name)
     bed.delete("one", other)
@@ -245,14 +245,14 @@ def test_killed_between_adds_the_containers_go_on(bed):
     one, two = bed.container(), bed.container()
     first = bed.add("c1", one)
     bed.kill()
-    assert bed.pings(one, "10.0.0.2")
+    assert bed.pings(one, "10.0.0.2", 30)
     waiting = bed.spawn("ADD", "c2", two)
     bed.start(wait=False)
     with waiting:
         second = json.load(waiting.stdout)
     assert waiting.returncode == 0
     assert bed.add("c1", one) == first
-    assert bed.pings(one, address(second))
+    assert bed.pings(one, address(second), 30)
     bed.delete("c1", one)
     bed.delete("c2", two)
 
@@ -283,7 +283,7 @@ def test_killed_during_adds_they_are_finished_by_the_next(bed, delay_ms):
         assert process.returncode == 0
     assert len(addresses) == 4
     for name, netns in containers.items():
-        assert bed.pings(netns, "10.0.0.2")
+        assert bed.pings(netns, "10.0.0.2", 30)
         bed.delete(name, netns)
 
 
@@ -330,7 +330,7 @@ def test_32_at_once(bed):
     assert len(bed.routes()) == 32
     targets = [address(result) for result in results]
     paths = list(containers.values())
-    reached = bed.at_once([lambda i=i: bed.pings(paths[i], targets[(i + 1) % 32]) for i in range(32)])
+    reached = bed.at_once([lambda i=i: bed.pings(paths[i], targets[(i + 1) % 32], 30) for i in range(32)])
     assert all(reached)
     bed.at_once([lambda n=name: bed.delete(n) for name in containers])
 

@@ -76,8 +76,8 @@ def test_both_families_from_add_to_del(bed, version):
         assert [each["gateway"] for each in result["ips"]] == list(GATEWAYS.values())
         assert result["routes"] == [{"dst": DEFAULTS[n], "gw": GATEWAYS[n]} for n in (4, 6)]
     assert bed.call("CHECK", "c1", netns, cniVersion=version, prevResult=result, **DUAL) == (0, None)
-    assert bed.pings(netns, OUTSIDE)
-    assert bed.pings(netns, OUTSIDE6)
+    assert bed.pings(netns, OUTSIDE, 30)
+    assert bed.pings(netns, OUTSIDE6, 30)
     bed.delete("c1", netns, cniVersion=version, prevResult=result, **DUAL)
 
 
@@ -85,8 +85,8 @@ def test_ipv6_alone(bed):
     one, two = bed.container(), bed.container()
     bed.add("c1", one, **SIX)
     (target,) = addresses(bed.add("c2", two, **SIX))
-    assert bed.pings(one, target)
-    assert bed.pings(one, OUTSIDE6)
+    assert bed.pings(one, target, 30)
+    assert bed.pings(one, OUTSIDE6, 30)
     assert not bed.inside(one, "ip", "-4", "route", "get", OUTSIDE)
     bed.delete("c1", one)
     bed.delete("c2", two)
@@ -105,7 +105,7 @@ def test_a_namespace_where_ipv6_was_turned_off(bed):
     netns = bed.container()
     assert bed.inside(netns, "sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
     bed.add("c1", netns, **DUAL)
-    assert bed.pings(netns, OUTSIDE6)
+    assert bed.pings(netns, OUTSIDE6, 30)
     bed.delete("c1", netns)
 
 
@@ -114,7 +114,7 @@ def test_policy_and_reverse_path_hold_for_ipv6(bed):
     bed.add("t.c1", one, **mesos(groups=("a",)), **SIX)
     (target,) = addresses(bed.add("t.c2", two, **mesos(groups=("a",)), **SIX))
     bed.add("t.c3", three, **mesos(groups=("b",)), **SIX)
-    assert bed.pings(one, target)
+    assert bed.pings(one, target, 30)
     assert not bed.pings(three, target)
     assert bed.inside(three, "ip", "-6", "addr", "add", "fd65::ff00/128", "dev", "eth0", "nodad")
     assert not bed.inside(three, "ping", "-c1", "-W1", "-I", "fd65::ff00", OUTSIDE6)
@@ -126,10 +126,10 @@ def test_a_restart_keeps_both_families(bed):
     netns = bed.container()
     first = bed.add("c1", netns, **DUAL)
     bed.kill()
-    assert bed.pings(netns, OUTSIDE6)
+    assert bed.pings(netns, OUTSIDE6, 30)
     bed.start()
     assert bed.add("c1", netns, **DUAL) == first
-    assert bed.pings(netns, OUTSIDE6)
+    assert bed.pings(netns, OUTSIDE6, 30)
     bed.delete("c1", netns)
 
 
@@ -150,7 +150,7 @@ def test_addresses_by_name_of_both_families_and_more_of_each(bed):
     assert bed.call("CHECK", "c1", netns, **mesos(*wanted), cniVersion="1.0.0", prevResult=result) == (0, None)
     bed.add("c2", other, **DUAL)
     for target in (four, six, more, more6):
-        assert bed.pings(other, target)
+        assert bed.pings(other, target, 30)
     assert bed.add("c1", netns, **mesos(*wanted), cniVersion="1.0.0") == result
     bed.delete("c1", netns)
     bed.delete("c2", other)
@@ -206,7 +206,7 @@ def test_each_network_answers_from_its_own_addresses_and_eth0_is_the_way_out(bed
     by_name = {name: addresses(bed.add("two", netns, interface=name, **mesos(), **DUAL)) for name in names}
     bed.add("one", other, **mesos(), **DUAL)
     for target in (text for found in by_name.values() for text in found):
-        assert bed.pings(other, target)
+        assert bed.pings(other, target, 30)
     for version, target in (("-4", OUTSIDE), ("-6", OUTSIDE6)):
         (chosen,) = shown(bed, netns, version, "route", "get", target)
         assert chosen["dev"] == "eth0"

@@ -340,7 +340,7 @@ def test_a_container_that_dies_may_come_back_whatever_its_chain_does(bed, plane,
     plane.stop()
     with RouteSocket(bed.containers["a"]) as inside:
         inside.request(link.delete("eth0"))
-    if chain.startswith("goes"):
+    if chain.startswith("goes") and "ocia" in guards_now(bed):  # an older kernel has taken it along by itself
         bed.nft("-f", "-", text="flush chain netdev ocicat ocia\ndelete chain netdev ocicat ocia\n")
     bed.reports.clear()
     again = bed.plane()
@@ -398,7 +398,8 @@ def test_the_next_owner_of_an_address_does_not_inherit_flows_of_one_that_went_wh
     plane.stop()
     with RouteSocket(bed.containers["a"]) as inside:
         inside.request(link.delete("eth0"))
-    bed.nft("-f", "-", text=taken_along)
+    if "ocia" in guards_now(bed):
+        bed.nft("-f", "-", text=taken_along)
     bed.reports.clear()
     again = bed.plane()
     again.submit(batch(2, STATE[0], STATE[2]))

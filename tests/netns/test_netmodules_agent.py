@@ -63,7 +63,7 @@ def test_a_task_of_each_version_from_launch_to_end(bed, version):
     container_id, container, addresses = bed.run(module, task)
     assert addresses_in(container) == {f"{address}/32" for address in addresses}
     assert bed.pings(container.netns, HOST) is False  # only its Mesos agent's port
-    assert bed.pings(container.netns, "10.0.0.2")
+    assert bed.pings(container.netns, "10.0.0.2", 30)
     spec = endpoint(bed, container_id)
     assert spec["spec"]["profiles"] == ["web"]
     assert ("rack" in spec["metadata"]["labels"]) is (version in ("0.27", "0.28"))
@@ -95,7 +95,7 @@ def test_several_addresses_and_static_ones(bed):
     assert addresses[:2] == ["10.65.0.20", "10.65.0.21"]
     other = bed.run(module, Task(groups=("a",)))
     assert len(addresses_in(container)) == len(addresses) == 4
-    assert all(bed.pings(other[1].netns, address) for address in addresses)
+    assert all(bed.pings(other[1].netns, address, 30) for address in addresses)
     with pytest.raises(Failed, match=r"^IP '10\.65\.0\.21' already in use\.$"):
         bed.run(module, Task(static=("10.65.0.22", "10.65.0.21"), automatic=0))
     bed.end(module, container_id, container)
@@ -116,7 +116,7 @@ def test_ipv6_is_served_though_no_module_asks_for_it(bed):
         found[name] = container, addresses
     (one, _), (_, theirs) = found.values()
     for address in (*theirs["ipv4_addrs"], *theirs["ipv6_addrs"]):
-        assert bed.pings(one.netns, address), address
+        assert bed.pings(one.netns, address, 30), address
     for name, (container, _) in found.items():
         container.kill()
         module.run("cleanup", {"hostname": "slave-1", "container_id": name})

@@ -162,7 +162,7 @@ def test_a_certificate_that_does_not_fit_is_refused(host):
     host.do("pki", "init")
     host.do("pki", "issue", "wrong", "--address", "10.0.0.9")
     line = ("services", "up", "etcd", "--members", "h1=10.0.0.1", "--tls")
-    assert "h1 does not name 10.0.0.1" in host.refused(*line, "/etc/ocicat/tls/wrong")
+    assert "wrong does not name 10.0.0.1" in host.refused(*line, "/etc/ocicat/tls/wrong")
     host.do("pki", "issue", "client", "--client")
     assert "does not name" in host.refused(*line, "/etc/ocicat/tls/client")
     host.do("pki", "issue", "right", "--address", "10.0.0.1")

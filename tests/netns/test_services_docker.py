@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -106,6 +107,7 @@ def test_a_member_moves_from_a_container_to_the_host_and_back(host, monkeypatch)
     assert host.health()[0]
 
 
+@pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="it takes minutes: make test-long")
 @pytest.mark.skipif(not importlib.util.find_spec("kazoo"), reason="kazoo is not installed")
 def test_three_in_containers_with_tls_and_a_password(monkeypatch):
     """Lost, brought back, saved, restored, another image: as without containers."""

@@ -78,7 +78,13 @@ def test_data_on_a_disk_of_its_own_is_restored_and_purged(host):
 @pytest.mark.skipif(not shutil.which("docker"), reason="docker-cli is not installed")
 def test_an_engine_that_does_not_answer_is_not_taken_for_one_without_the_container(host):
     host.do("services", "up", "etcd")
-    host.refused("services", "up", "etcd", "--with", "docker", "--image", "etcd:x")
+    pid = host.status("etcd")["pid"]
+    said = host.refused("services", "up", "etcd", "--with", "docker", "--image", "etcd:x")
+    assert "Cannot connect to the Docker daemon" in said
+    assert host.status("etcd")["pid"] == pid  # nothing was stopped for it
+    host.do("services", "stop", "etcd", "--force")
+    told = host.root / "etc/ocicat/services/etcd.json"
+    told.write_text(told.read_text().replace('"supervised"', '"docker"'))
     member = host.root / "var/lib/ocicat-etcd/member"
     for line in (("stop", "etcd", "--force"), ("down", "etcd", "--purge")):
         assert "Cannot connect to the Docker daemon" in host.refused("services", *line)

@@ -215,6 +215,30 @@ def test_an_upgrade_that_fails_brings_the_old_program_back(bed):
     assert host.status("etcd")["version"] == before
 
 
+def test_a_member_whose_data_is_lost_and_one_of_another_authority_are_told_apart(bed):
+    """Both are no members any more afterwards."""
+    _, two, three = bed.hosts
+    line = ("services", "up", "etcd", "--members", bed.members, "--auth", "--wait", "5", "--tls")
+    three.do("services", "down", "etcd")
+    shutil.rmtree(three.root / "var/lib/ocicat-etcd")
+    said = three.refused(*line, bed.tls[2])
+    assert "has already been bootstrapped" in said or "cluster ID mismatch" in said  # this one after a restoration
+    assert "docs/services.md says what to do" in said
+    three.do("services", "down", "etcd", "--force")
+
+    two.do("pki", "init", "--ca", "/opt/ca")
+    two.do("pki", "issue", "h2", "--ca", "/opt/ca", "--address", two.address, "--out", "/opt/other")
+    two.do("services", "down", "etcd", "--force")
+    other = two.refused(*line, "/opt/other")
+    assert "does not serve within" in other
+    assert "unknown authority" in (two.root / "var/log/ocicat/etcd.log").read_text()
+    (health,) = json.loads(two.ocicat("services", "health", "etcd", "-o", "json").out)
+    found = next(one for one in health["findings"] if "h1" in one["problem"])
+    assert "its certificate is refused" in found["problem"]
+    assert "compare on this host and on h1: ocicat pki show" in found["mend"]
+    two.run("sh", "-c", "rm -r /opt/ca /opt/other")
+
+
 def test_after_down_with_purge_nothing_is_left(bed):
     """The last one: it takes the cluster apart."""
     assert "+++ /dev/null" in bed.hosts[0].do("services", "down", "etcd", "--purge", "--dry-run").out

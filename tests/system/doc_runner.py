@@ -5,7 +5,7 @@ A comment before a fenced block says where it runs; nothing in the block itself 
     <!-- on h1 h2 h3 -->            on these hosts, at the same time
     <!-- on h1 when tls -->         only in a run that has this word (`when not tls`: has not; `when tls and not auth`: both)
     <!-- on h1, exit 1 -->          the last command ends with this status
-    <!-- write h1 /etc/a.toml -->   the block is the content of that file (`when` may follow)
+    <!-- write h1 /etc/a.toml -->   the block is the content of that file (`when` may follow); a relative one is where commands begin
     <!-- copy h1 h2 /etc/a.d -->    the block copies that from the first host to the second, and is not run: it is done in its place
     <!-- not run: why -->           a block that cannot be
 
@@ -21,7 +21,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from bare_host import HOME
 
 _MARK = re.compile(r"<!-- (on|write|copy) ([^,]+?)(?:, exit (\d+))? -->")
 _FENCE = re.compile(r"```(\w*)")
@@ -169,7 +171,7 @@ def _play(bed, host, step, page):
         bed[step.source].copy(step.path, host)
         return
     if step.path:
-        host.write(step.path, step.content)
+        host.write(str(PurePosixPath(HOME, step.path)), step.content)
         return
     script = "exec 2>&1\n"
     for command in step.commands:

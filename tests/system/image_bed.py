@@ -15,7 +15,7 @@ from packages_bed import digest
 BUILD, IMAGE = CHECKOUT / "packaging/docker/build", "ocicat:0.1.0"
 # An engine's data cannot lie on an overlay, as the rest of a bare host's root does.
 DISKS = ("/var/lib/docker", "/var/lib/containerd")
-KEPT = 3
+KEPT = 2
 LIMIT_S = 300
 
 

@@ -169,6 +169,13 @@ def start_iptables(host):
     start_unit(host, "netfilter-persistent", load)
 
 
+def start_sysconfig(host):
+    """As Red Hat's iptables-services has it: a file and a unit for each family, and iptables on nftables."""
+    for program, rules in (("iptables", IPTABLES), ("ip6tables", IP6TABLES)):
+        host.write(f"/etc/sysconfig/{program}", rules)
+        start_unit(host, program, f"{program}-restore </etc/sysconfig/{program}")
+
+
 def start_docker(host):
     """What dockerd does to FORWARD, in the old tables and with no file to bring it back: a unit makes it anew at each boot."""
     start_unit(host, "docker", DOCKER.replace("\n", "; "))
@@ -195,6 +202,11 @@ FIREWALLS = {
     ),
     "iptables": Firewall(
         start_iptables, "systemctl restart netfilter-persistent", "systemctl disable netfilter-persistent"
+    ),
+    "iptables-services": Firewall(
+        start_sysconfig,
+        "systemctl restart iptables; systemctl restart ip6tables",
+        "systemctl disable iptables ip6tables",
     ),
     "docker": Firewall(start_docker, "", "systemctl disable docker"),
 }

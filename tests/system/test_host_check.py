@@ -100,6 +100,17 @@ def test_a_good_host_has_none_and_is_told_what_nobody_could_look_at(h1):
     assert "nothing is wrong" in done.err
 
 
+def test_selinux_that_enforces_is_told(h1):
+    line = ["ocicat", "host", "check", "--role", "agent", "--peer", PEER]
+    h1.bash("mount -t tmpfs none /sys/fs; mkdir /sys/fs/selinux; echo 1 >/sys/fs/selinux/enforce")
+    try:
+        assert "SELinux is enforcing" in h1.run(line, check=False).err
+        h1.bash("echo 0 >/sys/fs/selinux/enforce")
+        assert "SELinux" not in h1.run(line, check=False).err
+    finally:
+        h1.bash("umount /sys/fs")
+
+
 def test_one_line_of_options_serves_all_hosts(h1, h2):
     line = ["ocicat", "host", "check", "--role", "agent", *ALWAYS, "--peer", PEER, "--peer", "h1"]
     assert "with a reset: 5051/tcp of h2\n" in h1.run(line).err

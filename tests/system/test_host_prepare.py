@@ -64,6 +64,37 @@ def test_a_firewall_lets_through_what_was_asked_for_and_nothing_else_also_after_
         host.run(found.stop)
 
 
+EARLIER = """#!/bin/sh
+[ "$1" = --version ] && echo 0.8.2 && exit
+exec /srv/firewall-cmd "$@"
+"""
+
+
+def test_firewalld_on_iptables_and_before_it_had_policies(host):
+    """Its version is all that is made up: no earlier one runs on this system."""
+    config = "/etc/firewalld/firewalld.conf"
+    host.run(f"sed -i s/^FirewallBackend=.*/FirewallBackend=iptables/ {config}")
+    FIREWALLS["firewalld"].start(host)
+    host.bash("mv /usr/bin/firewall-cmd /srv/")
+    host.write("/usr/bin/firewall-cmd", EARLIER, 0o755)
+    host.mark()
+    rules = filtering(host)
+    try:
+        refused = prepare(host, check=False)
+        assert refused.status == 1
+        assert "firewalld 0.8.2 has no policies, as 0.9 and later have, and keeps out" in refused.err
+        assert (filtering(host), host.changed(COMPILED)) == (rules, {})
+        host.bash("mv /srv/firewall-cmd /usr/bin/")
+        host.mark()
+        prepare(host)
+        assert traffic(host, OPEN) == OPEN
+        host.run("ocicat host undo")
+        assert (sorted(filtering(host)), host.changed(COMPILED)) == (sorted(rules), {})
+    finally:
+        host.run(f"{FIREWALLS['firewalld'].stop}; mv /srv/firewall-cmd /usr/bin/", check=False)
+        host.run(f"sed -i s/^FirewallBackend=.*/FirewallBackend=nftables/ {config}; {UNFILTERED}", check=False)
+
+
 def filtering(host):
     """The rules of all firewalls, and the routes, without what counts packets, and old tables that have nothing in them."""
     listed = host.run("nft -s list ruleset; iptables-legacy-save; ip6tables-legacy-save; ip -4 route; ip rule").out
@@ -184,6 +215,7 @@ def test_calico_s_rules_and_sets_go_together_and_come_back_together(host, kind):
     assert (saved(host, kind), sets(host), host.changed(COMPILED)) == (before, settings, {})
 
 
+@pytest.mark.parametrize("kind", ["legacy"], indirect=True)
 def test_unconfirmed_calico_s_rules_and_sets_come_back_by_themselves(host, kind):
     left_by_calico(host, kind)
     before, settings = saved(host, kind), sets(host)
@@ -203,6 +235,7 @@ def test_a_set_that_a_rule_of_another_needs_is_told_before_anything_goes(host, k
     assert (saved(host, kind), sets(host)) == before
 
 
+@pytest.mark.parametrize("kind", ["nft"], indirect=True)
 def test_rules_that_match_sets_are_tried_with_their_sets(host, kind):
     """No leftover at all: an operator's firewall. The peer is in the set whose members must not."""
     peer = host.bed["h2"].address

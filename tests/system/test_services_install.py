@@ -7,7 +7,7 @@ import sys
 import apt_bed
 import debian_root
 import pytest
-from bare_host import bare_hosts, wait_for
+from bare_host import HOME, bare_hosts, wait_for
 
 pytestmark = [
     pytest.mark.system,
@@ -22,6 +22,7 @@ for each in held:
 print("held", flush=True)
 sys.stdin.read()
 """
+SAID = f"{HOME}/said"
 SHORT = "from ocicat.services import packages; packages.install(['etcd-server'], print, locked_s=1.0)"
 
 
@@ -69,16 +70,16 @@ def test_what_is_missing_is_installed_and_serves(host):
         assert late.status != 0
         assert "Could not get lock /var/lib/dpkg/lock-frontend" in late.err
         line = "ocicat services up etcd --install"
-        with (host.path("/root") / "said").open("wb") as said:
+        with (host.path(SAID)).open("wb") as said:
             going = subprocess.Popen(
                 host.enter("bash", "-lc", line), stdin=subprocess.DEVNULL, stdout=said, stderr=said
             )
-        wait_for(lambda: "waiting for that, 300 s at most" in host.read("/root/said"), "it to tell of the lock")
+        wait_for(lambda: "waiting for that, 300 s at most" in host.read(SAID), "it to tell of the lock")
         assert going.poll() is None
     finally:
         held.communicate()
-    assert going.wait(90) == 0, host.read("/root/said")
-    assert "ocicat: apt-get install -q=2 --yes --no-install-recommends etcd-server" in host.read("/root/said")
+    assert going.wait(90) == 0, host.read(SAID)
+    assert "ocicat: apt-get install -q=2 --yes --no-install-recommends etcd-server" in host.read(SAID)
     if host.systemd:
         assert host.run("systemctl is-enabled etcd", check=False).out.strip() == "disabled"
         assert host.run("systemctl is-active etcd", check=False).out.strip() == "inactive"

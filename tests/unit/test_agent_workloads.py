@@ -11,6 +11,7 @@ from ocicat.agent import identity
 from ocicat.cni.spec import CniError, Code
 from ocicat.errors import Bug, NotFound, Refused, Unavailable, UserError
 from ocicat.model import keys
+from ocicat.model.base import replace
 from ocicat.model.codec import encode_json
 from ocicat.model.resources import Metadata, Profile, WorkloadEndpoint, WorkloadEndpointSpec
 from ocicat.store.base import Put
@@ -203,6 +204,7 @@ async def test_who_runs_out_of_time_is_told_and_leaves_nothing(one, gate):
         await adding
     getattr(one.script, gate).set()
     await one.nothing_left()
+    one.workloads.config = replace(one.config, add_timeout_s=10.0)
     await one.add()
 
 

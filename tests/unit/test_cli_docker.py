@@ -34,7 +34,7 @@ def test_a_container_is_listed_by_its_name(shell, labels, name):
     assert shell.ok("endpoints").out.splitlines()[1].split()[:4] == ["h1", name, "0123456789ab", "10.65.0.1"]
 
 
-def test_a_wrong_socket_of_docker_is_2_before_anything_is_touched(shell):
+def test_a_wrong_socket_of_docker_is_78_before_anything_is_touched(shell):
     ended = shell("agent", "--host=h1", "--address=10.0.0.1/24", "--docker-plugin=ocicat.sock")
-    assert ended.code == 2
+    assert ended.code == 78
     assert ended.err.startswith("ocicat: --docker-plugin 'ocicat.sock' is no socket")

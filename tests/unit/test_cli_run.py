@@ -147,6 +147,6 @@ def test_a_task_that_does_not_start_in_time_is_4(shell, framework):
 )
 def test_an_agent_that_is_set_up_wrongly_says_so_and_touches_nothing(shell, tmp_path, words, said):
     ended = shell("agent", *words)
-    assert (ended.code, ended.out) == (2, "")
+    assert (ended.code, ended.out) == (78, "")
     assert said in ended.err
     assert list(tmp_path.iterdir()) == []

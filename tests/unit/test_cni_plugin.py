@@ -1,6 +1,7 @@
 """The plugin itself, in C and in Python: one set of tests, because nobody must be able to tell them apart."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from plugin_bed import GONE, Agent, read_to_end
 
+from ocicat.agent.status import PATIENCE_S
 from ocicat.cni import install, relay
 from ocicat.cni.spec import VERSIONS
 
@@ -245,6 +247,12 @@ def test_without_an_agent_a_status_is_code_50_and_soon(put):
     error = shown(run(put(LONG_MS), {"CNI_COMMAND": "STATUS"}))
     assert (error["code"], error["msg"].rpartition(": ")[2]) == (50, "No such file or directory")
     assert time.monotonic() - began < LONG_MS / 2000
+
+
+def test_a_status_waits_longer_for_the_reason_than_the_agent_for_its_datastore():
+    for text in (install.SHIM.read_text(), install.FALLBACK.read_text()):
+        patience_ms = int(re.search(r"PATIENCE_OF_STATUS_MS(?: =)? (\d+)$", text, re.MULTILINE)[1])
+        assert PATIENCE_S * 1000 < patience_ms < LONG_MS / 2
 
 
 def test_version_needs_no_agent(put):

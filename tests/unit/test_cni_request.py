@@ -280,8 +280,29 @@ def test_about_a_network_only_the_configuration_is_looked_at(command):
         assert caught.value.code == code
 
 
+@pytest.mark.parametrize(("mtu", "code"), [(1280, None), (1279, 7)])
+def test_a_status_is_no_where_every_add_would_be_refused_for_its_mtu(mtu, code):
+    document = json.dumps({**MINIMAL, "cniVersion": "1.1.0", "assign_ipv6": True, "mtu": mtu}).encode()
+    assert parse({"CNI_COMMAND": "GC"}, document).command == "GC"
+    if code is None:
+        assert parse({"CNI_COMMAND": "STATUS"}, document).command == "STATUS"
+        return
+    with pytest.raises(CniError) as caught:
+        parse({"CNI_COMMAND": "STATUS"}, document)
+    assert caught.value.code == code
+
+
 def test_attachments_that_cannot_be_read_are_refused_before_anything_is_taken_back():
-    for valid in ("c1", {"containerID": "c1"}, [{"containerID": 1}], ["c1"]):
+    misspelt, empty = {"containerId": "c1", "ifname": "eth0"}, {"containerID": "c1", "ifname": ""}
+    for valid in (
+        "c1",
+        {"containerID": "c1"},
+        [{"containerID": 1}],
+        ["c1"],
+        [{"containerID": "c1"}],
+        [misspelt],
+        [empty],
+    ):
         document = json.dumps({**MINIMAL, "cniVersion": "1.1.0", "cni.dev/valid-attachments": valid}).encode()
         with pytest.raises(CniError) as caught:
             parse({"CNI_COMMAND": "GC"}, document)

@@ -7,11 +7,9 @@ from dns_bed import HOST, HOST2, agent, discovery, shown, task
 from policy_bed import DENY, OPEN, policy, resource, workload
 
 from ocicat.agent.discovery import askers as discovery_askers
-from ocicat.agent.discovery.allowance import Allowance
 from ocicat.agent.discovery.askers import Askers
 from ocicat.agent.discovery.config import REACHABLE, VISIBLE
 from ocicat.agent.discovery.names import Names
-from ocicat.clock import ManualClock
 from ocicat.dns import records
 from ocicat.dns.answer import Book
 from ocicat.dns.names import wire
@@ -214,45 +212,19 @@ def test_what_policy_cannot_say_in_time_is_not_said(monkeypatch):
         told(askers(REACHABLE, seen=view(POLICY)), A)
 
 
-def test_one_who_asks_without_end_gets_his_share_and_takes_nobody_elses():
-    clock = ManualClock()
-    made = askers(REACHABLE, seen=view(POLICY))
-    made.allowance = Allowance(clock, share=0.25, saved_s=1.0)
-    assert told(made, A)
-    assert 0.5 < made.allowance.left_s(Addr.parse(A)) < 1.0  # what he asked was counted
-    made.allowance.spend(Addr.parse(A), 2.0)
-    with pytest.raises(TooLong):
-        told(made, A)
-    assert told(made, B)
-    clock.advance(5.0)
-    assert told(made, A)
-    made.allowance.spend(Addr.parse(A), 1.0)
-    clock.advance(3600.0)
-    assert made.allowance.left_s(Addr.parse(A)) == 1.0
-
-
-def test_all_who_are_not_of_the_cluster_are_one():
-    made = askers(REACHABLE, seen=view(POLICY))
-    made.allowance = Allowance(ManualClock(), share=0.25, saved_s=1.0)
-    told(made, OUTSIDE)
-    made.allowance.spend(None, 1.0)
-    for asker in (OUTSIDE, "198.51.100.77", "2001:db8::1"):
-        with pytest.raises(TooLong):
-            told(made, asker)
-    assert told(made, A)
-
-
-def test_askers_that_are_many_are_forgotten_when_they_have_all_their_savings():
-    clock = ManualClock()
-    kept = Allowance(clock, share=0.25, saved_s=1.0)
-    for asker in range(4096):
-        kept.spend(asker, 0.5)
-    clock.advance(1.0)
-    kept.spend("heavy", 3.0)
-    assert len(kept._spent) == 4097  # each still owes
-    clock.advance(1.5)
-    kept.spend("one more", 0.1)
-    assert (len(kept._spent), kept.left_s("heavy")) == (2, pytest.approx(-1.625))
+@pytest.mark.parametrize(
+    ("asker", "payer"),
+    [
+        (A, A),
+        (HOST, HOST),
+        ("10.77.9.9", "10.77.9.9"),
+        (OUTSIDE, "outside"),
+        ("2001:db8::1", "outside"),
+        ("127.0.0.1", ""),
+    ],
+)
+def test_all_who_are_not_of_the_cluster_have_one_part_together(asker, payer):
+    assert askers().payer(Addr.parse(asker)) == payer
 
 
 def test_who_may_not_ask_a_server_himself_has_it_asked_by_nobody():

@@ -135,6 +135,23 @@ async def test_two_families(one):
     await one.nothing_left()
 
 
+@scenario()
+async def test_ipv6_alone_as_engines_from_27_on_ask_for_it(one):
+    await one.store.write(POOL6)
+    docker = driver(one)
+    await until(lambda: _serves(one, 6))
+    pool = await docker.perform(RequestPool(v6=True))
+    assert (pool["PoolID"], pool["Pool"]) == ("ipv6:::/0", "::/0")
+    await docker.perform(messages.CreateNetwork(N, {GENERIC: {}}, (), (Pool("ocicat", pool["Pool"]),)))
+    six = await address(docker, pool=pool["PoolID"])
+    await docker.perform(messages.CreateEndpoint(N, "e1", Interface("", six)))
+    assert (await stored(one))["e1"].spec.ip_networks == (six,)
+    reply = await docker.perform(messages.Join(N, "e1", SANDBOX))
+    assert (reply["Gateway"], reply["GatewayIPv6"], reply["StaticRoutes"]) == ("", "fe80::ecee:eeff:feee:eeee", [])
+    await removed(docker, got=six)
+    await one.nothing_left()
+
+
 def _serves(one, family):
     try:
         return one.allocator.serving(family)

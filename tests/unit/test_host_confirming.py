@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from ocicat.cli.commands import host_prepare as command
+from ocicat.host.prepare import Changes, Planned
+from ocicat.host.preparing.everything import Plan
+
 # The real question; in place of a run that waits: one that always does.
 ASKING = """
 from types import SimpleNamespace
@@ -45,3 +49,18 @@ def test_only_a_line_that_is_entered_after_the_question_confirms(end):
     assert ("kept" in out) is (end == "enter")
     assert ("the terminal has gone" in err) is (end == "hang-up")
     assert (program.returncode == 0) is (end == "enter")
+
+
+@pytest.mark.parametrize("behind_s", [0.0, 30.0])
+def test_a_clock_that_was_stepped_is_something_that_changed(behind_s, monkeypatch, capsys):
+    """The clock itself is stepped in a machine of its own: tests/kernels."""
+    stepped = []
+    monkeypatch.setattr(command.hosting, "need_root", lambda: None)
+    monkeypatch.setattr(command.everything, "plan", lambda *_: Plan(Planned(), step_s=behind_s))
+    monkeypatch.setattr(command.host, "changes", lambda *_: Changes())
+    monkeypatch.setattr(command.host, "apply", lambda *_: Changes())
+    monkeypatch.setattr(command.host, "journal", lambda _: None)
+    monkeypatch.setattr(command.clock, "step", stepped.append)
+    command.prepare.main(["--role", "agent", "--set-clock"], standalone_mode=False)
+    assert stepped == ([behind_s] if behind_s else [])
+    assert ("nothing to change" in capsys.readouterr().err) is not bool(behind_s)

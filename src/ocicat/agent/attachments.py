@@ -3,6 +3,7 @@
 1. Nothing of Mesos's, Docker's or the network isolator module's is ever stale: they ask for no such thing, though a network of a
    runtime may have the name of theirs.
 2. A network is ready when an ADD of it could be served now: datastore and kernel answer, and there are pools for its addresses.
+   Whether these have an address left is not counted: it could be gone, or another be free, before the ADD comes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The host's own interfaces and their addresses, now and whenever they change: a host endpoint may be known by its addresses alone.
 
-1. Interfaces of workloads are left out, and those that limit what they send. 2. What comes in a burst is told once. 3. It never
-ends the agent: where the kernel cannot be listened to, what was last known stays, and that is said in the log.
+1. Interfaces of workloads are left out, and those that limit what they send: what happens to them is no reason to look.
+2. What comes in a burst is told once.
+3. It never ends the agent: where the kernel cannot be listened to, what was last known stays, and that is said in the log.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from ocicat.agent.identity import LENT_PREFIX
 from ocicat.dataplane.ownership import ifb_index
 from ocicat.errors import OcicatError
 from ocicat.model.net import Addr
 from ocicat.netlink import address, link
+from ocicat.netlink.address import Address
 from ocicat.netlink.link import Link
 from ocicat.netlink.monitor import Event, Group, Monitor, Overrun
 from ocicat.netlink.socket import RouteSocket
@@ -61,7 +64,7 @@ async def follow(host: str, prefix: str, tell: Callable[[Interfaces], None]) -> 
 @contextmanager
 def _listening(prefix: str) -> Iterator[asyncio.Event]:
     """An event that is set whenever something may have changed."""
-    changed, loop = asyncio.Event(), asyncio.get_running_loop()
+    changed, loop, ours = asyncio.Event(), asyncio.get_running_loop(), _Ours(prefix)
     with Monitor((Group.LINK, Group.ADDRESS_V4, Group.ADDRESS_V6)) as monitor:
 
         def hear() -> None:
@@ -71,7 +74,7 @@ def _listening(prefix: str) -> Iterator[asyncio.Event]:
                 loop.remove_reader(monitor.fileno())
                 log.error("%s: %s", _DEAF, error)
                 return
-            if not all(_is_workloads(event, prefix) for event in events):
+            if [event for event in events if not ours.is_about(event)]:
                 changed.set()
 
         loop.add_reader(monitor.fileno(), hear)
@@ -81,12 +84,24 @@ def _listening(prefix: str) -> Iterator[asyncio.Event]:
             loop.remove_reader(monitor.fileno())
 
 
-def _is_workloads(event: Event | Overrun, prefix: str) -> bool:
-    match event:
-        case Event(value=Link(name=name)):
-            return _is_ours(name, prefix)
-        case _:
-            return False
+@dataclass(slots=True)
+class _Ours:
+    """Workloads' interfaces by index, as events have told of them: an address's event says no name. (The kernel gives each a
+    link-local one, and to look at all interfaces for each workload would cost the square of their number.)"""
+
+    prefix: str
+    indexes: set[int] = field(default_factory=set)
+
+    def is_about(self, event: Event | Overrun) -> bool:
+        match event:
+            case Event(value=Link(index=index, name=name), gone=gone):
+                ours = _is_ours(name, self.prefix)
+                (self.indexes.add if ours and not gone else self.indexes.discard)(index)
+                return ours
+            case Event(value=Address(index=index)):
+                return index in self.indexes
+            case _:
+                return False
 
 
 def _is_ours(name: str, prefix: str) -> bool:

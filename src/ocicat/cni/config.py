@@ -158,8 +158,10 @@ class Previous(Struct, frozen=True):
 
 
 class ListedAttachment(Struct, frozen=True, rename="camel"):
-    container_id: str = field(default="", name="containerID")
-    ifname: str = ""
+    """Both are required: one that is misread is one that is taken back."""
+
+    container_id: str = field(name="containerID")
+    ifname: str
 
 
 class Attachments(Struct, frozen=True):
@@ -214,7 +216,10 @@ def checked(document: bytes) -> tuple[NetworkConfig, Envelope]:
 def attachments(document: bytes) -> frozenset[tuple[str, str]]:
     """Container and interface of each that is there, as a GC tells them."""
     said = _decode(Attachments, document)
-    return frozenset((one.container_id, one.ifname) for one in (*(said.valid or ()), *(said.valid_too or ())))
+    listed = (*(said.valid or ()), *(said.valid_too or ()))
+    if not all(one.container_id and one.ifname for one in listed):
+        raise _invalid("an attachment has an empty containerID or ifname", "nothing is taken back by such a list")
+    return frozenset((one.container_id, one.ifname) for one in listed)
 
 
 def unchecked(document: bytes) -> tuple[NetworkConfig, Envelope]:

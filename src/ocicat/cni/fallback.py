@@ -14,7 +14,7 @@ SOCKET = "/run/ocicat/agent.sock"
 PATIENCE_MS = 45000
 RETRY_MS = 50
 LIMIT = 1 << 20
-PATIENCE_OF_STATUS_MS = 2000
+PATIENCE_OF_STATUS_MS = 5000
 VERSIONS = '{"cniVersion":"1.1.0","supportedVersions":["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}\n'
 ERROR = '{"cniVersion":"0.2.0","code":%d,"msg":"%s: %s","details":"%s"}\n'
 

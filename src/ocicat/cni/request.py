@@ -69,6 +69,8 @@ def _of_network(command: NetworkCommand, document: bytes) -> NetworkRequest:
             f"cniVersion {network.version} has no {command}",
             hint=f'write "cniVersion": "{NETWORK_COMMANDS_SINCE}"',
         )
+    if command == "STATUS" and 6 in network.families:
+        _check_mtu(network)
     return NetworkRequest(command, network, config.attachments(document) if command == "GC" else frozenset())
 
 

@@ -5,9 +5,10 @@
  * this costs less than one. The dialogue is described in relay.py; fallback.py does the same where there was no compiler.
  *
  * The agent may be starting, or be restarted in the middle of a request: all commands are idempotent, so the request is sent again
- * until PATIENCE_MS have passed (for a STATUS, which asks how it is now, PATIENCE_OF_STATUS_MS). Then an ADD fails, and a DEL
- * succeeds: Apache Mesos never repeats a DEL that failed, and would keep the container's namespace and in it the interface; without
- * them the next agent sees that the container is gone, and tidies up.
+ * until PATIENCE_MS have passed (for a STATUS, which asks how it is now, PATIENCE_OF_STATUS_MS: more than the agent has with its
+ * datastore before it says that this hangs). Then an ADD fails, and a DEL succeeds: Apache Mesos never repeats a DEL that failed,
+ * and would keep the container's namespace and in it the interface; without them the next agent sees that the container is gone,
+ * and tidies up.
  *
  * The socket is SOCKET, unless a link "ocicat.sock" lies beside the plugin (several agents on one file system). The link counts
  * also while it leads nowhere: asking another host's agent is worse than asking none.
@@ -26,7 +27,7 @@
 #ifndef PATIENCE_MS
 #define PATIENCE_MS 45000
 #endif
-#define PATIENCE_OF_STATUS_MS 2000
+#define PATIENCE_OF_STATUS_MS 5000
 #define SOCKET "/run/ocicat/agent.sock"
 #define RETRY_MS 50
 #define LIMIT (1 << 20)

@@ -23,7 +23,6 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from ocicat.dataplane.api import Attach, Attached, DataplaneConfig, Detach, Problem, Report
-from ocicat.dataplane.counting import Counted
 from ocicat.dataplane.drift.watchman import Hints, Watchman
 from ocicat.dataplane.drivers import guards, links, routes
 from ocicat.dataplane.drivers.kernel import Kernel
@@ -98,10 +97,6 @@ class Dataplane:
     def verify(self, name: str, attach: Attach | None = None) -> Future[list[str]]:
         """What is wrong with the endpoint of that key or host interface; with `attach` the container's side is looked at too."""
         return self._put(AfterPass(lambda engine: engine.verify(name, attach)))
-
-    def counters(self) -> Future[list[Counted]]:
-        """What every rule has counted until now (`dataplane.counting`)."""
-        return self._put(AfterPass(lambda engine: engine.counted()))
 
     def resync(self) -> Future[None]:
         """Done when everything of ours was read back and what differed is mended."""

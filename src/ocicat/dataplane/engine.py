@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from ocicat.dataplane import counting
 from ocicat.dataplane.api import (
     Applied,
     Attach,
@@ -27,11 +26,10 @@ from ocicat.dataplane.api import (
     Report,
 )
 from ocicat.dataplane.check import Checker
-from ocicat.dataplane.counting import Counted
 from ocicat.dataplane.drift.doubts import Judge
 from ocicat.dataplane.drift.interfaces import Interfaces
 from ocicat.dataplane.drift.watchman import Hints
-from ocicat.dataplane.drivers import container, counters, elements, lent, links, sysctl
+from ocicat.dataplane.drivers import container, elements, lent, links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.drivers.ports import Ports
 from ocicat.dataplane.flows import leftovers
@@ -272,10 +270,6 @@ class Engine:
     def verify(self, name: str, request: Attach | None) -> list[str]:
         """What is wrong with the endpoint of that key or interface, as the kernel has it now."""
         return Checker(self._kernel, self._managers, self._ledger).faults(name, request)
-
-    def counted(self) -> list[Counted]:
-        """Until now, by every rule. Unavailable."""
-        return counting.order(counters.read(self._kernel.netfilter))
 
     @property
     def untidy(self) -> bool:

@@ -3,8 +3,9 @@
 1. What can be answered from memory is answered at once. A query whose answer must be fetched holds up nobody else's.
 2. A broken message is answered FORMERR or not at all; what goes wrong inside is answered SERVFAIL and told once. Nothing that comes
    from outside ends the server.
-3. Connections are bounded in number, and each in the time it may say nothing and may last. Of these, and of answers that are
-   being fetched, one asker has a small part: he takes nobody else's.
+3. One asker's questions take his part of the thread's time: who owes some is answered SERVFAIL, and who owes all that he could
+   save, and goes on, not at all. Connections are bounded in number, and each in the time it may say nothing and may last. Of these,
+   and of answers that are being fetched, one asker has a small part: he takes nobody else's.
 4. Only who is `served` has other names looked up, and is told records by UDP: everybody else would have an amplifier at hand, and
    comes by TCP. A server of other names is asked only for who `may_ask` it.
 """
@@ -21,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from ocicat.dns.allowance import Allowance
 from ocicat.dns.answer import Book
 from ocicat.dns.forward import Forwarder
 from ocicat.dns.wire import (
@@ -55,22 +57,38 @@ def anybody(_asker: Addr) -> Visible | None:
 @dataclass(slots=True)
 class Resolver:
     """`visible`: what an asker may see (None: not known yet). `served`: who is of ours, so that the forwarder, if there is one, is
-    asked for him. `may_ask`: which of its servers."""
+    asked for him. `may_ask`: which of its servers. `payer`: whose part of `allowance` his questions take; "": nobody's."""
 
     book: Book
     forwarder: Forwarder | None = None
     visible: Callable[[Addr], Visible | None] = anybody
     served: Callable[[Addr], bool] = lambda asker: True
     may_ask: Callable[[Addr, Endpoint], bool] = lambda asker, server: True
+    allowance: Allowance | None = None
+    payer: Callable[[Addr], str] = str
     _fetching: Counter[str] = field(default_factory=Counter)
     _told: set[str] = field(default_factory=set)
 
     def at_once(self, data: bytes, asker: str, *, by_tcp: bool) -> bytes | Query | None:
         """The answer; None: say nothing; the query itself: its answer must be fetched."""
+        payer = self.payer(_address(asker)) if self.allowance else ""
+        if self.allowance is None or not payer:
+            return self._said(data, asker, by_tcp=by_tcp)
+        left_s = self.allowance.left_s(payer)
+        if left_s <= -self.allowance.saved_s:
+            return None
+        began = time.thread_time()
+        found = self._said(data, asker, by_tcp=by_tcp, owes=left_s <= 0)
+        self.allowance.spend(payer, time.thread_time() - began)
+        return found
+
+    def _said(self, data: bytes, asker: str, *, by_tcp: bool, owes: bool = False) -> bytes | Query | None:
         try:
             query = parse_query(data)
         except Malformed as error:
             return None if error.id is None else refusal(error.id, Rcode.FORMERR)
+        if owes:
+            return self._encoded(query, Answer(Rcode.SERVFAIL), by_tcp=by_tcp)
         try:
             return self._answer(query, asker, by_tcp=by_tcp)
         except Exception as error:  # promise 2

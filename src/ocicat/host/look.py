@@ -41,6 +41,7 @@ from ocicat.host.roles import Asked
 from ocicat.mesos.masters import DEFAULT_PORT, Endpoint
 from ocicat.model.base import Struct
 
+_SELINUX = "/sys/fs/selinux/enforce"
 _SPEAK_HTTP = frozenset({5050, 5051, 2379})  # Mesos's master and agent, etcd
 
 
@@ -65,6 +66,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     advertised: tuple[str, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     firewall_unknown: str = ""
+    selinux_enforces: bool = False
 
 
 def look(tree: Tree, asked: Asked, *, firewalls: bool = True) -> Facts:
@@ -91,6 +93,7 @@ def look(tree: Tree, asked: Asked, *, firewalls: bool = True) -> Facts:
         advertised=advertised.look(tree) if asked.ipv6 else (),
         blocked=dropped,
         firewall_unknown=unknown,
+        selinux_enforces=tree.text(_SELINUX).strip() == "1",
     )
 
 

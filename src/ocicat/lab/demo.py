@@ -63,11 +63,12 @@ TASKS = (
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running and say what to try")
-    keep = parser.parse_args().keep
+    parser.add_argument("--name", default=LabSpec().name, help="of the lab: two of one name cannot be at the same time")
+    given = parser.parse_args()
     talk = Progress()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # the lab goes then too
+    _end_on_signals()
     try:
-        demo(keep=keep, talk=talk)
+        demo(given.name, keep=given.keep, talk=talk)
     except OcicatError as error:
         talk(f"FAILED: {error}")
         sys.exit(error.exit_code)
@@ -76,9 +77,18 @@ def main() -> None:
         sys.exit(130)
 
 
-def demo(*, keep: bool, talk: Progress) -> None:
+def _end_on_signals() -> None:
+    """The lab goes then too: also where the terminal is closed, and where a script has started us in its background, which has
+    SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def demo(name: str, *, keep: bool, talk: Progress) -> None:
     """Raises `Refused` when anything is not as it must be; the lab goes in any case but a successful `keep`."""
-    lab = Lab.up(LabSpec(hosts=3), talk)
+    lab = Lab.up(LabSpec(name=name, hosts=3), talk)
     kept = False
     try:
         with namespace.opened(lab.namespace("master")) as master, namespace.inside(master):
@@ -88,6 +98,7 @@ def demo(*, keep: bool, talk: Progress) -> None:
         if kept:
             _say_what_to_try(lab)
         else:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is impatient would be left with half of it
             talk("taking the lab down")
             lab.down()
     talk(f"done{'; the lab is still up' if kept else ', nothing left'}")
@@ -151,17 +162,18 @@ def _require(problems: Sequence[str], what: str) -> None:
 
 def _say_what_to_try(lab: Lab) -> None:
     ocicat = f"{sys.executable.removesuffix('python')}ocicat"
+    named = "" if lab.spec.name == LabSpec().name else f" --name {lab.spec.name}"
     sys.stdout.write(
         f"""
 The lab is up. Try:
-  {ocicat} lab status
+  {ocicat} lab status{named}
   {ocicat} endpoints --store {lab.store}
-  {ocicat} lab exec h1 -- ip route
-  {ocicat} lab exec h1 -- nft list table inet ocicat
-  {ocicat} lab exec master -- {ocicat} run --master {lab.master} --network {lab.network} --group a -- 'sleep 60'
-  {ocicat} lab restart agent-h1 --kill
+  {ocicat} lab exec{named} h1 -- ip route
+  {ocicat} lab exec{named} h1 -- nft list table inet ocicat
+  {ocicat} lab exec{named} master -- {ocicat} run --master {lab.master} --network {lab.network} --group a -- 'sleep 60'
+  {ocicat} lab restart{named} agent-h1 --kill
 and when you have seen enough:
-  {ocicat} lab down
+  {ocicat} lab down{named}
 """
     )
 

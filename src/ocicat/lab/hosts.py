@@ -54,6 +54,8 @@ def _connect(switch: RouteSocket, bridge: int, host: Host) -> None:
         switch.request(link.create_veth(End(host.name, up=True, queues=1), End(INTERFACE, netns_fd=there, queues=1)))
         switch.request(link.change(host.name, master=bridge))
         _configure(inside, host)
+        # Its end on the bridge was up first, and sends only once a kernel worker has noticed the other: it does now (Linux 6.8).
+        switch.get(link.get(host.name))
 
 
 def _configure(inside: RouteSocket, host: Host) -> None:

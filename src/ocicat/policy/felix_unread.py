@@ -86,7 +86,7 @@ _NO_EFFECT: tuple[_Row, ...] = (
     ),
     ("policy is always enforced by nftables", "enabled auto", "nftablesMode"),
     (
-        "nothing is read again at intervals: what others change is heard at once",
+        "what others change is heard at once, and what nobody tells of is looked at in turn all the time",
         "",
         """
         interfaceRefreshInterval ipsetsRefreshInterval iptablesRefreshInterval localSubnetL2ReachabilityRefreshInterval

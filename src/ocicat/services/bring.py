@@ -13,7 +13,7 @@ from typing import Literal
 
 from ocicat.clock import Clock
 from ocicat.errors import Refused, Unavailable
-from ocicat.services import auth, health, running, zookeeper_config
+from ocicat.services import auth, health, running, words, zookeeper_config
 from ocicat.services.network import Access, connect
 from ocicat.services.spec import PEER_PORTS, Service
 
@@ -111,7 +111,9 @@ def _is_reached(address: str, service: Service) -> bool:
 
 
 def _failed(service: Service, what: str) -> Refused:
-    said = running.last_words(service).splitlines()
+    said = words.last_words(running.log_end(service))
+    hint, cause = running.log_hint(service), words.cause(said)
     return Refused(
-        f"{service.service} {what}" + (f"; its last words: {said[-1]}" if said else ""), hint=running.log_hint(service)
+        f"{service.service} {what}" + (f"; its last words: {said}" if said else ""),
+        hint=f"{cause}; {hint}" if cause else hint,
     )

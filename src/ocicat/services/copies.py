@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from ocicat.errors import Refused, UserError
 from ocicat.model.base import Struct
+from ocicat.services.pki.openssl import mend
 
 CHECK_S = 60.0  # until a server on the copy has to serve
 
@@ -43,6 +44,8 @@ def written(file: Path) -> Iterator[tuple[Path, BinaryIO]]:
             output.flush()
             os.fsync(output.fileno())
         part.replace(file)
+    except OSError as error:
+        raise Refused(f"{file} cannot be written: {error.strerror}", hint=mend(error)) from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -120,6 +121,8 @@ def _restore(service: Service, file: Path, data: Path, name: str, cluster: str, 
         raise Refused(f"{line[0]}: {error}") from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        if os.strerror(errno.ENOSPC).lower() in done.stderr.lower():
+            raise Refused(f"{file} cannot be restored: {os.strerror(errno.ENOSPC)}", hint=f"make room in {data.parent}")
         raise Refused(f"{file} is no copy of etcd's data: {said[-1] if said else 'it cannot be restored'}")
 
 

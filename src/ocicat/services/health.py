@@ -18,8 +18,9 @@ from ocicat.model.base import Struct, replace
 from ocicat.services import auth, zookeeper_api
 from ocicat.services.etcd_api import Alarm, Etcd
 from ocicat.services.etcd_config import QUOTA_BYTES
-from ocicat.services.network import access
+from ocicat.services.network import REFUSED, access
 from ocicat.services.pki import findings as certificates
+from ocicat.services.pki.authority import AUTHORITY, CERTIFICATE
 from ocicat.services.spec import CLIENT_PORTS, Member, Service
 
 T = TypeVar("T")
@@ -197,7 +198,7 @@ def _of_members(facts: Facts) -> Iterator[Finding]:
                 about="member",
                 problem=f"{service.service} {one.member}: {one.problem}",
                 breaks=_left_over(service, len(serving(facts))),
-                mend=f"on {one.member}: ocicat services status {service.service}",
+                mend=_mend(service, one),
             )
         elif one.lag > LAG_ENTRIES:
             yield Finding(
@@ -209,6 +210,13 @@ def _of_members(facts: Facts) -> Iterator[Finding]:
         for remark in one.remarks:
             problem = f"{service.service} {one.member}: {remark}"
             yield Finding("remark", problem, "etcd itself calls this an error", f"look at the log on {one.member}")
+
+
+def _mend(service: Service, one: MemberHealth) -> str:
+    if one.problem.startswith(REFUSED):
+        files = f"{service.tls_file(AUTHORITY)} {service.tls_file(CERTIFICATE)}"
+        return f"compare on this host and on {one.member}: ocicat pki show {files}"
+    return f"on {one.member}: ocicat services status {service.service}"
 
 
 def _left_over(service: Service, serve: int) -> str:

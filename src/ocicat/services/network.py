@@ -19,6 +19,8 @@ from ocicat.netlink import namespace
 from ocicat.services.pki.authority import AUTHORITY, CERTIFICATE, KEY
 from ocicat.services.spec import Service
 
+REFUSED = "its certificate is refused"
+
 
 class Access(Struct, frozen=True):
     """How to reach a server. `tls`: the directory of our certificate, empty for plain text. `namespace_fd`: not in ours."""
@@ -48,7 +50,7 @@ def connect(host: str, port: int, way: Access) -> socket.socket:
 def reason(error: OSError) -> str:
     """For people."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is refused: {error.verify_message}"
+        return f"{REFUSED}: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"no TLS with it: {error.reason or error}"
     if isinstance(error, TimeoutError):

@@ -22,7 +22,7 @@ from ocicat.services.spec import RUN, Service
 from ocicat.supervise import detached
 from ocicat.supervise.detached import Job
 
-LOG_LINES = 6
+LOG_LINES = 60  # a trace is long
 _LONGEST_S = 180.0
 _PULL_S = 1800.0
 _GRACE_S = 30.0
@@ -122,7 +122,7 @@ def look(service: Service) -> Running:
             return _of_engine(_known(*line))
 
 
-def last_words(service: Service) -> str:
+def log_end(service: Service) -> str:
     """The end of its log."""
     match service.how:
         case "systemd":

@@ -211,7 +211,7 @@ def check_tls(service: Service) -> None:
     """Refused: others would refuse the certificate, the service could not read the key, or a file is missing."""
     if not service.tls:
         return
-    seen = certificates.look(service.me, Path(service.tls))
+    seen = certificates.look(Path(service.tls).name, Path(service.tls))
     found = certificates.findings(seen, time.time(), 0, [service.member.address])
     if found:
         raise Refused(f"--tls: {found[0].problem}", hint=found[0].mend)

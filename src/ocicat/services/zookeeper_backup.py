@@ -10,8 +10,10 @@ Source: ZooKeeper administrator's guide, "Data File Management".
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,7 @@ from ocicat.errors import Refused
 from ocicat.model.base import replace
 from ocicat.services import network, zookeeper_api
 from ocicat.services.copies import CHECK_S, Copy, written
+from ocicat.services.pki.openssl import mend
 from ocicat.services.scratch import HOST, Scratch, scratch
 from ocicat.services.spec import CLIENT_PORTS, PROGRAMS, Service
 from ocicat.services.zookeeper_api import Status
@@ -92,7 +95,11 @@ def restore(file: Path, data: Path) -> None:
                 assert source is not None, "a regular file has content"
                 with source, (target / Path(one.name).name).open("wb") as output:
                     shutil.copyfileobj(source, output)
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except OSError as error:
+        if isinstance(error, gzip.BadGzipFile):
+            raise Refused(f"{file} is no copy of ZooKeeper's data: {error}") from error
+        raise Refused(f"{file} cannot be restored: {error.strerror}", hint=mend(error)) from error
+    except (tarfile.TarError, EOFError, zlib.error) as error:
         raise Refused(f"{file} is no copy of ZooKeeper's data: {error}") from error
 
 

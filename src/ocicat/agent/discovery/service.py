@@ -25,7 +25,9 @@ from ocicat.agent.discovery.askers import Askers
 from ocicat.agent.discovery.config import REACHABLE, DnsConfig
 from ocicat.agent.discovery.followed import Policies, Pools
 from ocicat.agent.discovery.names import Names
+from ocicat.clock import SystemClock
 from ocicat.dns import records
+from ocicat.dns.allowance import Allowance
 from ocicat.dns.answer import Book
 from ocicat.dns.forward import Forwarder
 from ocicat.dns.reach import View
@@ -40,6 +42,7 @@ from ocicat.model.net import Addr, Cidr
 from ocicat.store.syncer import Updates
 
 _END_S = 3.0
+_SHARE, _SAVED_S = 0.25, 0.5  # of a processor, for all questions of one asker
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,10 @@ class _Parts:
         self.policies = Policies(agent_ports) if REACHABLE in config.only else None
         self.askers = askers = Askers(config.only, self.names, self._view, lambda: chain(nets, self.pools))
         forwarder = Forwarder(config.upstream) if config.upstream else None
-        self.resolver = Resolver(self.names.book, forwarder, askers.visible, askers.served, askers.may_ask)
+        allowance = Allowance(SystemClock(), _SHARE, _SAVED_S)
+        self.resolver = Resolver(
+            self.names.book, forwarder, askers.visible, askers.served, askers.may_ask, allowance, askers.payer
+        )
 
     def hearer(self) -> Callable[[Cluster, Change], None]:
         """For one view of the cluster, from its beginning: what an earlier one left may be half done."""

@@ -88,7 +88,7 @@ def prepare(
     waiting = host.journal(tree)
     if limit_s and (made or waiting):  # also for what an interrupted run has changed, if nothing now
         _wait(tree, plan, waiting.changes if waiting else made, limit_s)
-    elif not made:
+    elif not made and not step_s:
         say("nothing to change")
 
 

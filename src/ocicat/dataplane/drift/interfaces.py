@@ -70,13 +70,13 @@ class Interfaces:
 
     def mend(self, found: Link) -> list[str]:
         """What had to be done to it and its settings, one line each. Its guard is there. Unavailable, Refused."""
-        made, mended = self.bearer(found), []
-        if made.key and links.faults(found, key=made.key, mtu=made.mtu):
+        made = self.bearer(found)
+        mended = links.faults(found, key=made.key, mtu=made.mtu) if made.key else []
+        if mended:
             links.mend(self._kernel.route, found, key=made.key, mtu=made.mtu)
-            mended.append(f"interface {found.name}")
         elif not found.up:
             links.set_up(self._kernel.route, found.index)
-            mended.append(f"interface {found.name}")
+            mended = [f"interface {found.name} was down"]
         guarded = self._ledger.guards.there(found.name) is not None
         return mended + sysctl.mend_workload_interface(found.name, ipv6=self._has_ipv6(found.name), guarded=guarded)
 
@@ -88,12 +88,11 @@ class Interfaces:
         for name, link in live.items():
             wanted |= {place: mac for place, mac in self._homes.get(name, {}).items() if place[0] == link.index}
         lost = {place: mac for place, mac in wanted.items() if there.get(place) != mac}
-        for place in neighbours.put(self._kernel.route, lost) if lost else ():
-            del wanted[place]
+        refused = neighbours.put(self._kernel.route, lost) if lost else []
         self._homes = {name: {} for name in live}
         for place, mac in wanted.items():
             self._homes[names[place[0]]][place] = mac
-        return [f"neighbour {text(address)}" for _, address in lost]
+        return [f"neighbour {text(place[1])}" for place in lost if place not in refused]
 
     def setting_faults(self, name: str, *, silent: bool = False) -> list[str]:
         """`silent`: only of those whose change nobody is told. Refused if one cannot be read."""

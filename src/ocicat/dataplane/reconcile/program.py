@@ -29,6 +29,7 @@ changes. 4. After an exception the ledger's actual side is not to be trusted.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from ocicat.dataplane.drivers import counters, elements, guards, links, routes
@@ -46,6 +47,8 @@ from ocicat.errors import Unavailable
 from ocicat.model.base import replace
 from ocicat.netlink.inet import Prefix
 from ocicat.netlink.route import Route
+
+log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE = 20_000  # elements
 
@@ -348,7 +351,9 @@ class Program:
                 self._kernel.nft.run(nftext.emptied(base))
             self._kernel.nft.run(nftext.removal(chains, sets, idle))
         except NftRefused as error:
-            raise Unavailable(f"unused chains, sets and counters cannot be removed: {error.message}") from error
+            # A rule leads there: another hand has renamed a chain of ours, of which the digests of rules tell nothing.
+            log.warning("table inet %s is made anew: what is unused cannot be removed: %s", TABLE, error.message)
+            self._rebuild()
         for name in chains:
             self._ledger.chains.now_gone(name)
             self.refused.pop(name, None)

@@ -114,6 +114,8 @@ def unchecked(asked: Asked, facts: Facts, stored: Sequence[Known] | None = None)
         yield "no datastore was asked (--store): names of hosts that it knows are not compared"
     if facts.agents.own and facts.agents.own.unread:
         yield f"what the ocicat agent of this host was told is not known whole: {facts.agents.own.unread}"
+    if facts.selinux_enforces:
+        yield "SELinux is enforcing, under which ocicat was not tried: `ausearch -m avc -ts recent` tells what it denies"
     yield from _unanswered(asked, facts)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ocicat.errors import NotFound, Refused, UserError
+from ocicat.errors import NotFound, OcicatError, Refused, UserError
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, pretty_json
 from ocicat.services.pki import openssl
@@ -89,7 +89,14 @@ class Authority:
             if (out / KEY).exists():
                 raise Refused(f"{out / KEY} exists", hint="choose another directory: --out")
             _make(out, 0o755)
-            self._sign(Issued(request, str(out.absolute()), owner), openssl.new_key(), ids)
+            ours = (out / KEY, out / BOTH, out / CERTIFICATE, self._copy(request.name), self._record(request.name))
+            fresh = [path for path in ours if not path.exists()]
+            try:
+                self._sign(Issued(request, str(out.absolute()), owner), openssl.new_key(), ids)
+            except OcicatError:  # of a full disk, say: the name is free again
+                for path in fresh:
+                    path.unlink(missing_ok=True)
+                raise
         return openssl.read(out / CERTIFICATE)
 
     def renew(self, name: str, *, new_key: bool = False) -> Certificate:
@@ -112,7 +119,7 @@ class Authority:
 
     def copy_of(self, name: str) -> Certificate:
         """As it was issued last."""
-        return openssl.read(self.directory / _ISSUED / f"{name}.crt")
+        return openssl.read(self._copy(name))
 
     def _sign(self, known: Issued, key: bytes, ids: tuple[int, int]) -> None:
         config = request_text(known.request)
@@ -120,7 +127,7 @@ class Authority:
         out, kept = Path(known.directory), self.directory / _ISSUED
         _make(kept, 0o700)
         openssl.write(self._record(known.request.name), pretty_json(known).encode(), SECRET)
-        openssl.write(kept / f"{known.request.name}.crt", certificate, PUBLIC)
+        openssl.write(self._copy(known.request.name), certificate, PUBLIC)
         openssl.write(out / AUTHORITY, self.certificate.read_bytes(), PUBLIC)
         openssl.write(out / KEY, key, SECRET, ids)
         openssl.write(out / BOTH, key + certificate, SECRET, ids)
@@ -143,6 +150,9 @@ class Authority:
             return decode_json(Issued, self._record(name).read_bytes(), what=str(self._record(name)))
         except FileNotFoundError as error:
             raise NotFound(f"no certificate {name} was issued here", hint="see ocicat pki show") from error
+
+    def _copy(self, name: str) -> Path:
+        return self.directory / _ISSUED / f"{name}.crt"
 
     def _record(self, name: str) -> Path:
         return self.directory / _ISSUED / f"{name}.json"

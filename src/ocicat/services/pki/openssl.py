@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import subprocess
@@ -82,7 +83,13 @@ def write(path: Path, content: bytes, mode: int, owner: tuple[int, int] = (-1, -
         fresh.replace(path)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise Refused(f"{path} cannot be written: {error.strerror}", hint="run it as root") from error
+        raise Refused(f"{path} cannot be written: {error.strerror}", hint=mend(error)) from error
+
+
+def mend(error: OSError) -> str:
+    """What to do about a file that cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "make room there, and run it again" if full else "run it as root"
 
 
 def _serial() -> str:
