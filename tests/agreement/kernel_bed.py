@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kernel_agent import PREFIX, WAIT_S
@@ -35,6 +36,10 @@ from ocicat.netlink.route import LOCAL, SCOPE_HOST, Route
 from ocicat.netlink.rule import Rule
 from ocicat.netlink.socket import RouteSocket
 from ocicat.netlink.wire import Request
+
+sys.path[:0] = [str(Path(__file__).parent.parent / "netns")]
+
+from beds import send_now  # noqa: E402
 
 if TYPE_CHECKING:
     from cluster import Hop, Packet
@@ -102,7 +107,7 @@ class World:
         self._barriers = 0
         with RouteSocket(self.fd) as sock:
             _do(sock, link.create_veth(End("barrier", up=True), End("behind")), link.change("behind", up=True))
-            _send_now(sock, "barrier")
+            send_now(sock, "barrier")
 
     def close(self) -> None:
         self._socket.close()
@@ -166,7 +171,7 @@ class HostBed:
                 _do(sock, link.change("lo", up=True), *self._to_host(sock))
             _do(sock, *(self._pair(name) for name in new))
             _do(world, *(link.change(f"{self.name}.{name}", up=True) for name in new))
-            _send_now(sock, *new)
+            send_now(sock, *new)
             indexes = {each.name: each.index for each in sock.dump(link.dump())}
             own = [(indexes[name], packed(given)) for name in new for given in addresses.get(name, ())]
             _do(sock, *(address.add(Address(index, each, 8 * len(each), nodad=True)) for index, each in own))
@@ -270,13 +275,6 @@ def _do(sock: RouteSocket, *requests: Request) -> None:
     for error in sock.batch(requests):
         if error is not None:
             raise error
-
-
-def _send_now(sock: RouteSocket, *names: str) -> None:
-    """One whose other end came up after it sends only once a kernel worker has noticed, which may take long on a busy machine;
-    asking for it has the kernel see to it (since Linux 6.8)."""
-    for name in names:
-        sock.get(link.get(name))
 
 
 def _set(name: str, value: str) -> None:

@@ -25,6 +25,9 @@ from ocicat.dataplane.ruleset.flat import blocks
 
 pytestmark = pytest.mark.netns
 
+NOT_ASKED = {"ICMP type 0, code 0", "notICMP of type 0", "ICMPv6 type 1, code 0"}
+"""The known answers about answers and errors: no flow begins with one, so the kernel takes it for invalid before policy."""
+
 
 def questions(seed: int) -> list[Packet]:
     return list(islice(filter(asks, packets(generated(seed), Random(seed))), 60))
@@ -71,7 +74,7 @@ def test_known_answers():
     """On one host that changes from case to case, in random order."""
     seed = seed_wanted()
     cases = [case for case in Random(seed).sample(CASES, len(CASES)) if asks(case.packet)]
-    assert len(cases) > 0.9 * len(CASES)
+    assert {case.reason for case in CASES if not asks(case.packet)} == NOT_ASKED
     bed = Bed(cases[0].cluster, [cases[0].cluster])
     try:
         for case in cases:

@@ -151,8 +151,8 @@ class Bed:
             return {each.name for each in sock.dump(link.dump())}
 
 
-def endpoint(name, *addresses, profiles=("p",)):
-    return Endpoint(f"/{name}", f"oci{name}", tuple(map(addr, addresses)), tuple(profiles))
+def endpoint(name, *addresses, profiles=("p",), **more):
+    return Endpoint(f"/{name}", f"oci{name}", tuple(map(addr, addresses)), tuple(profiles), **more)
 
 
 def reaches(fd, target, port=80, *, source=None, source_port=0, within_s=BLOCKED_S):

@@ -109,6 +109,10 @@ def test_a_supervisor_that_is_killed_takes_its_server_along_and_is_replaced(host
 
 def test_a_user_that_is_missing_is_made_when_that_is_asked_for(host):
     (host.root / "etc/login.defs").write_text("")
+    beside = host.refused("services", "up", "zookeeper", "--user", "keeper", "--install", "--data", "/etc")
+    assert "holds what ocicat has not put there" in beside
+    assert host.run("id", "keeper").status == 1
+    assert "invalid user name" in host.refused("services", "up", "zookeeper", "--user=--root=/opt", "--install")
     assert "this host has no user keeper" in host.refused("services", "up", "zookeeper", "--user", "keeper")
     up = host.do("services", "up", "zookeeper", "--user", "keeper", "--install", "--heap-mb", "64")
     assert "useradd --system" in up.err
@@ -122,6 +126,23 @@ def test_what_crashes_is_told_with_its_last_words(host):
     said = host.refused("services", "up", "etcd", "--program", "/opt/crash")
     assert "etcd does not stay up: ended with status 3; its last words: no room for me" in said
     assert "see /var/log/ocicat/etcd.log" in said
+    three = ("--members", "h1=10.0.0.1,h2=10.0.0.2,h3=10.0.0.3")
+    assert "is on this host with other members: h1=127.0.0.1" in host.refused("services", "up", "etcd", *three)
+    host.do("services", "down", "etcd")
+    own = ("--program", "/usr/bin/etcd")  # what was not said again stays
+    assert "waits for a majority" in host.do("services", "up", "etcd", *three, *own, "--no-wait").err
+
+
+def test_a_former_start_is_no_cause(host):
+    program = host.root / "opt/crash"
+    program.write_text("#!/bin/sh\necho no room for me\nexit 3\n")
+    program.chmod(0o755)
+    assert "no room for me" in host.refused("services", "up", "etcd", "--program", "/opt/crash")
+    host.do("services", "down", "etcd")
+    program.write_text("#!/bin/sh\nexit 3\n")
+    said = host.refused("services", "up", "etcd", "--program", "/opt/crash")
+    assert "does not stay up: ended with status 3" in said
+    assert "last words" not in said
 
 
 @pytest.mark.parametrize(
@@ -130,6 +151,7 @@ def test_what_crashes_is_told_with_its_last_words(host):
         (("up", "etcd", "--members", "h1=10.0.0.1,h2=10.0.0.2"), "2 members"),
         (("up", "etcd", "--members", "a=10.0.0.7,b=10.0.0.8,c=10.0.0.9"), "none of the members is this host"),
         (("up", "etcd", "--program", "/no/etcd"), "there is no program /no/etcd"),
+        (("up", "etcd", "--program", "/no/etcd", "--install"), "there is no program /no/etcd"),
         (("up", "etcd", "--tls", "relative"), "give an absolute path"),
         (("up", "etcd", "--data", "relative"), "not the absolute path"),
         (("up", "etcd", "--data", "/etc"), "holds what ocicat has not put there"),
@@ -190,6 +212,22 @@ def test_data_that_stayed_says_whose_cluster_it_is_of(host):
     host.do("services", "up", "etcd")
     host.do("services", "down", "etcd", "--purge")
     assert "waits for a majority" in host.do("services", "up", "etcd", *three, "--no-wait").err
+
+
+def test_data_is_not_given_to_a_program_that_is_older(host):
+    (host.root / "opt/old").write_text("#!/bin/sh\necho etcd Version: 3.2.1\n")
+    (host.root / "opt/old").chmod(0o755)
+    old = ("services", "up", "etcd", "--program", "/opt/old")
+    host.do("services", "up", "etcd")
+    pid = host.status("etcd")["pid"]
+    for dry in ((), ("--dry-run",)):
+        assert "cannot be followed by 3.2.1" in host.refused(*old, *dry)
+    assert host.status("etcd")["pid"] == pid
+    for gone in (("stop", "etcd", "--force"), ("down", "etcd")):
+        host.do("services", *gone)
+        for dry in ((), ("--dry-run",)):
+            assert "cannot be followed by 3.2.1" in host.refused(*old, *dry)
+    host.do("services", "up", "etcd")
 
 
 def test_an_upgrade_that_cannot_be_done_stops_nobody(host):

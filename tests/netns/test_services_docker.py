@@ -69,6 +69,8 @@ def test_both_in_containers(host, way, monkeypatch):
         status = host.status(name)
         assert (status["state"], status["how"]) == ("running", "docker")
         assert ("com.docker.compose.project:ocicat-services" in labels(host, f"ocicat-{name}")) is (way != "run")
+    dry = host.do("services", "upgrade", "etcd", "--image", "127.0.0.1:9/no:no", "--force", "--dry-run")
+    assert "would fetch 127.0.0.1:9/no:no" in dry.err
     line = host.path(f"/proc/{host.status('zookeeper')['pid']}/cmdline").read_text().split("\0")
     assert {"-Xmx64m", "-XX:+ExitOnOutOfMemoryError"} <= set(line)
     host.do("store", "init", "--store", "etcd://127.0.0.1:2379")

@@ -224,7 +224,6 @@ def test_a_member_whose_data_is_lost_and_one_of_another_authority_are_told_apart
     said = three.refused(*line, bed.tls[2])
     assert "has already been bootstrapped" in said or "cluster ID mismatch" in said  # this one after a restoration
     assert "docs/services.md says what to do" in said
-    three.do("services", "down", "etcd", "--force")
 
     two.do("pki", "init", "--ca", "/opt/ca")
     two.do("pki", "issue", "h2", "--ca", "/opt/ca", "--address", two.address, "--out", "/opt/other")

@@ -200,6 +200,7 @@ class _Naive:
                     ingress_limits=limits.ingress,
                     egress_limits=limits.egress,
                     dscp=limits.dscp,
+                    mac=bytes.fromhex(self.resources[key].spec.mac.replace(":", "")),
                     **self._lists(found, ("ingress", "egress")),
                 )
 

@@ -1,20 +1,23 @@
 """What a bare host's kernel holds of its network, as text that can be compared: rules, links, routes, addresses, settings."""
 
-# Without counters and times: what nobody has changed is the same text.
+import difflib
+
+# Without counters and times: what nobody has changed is the same text. What the kernel lists in an order of its own is sorted.
+_SAVED = r"2>/dev/null | grep -v '^#' | sed 's/ \[[0-9:]*\]$//'"
 COMMANDS = (
     "nft -s list ruleset",
-    "iptables-legacy-save 2>/dev/null | grep -v '^[#:]'",
-    "ip6tables-legacy-save 2>/dev/null | grep -v '^[#:]'",
-    "ipset list -terse 2>/dev/null; ipset save 2>/dev/null",
+    f"iptables-legacy-save {_SAVED}",
+    f"ip6tables-legacy-save {_SAVED}",
+    "ipset list -terse 2>/dev/null; ipset save 2>/dev/null | sort",
     "ip -4 rule",
     "ip -6 rule",
-    "ip route show table all",
-    "ip -6 route show table all",
+    "ip route show table all | sort",
+    "ip -6 route show table all | sort",
     "ip -o link",
     "ip -o -br address",
-    "ip neigh show nud permanent",
-    "ip -6 neigh show nud permanent",
-    "ip -o neigh show proxy",
+    "ip neigh show nud permanent | sort",
+    "ip -6 neigh show nud permanent | sort",
+    "ip -o neigh show proxy | sort",
     "tc qdisc show; tc filter show dev eth0; tc filter show dev eth0 ingress",
     "ip xfrm policy",
     "ip xfrm state",
@@ -53,21 +56,22 @@ class Before:
         self._kernels = {host.name: _kernel(host) for host in self._hosts}
 
     def differing(self):
-        """{host: what there is on one side only}: files as `Host.changed` has them, lines of the rules, settings."""
+        """{host: what is not so any more}: files as `Host.changed` has them; lines of the rules, in their order, and settings."""
         found = {}
         for host in self._hosts:
             lines = [f"{path} {how}" for path, how in host.changed(self._ignore).items()]
             before, now = self._kernels[host.name], _kernel(host)
-            lines += [f"- {line}" for line in sorted(before - now)] + [f"+ {line}" for line in sorted(now - before)]
+            told = difflib.unified_diff(before, now, n=0, lineterm="")
+            lines += [f"{line[0]} {line[1:]}" for line in list(told)[2:] if line[0] in "-+"]
             if lines:
                 found[host.name] = lines
         return found
 
 
 def _kernel(host):
-    """Each line with the command that printed it."""
-    lines, command = set(), ""
+    """Each line with the command that printed it, in order."""
+    lines, command = [], ""
     for line in host.rules().splitlines():
         command = line if line.startswith("## ") else command
-        lines.add(f"{command}: {line}")
-    return lines | {f"{name} = {value}" for name, value in host.sysctls().items()}
+        lines.append(f"{command}: {line}")
+    return lines + [f"{name} = {value}" for name, value in sorted(host.sysctls().items())]

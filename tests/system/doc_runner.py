@@ -5,7 +5,7 @@ A comment before a fenced block says where it runs; nothing in the block itself 
     <!-- on h1 h2 h3 -->            on these hosts, at the same time
     <!-- on h1 when tls -->         only in a run that has this word (`when not tls`: has not; `when tls and not auth`: both)
     <!-- on h1, exit 1 -->          the last command ends with this status
-    <!-- write h1 /etc/a.toml -->   the block is the content of that file (`when` may follow); a relative one is where commands begin
+    <!-- write h1 /etc/a.toml -->   the block is the content of that file (`when` may follow); or of one where commands begin
     <!-- copy h1 h2 /etc/a.d -->    the block copies that from the first host to the second, and is not run: it is done in its place
     <!-- not run: why -->           a block that cannot be
 

@@ -97,6 +97,16 @@ def test_what_is_written_is_told_and_what_is_put_back_is_not(bed):
     assert host.changed() == {"/etc/own/file": "removed"}
 
 
+MADE = """nft -f - <<'END'
+table inet mine {
+    chain own { }
+    chain one { tcp dport 8 drop; tcp dport 7 drop; }
+    chain two { tcp dport 7 drop; }
+}
+END
+iptables-legacy -N moved
+iptables-legacy -N emptied
+iptables-legacy -A moved -p 251 -j DROP"""
 LEFT = {
     "a file": ("echo x > /etc/left", "/etc/left added"),
     "a line in a file": ("echo x >> /etc/hosts", "/etc/hosts content"),
@@ -133,6 +143,17 @@ LEFT = {
         "src 10.9.0.0/16 dst 10.8.0.0/16",
     ),
     "a network namespace": ("ip netns add left", ": left"),
+    "a doubled rule": ("nft add rule inet mine two tcp dport 7 drop", "+ ## nft -s list ruleset: \t\ttcp dport 7 drop"),
+    "rules in another order": (
+        "nft flush chain inet mine one; nft add rule inet mine one tcp dport 7 drop; nft add rule inet mine one tcp dport 8 drop",
+        "tcp dport 7 drop",
+    ),
+    "a rule in another chain": (
+        "iptables-legacy -D moved -p 251 -j DROP; iptables-legacy -A emptied -p 251 -j DROP",
+        "-A emptied -p 251 -j DROP",
+    ),
+    "a policy": ("iptables-legacy -P FORWARD DROP", ": :FORWARD DROP"),
+    "an empty chain": ("iptables-legacy -N left", ": :left -"),
     "a setting": ("sysctl -w net.ipv4.conf.eth0.proxy_arp=1", "+ ipv4/conf/eth0/proxy_arp = 1"),
     "a setting of all": ("sysctl -w net.ipv4.ip_forward=1", "+ ipv4/ip_forward = 1"),
 }
@@ -141,7 +162,7 @@ LEFT = {
 def test_whatever_is_left_is_found_and_nothing_else():
     with bare_hosts("h1") as bed:
         host = bed["h1"]
-        host.run("nft add table inet mine; nft add chain inet mine own")
+        host.bash(MADE)
         assert Before(bed, VOLATILE).differing() == {}
         for kind, (command, told) in LEFT.items():
             before = Before(bed, VOLATILE)

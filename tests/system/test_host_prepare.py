@@ -4,6 +4,7 @@ no more, mends what is wrong, survives a reboot, and goes back to what was there
 import json
 import os
 import re
+import sys
 
 import aside_packages
 import pytest
@@ -161,8 +162,11 @@ COMMIT
 *filter
 :INPUT ACCEPT [0:0]
 :FORWARD DROP [0:0]
+:felix-INPUT - [0:0]
 :cali-INPUT - [0:0]
 :cali-FORWARD - [0:0]
+-A INPUT -p 99 -j felix-INPUT
+-A INPUT -p 98 -j ACCEPT
 -A INPUT -m comment --comment "cali:Cz_u" -j cali-INPUT
 -A FORWARD -m comment --comment "cali:wUHh" -j cali-FORWARD
 {own}-A cali-INPUT -p tcp -m set --match-set cali{v}0s:1 src -j DROP
@@ -204,7 +208,7 @@ def test_calico_s_rules_and_sets_go_together_and_come_back_together(host, kind):
     assert "give --remove-leftovers" in shown.err
     prepare(host, "--remove-leftovers")
     now = "\n".join(saved(host, kind))
-    assert "cali" not in now
+    assert not re.search("cali|felix", now)
     assert "--match-set own src -j DROP" in now
     assert sets(host) == [line for line in settings if line.split()[1] == "own"]
     # FORWARD still drops, and nothing of Calico's lets containers' packets through any more: rules of ours do.
@@ -225,14 +229,45 @@ def test_unconfirmed_calico_s_rules_and_sets_come_back_by_themselves(host, kind)
     assert (saved(host, kind), sets(host)) == (before, settings)
 
 
-def test_a_set_that_a_rule_of_another_needs_is_told_before_anything_goes(host, kind):
+RULE, LIST = "iptables-{}: a rule that is not Calico's", "ipset: the list mine"
+USES = {
+    "a rule that looks": ("iptables-{} -A INPUT -m set --match-set cali40s:1 src -j ACCEPT", RULE),
+    "a rule that adds": ("iptables-{} -A INPUT -p 97 -j SET --add-set cali40s:1 src", RULE),
+    "a list": ("ipset create mine list:set; ipset add mine cali40s:1", LIST),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_set_that_something_else_uses_is_told_before_anything_goes(host, kind, use):
     left_by_calico(host, kind)
-    host.run(f"iptables-{kind} -A INPUT -m set --match-set cali40s:1 src -j ACCEPT")
+    command, by = USES[use]
+    host.run(command.format(kind))
     before = saved(host, kind), sets(host)
     refused = prepare(host, "--remove-leftovers", check=False)
     assert refused.status == 1
-    assert f"iptables-{kind}: a rule that is not Calico's looks in its set cali40s:1, and would lose it" in refused.err
+    assert f"{by.format(kind)} uses Calico's set cali40s:1, and would lose it" in refused.err
     assert (saved(host, kind), sets(host)) == before
+
+
+@pytest.mark.parametrize("kind", ["legacy"], indirect=True)
+def test_sets_that_cannot_go_are_as_they_were_and_go_later(host, kind):
+    """Somebody has begun to use one of them since it was planned."""
+    left_by_calico(host, kind)
+    host.run("iptables-legacy -A INPUT -p 97 -j SET --add-set cali40p:2 src,src")
+    before = sets(host)
+    host.run(
+        "iptables-legacy -t raw -F; ip6tables-legacy -t raw -F; iptables-legacy -F cali-INPUT; ip6tables-legacy -F cali-INPUT"
+    )
+    host.run("iptables-legacy -F cali-FORWARD; ip6tables-legacy -F cali-FORWARD")
+    told = host.run(f"{sys.executable} -c '{WRITTEN}'", check=False)
+    assert (told.status, sets(host)) == (1, before)
+    assert "ipset cali40p:2: in use by a rule" in told.err
+    host.run("iptables-legacy -D INPUT -p 97 -j SET --add-set cali40p:2 src,src")
+    host.run(f"{sys.executable} -c '{WRITTEN}'")
+    assert [line for line in sets(host) if "cali4" in line] == []
+
+
+WRITTEN = 'from ocicat.host.changing.sets import Sets; Sets("cali4").write("")'
 
 
 @pytest.mark.parametrize("kind", ["nft"], indirect=True)

@@ -118,6 +118,15 @@ def test_disabling_one_that_does_not_run_needs_its_name(host):
     assert host.run("systemctl is-enabled ocicat-agent", check=False).out == "disabled\n"
 
 
+def test_the_log_of_who_kept_it_last_is_shown(host):
+    for kind, is_native in (("native", True), ("systemd", False), ("native", True)):
+        host.run(f"ocicat node start --with {kind} -- {OPTIONS}")
+        pid = serves(host)
+        host.run("ocicat node stop")
+        log = host.run("ocicat node logs").out
+        assert ("supervise" in log) is is_native, (kind, pid, log)
+
+
 FILE = "/etc/ocicat/ocicat.toml"
 GOOD = '[host]\nname = "h1"\naddress = "172.31.9.11/24"\n'
 WRONG = GOOD + "[agent]\nmtu = 1\n"

@@ -77,4 +77,9 @@ def test_what_systemd_cannot_keep_up_is_told_with_its_last_words(host):
     assert done.status == 1
     assert "does not stay up" in done.err
     assert "no room for me" in done.err
+    host.run("ocicat services down etcd")
+    host.write("/opt/crash", "#!/bin/sh\nexit 3\n", 0o755)
+    done = host.run("ocicat services up etcd --program /opt/crash", check=False)
+    assert "does not stay up" in done.err
+    assert "no room for me" not in done.err  # of the former start
     host.run("ocicat services down etcd --purge")

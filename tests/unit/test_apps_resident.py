@@ -384,6 +384,58 @@ async def test_an_update_waits_until_the_new_one_is_ready_and_readiness_is_asked
 
 
 @scenario
+async def test_readiness_is_remembered_by_the_next_leader_though_the_instance_is_ill_meanwhile():
+    asked, good = [], {"/ready": True, "/health": True}
+
+    async def serve(reader, writer):
+        path = (await reader.readline()).split()[1].decode()
+        asked.append(path)
+        writer.write(b"HTTP/1.1 %d x\r\n\r\n" % (200 if good[path] else 503))
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening, bed() as here:
+        port = listening.sockets[0].getsockname()[1]
+        health = Check(path="/health", port=port, grace_s=0, interval_s=0.01, timeout_s=5, failures=0)
+        first = here.start()
+        await here.define(replace(WEB, instances=1, checks=(replace(health, path="/ready", once=True), health)))
+        (task,) = await here.run(1)
+        addresses = {"network_infos": [{"name": "n", "ip_addresses": [{"ip_address": "127.0.0.1"}]}]}
+        await here.update(task, "RUNNING", container_status=addresses)
+        await here.until(lambda found: found.statuses["/web"].ready == 1 and found.tasks[task].was_ready)
+        good.update({"/ready": False, "/health": False})
+        await here.until(lambda found: found.tasks[task].healthy is False)
+        await here.stop(first)
+        assert asked.count("/ready") == 1
+        here.start()
+        await here.master.call("SUBSCRIBE", 2)
+        await here.master.call("RECONCILE", 3)
+        good["/health"] = True
+        await here.update(task, "RUNNING", container_status=addresses)
+        await here.until(lambda found: found.statuses["/web"].ready == 1)
+        assert asked.count("/ready") == 1
+
+
+@scenario
+async def test_an_instance_with_ipv6_only_can_become_ready():
+    async def serve(reader, writer):
+        await reader.readline()
+        writer.write(b"HTTP/1.1 200 x\r\n\r\n")
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "::1", 0)
+    async with listening, bed() as here:
+        port = listening.sockets[0].getsockname()[1]
+        ready = Check(port=port, grace_s=0, interval_s=0.01, timeout_s=5, failures=0, statuses=(200,), once=True)
+        here.start()
+        await here.define(replace(WEB, instances=1, checks=(ready,)))
+        (task,) = await here.run(1)
+        addresses = {"network_infos": [{"name": "n", "ip_addresses": [{"ip_address": "::1"}]}]}
+        await here.update(task, "RUNNING", container_status=addresses)
+        await here.until(lambda found: found.statuses["/web"].ready == 1)
+
+
+@scenario
 async def test_one_that_is_out_of_reach_is_replaced_and_ended_when_it_comes_back():
     async with bed() as here:
         here.start()

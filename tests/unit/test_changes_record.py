@@ -12,6 +12,7 @@ import pytest
 
 from ocicat.changes import record
 from ocicat.changes.files import Item, State, Tree
+from ocicat.errors import Refused
 
 FIRST, LAST, OTHER = "/etc/x/a.conf", "/etc/x/what-it-is.json", "/etc/x/z.conf"
 ITEMS = [Item(path, State("file", f"{path}\n".encode())) for path in (LAST, FIRST, OTHER)]
@@ -87,3 +88,29 @@ def test_the_diff_of_a_block_is_that_of_its_file(tmp_path: Path, before: bytes) 
         patched = Tree(tmp_path / "patched", "test")
         assert (patched.text(path), patched.is_file(path)) == (made.text(path), made.is_file(path))
     assert made.text(path).encode() == before
+
+
+@pytest.mark.parametrize("before", [None, b"one=1\n"], ids=["to nothing", "to a file"])
+def test_a_block_behind_a_link_is_shown_in_its_file_and_the_link_stays(tmp_path: Path, before: bytes | None) -> None:
+    tree = Tree(tmp_path, "test")
+    tree.put("/etc/hosts", State("link", b"hosts.real"))
+    tree.put("/etc/hosts.real", State("file", before, 0o640) if before else None)
+    items = [Item("/etc/hosts", State("block", b"A=1\n"))]
+    made = record.diff(record.changes(tree, record.load(tree), items), tree)
+    record.install(tree, record.load(tree), items)
+    after = tree.text("/etc/hosts.real")
+    assert [line[1:] for line in made.splitlines(keepends=True)[3:]] == after.splitlines(keepends=True)
+    gone = record.diff(record.removals(tree, record.load(tree))[0], tree)
+    assert "hosts.real" not in gone
+    assert "-A=1\n" in gone
+    record.uninstall(tree, record.load(tree))
+    assert (tree.state("/etc/hosts"), tree.is_file("/etc/hosts.real")) == (
+        State("link", b"hosts.real"),
+        before is not None,
+    )
+
+
+def test_a_block_in_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    with pytest.raises(Refused, match="Is a directory"):
+        Tree(tmp_path, "test").with_block("/etc", b"A=1\n")

@@ -70,7 +70,7 @@ def test_a_socket_that_cannot_be_one_is_refused(shell, root):
     assert shell("mesos", "install", "--root", root, "--socket", "relative", *VERSION).code == 2
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../../etc/cron.d/x", ".hidden", "a b", "a\n", "-x"])
+@pytest.mark.parametrize("name", ["", "a/b", "../../etc/cron.d/x", ".hidden", "a b", "a\n", "-x", "a" * 300])
 def test_a_network_that_no_plugin_would_serve_is_refused(shell, root, name):
     before = contents(root)
     failed = shell("mesos", "install", "--root", root, f"--network={name}", *VERSION)

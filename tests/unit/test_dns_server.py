@@ -11,8 +11,10 @@ from functools import partial, wraps
 import pytest
 from dns_bed import discovery, shown, task
 
+from ocicat.clock import ManualClock
 from ocicat.dns import records
 from ocicat.dns import server as dns_server
+from ocicat.dns.allowance import Allowance
 from ocicat.dns.answer import Book
 from ocicat.dns.client import ask
 from ocicat.dns.forward import Forwarder
@@ -261,6 +263,28 @@ async def test_other_names_are_asked_of_the_next_server():
         assert (await asked(endpoint, "web.marathon.mesos")).answers
         assert (await asked(endpoint, "nosuch.mesos")).rcode == Rcode.NXDOMAIN
     assert [by_tcp for _, by_tcp in upstream.queries] == [False, True]
+
+
+@bounded
+async def test_a_flood_of_other_names_is_asked_of_others_as_far_as_it_is_paid_for():
+    upstream, saved_s = Upstream(KNOWS), 0.05
+    settings = {"allowance": Allowance(ManualClock(), 0.25, saved_s), "payer": str}
+
+    def flood(endpoint):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(BOUND_S)
+            sock.bind((ELSEWHERE, 0))
+            truncated = 0
+            for number in range(140):  # 100 are all that half a millisecond each allows
+                question = Question(wire(f"n{number}.example.com"), Type.A)
+                sock.sendto(encode_query(Query(number, question)), (endpoint.host, endpoint.port))
+                truncated += parse_answer(sock.recv(65535)).truncated
+            return truncated
+
+    async with forwarding(upstream, at="127.0.0.3", **settings) as endpoint:
+        truncated = await asyncio.to_thread(flood, endpoint)
+        assert truncated == 140 - len(upstream.queries) >= 40
+        assert (await asked(endpoint, "example.com")).answers  # somebody else
 
 
 @bounded

@@ -249,6 +249,20 @@ async def test_an_address_that_was_never_used_is_released(one):
 
 
 @scenario()
+async def test_a_clock_that_is_set_ends_no_doubt(one):
+    docker, clock = driver(one), one.workloads.clock
+    got = await address(docker)
+    await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", got))
+    clock._now += DOUBTED_S + 5
+    await docker.collect()
+    assert set(owners(one)) == {got.partition("/")[0]}
+    clock._now -= DOUBTED_S + 5
+    clock.advance(DOUBTED_S + 1)
+    await docker.collect()
+    await one.nothing_left()
+
+
+@scenario()
 async def test_an_address_that_was_released_can_be_asked_for_by_name_at_once(one):
     docker = driver(one)
     await network(docker)
@@ -460,6 +474,27 @@ async def test_a_failed_endpoint_leaves_nothing_and_its_address_s_release_means_
     await docker.perform(messages.ReleaseAddress("ipv4:0.0.0.0/0", got))
     await docker.perform(messages.CreateEndpoint(N, "e2", Interface(again)))
     assert owners(one) == {"10.65.0.9": "libnetwork:e2"}
+
+
+@scenario()
+async def test_a_failed_endpoint_gives_back_its_own_claim_and_not_the_next_one_s(one, monkeypatch):
+    docker = driver(one)
+    await network(docker)
+    add = type(one.workloads).add
+
+    async def slowly(self, request):
+        try:
+            return await add(self, request)
+        except Refused:
+            assert await address(docker, "10.65.0.9") == "10.65.0.9/32"  # somebody else's, meanwhile
+            raise
+
+    monkeypatch.setattr(type(one.workloads), "add", slowly)
+    one.script.refuse_attach = Refused("no")
+    got = await address(docker, "10.65.0.9")
+    with pytest.raises(Refused, match="no"):
+        await docker.perform(messages.CreateEndpoint(N, "e1", Interface(got)))
+    assert owners(one)["10.65.0.9"].startswith(OWNER)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from ocicat.changes.files import State, Tree
 from ocicat.changes.settings import Wish
 from ocicat.errors import Refused
 from ocicat.host.changing.texts import OFF, RuleLines, Switched, with_lines
+from ocicat.host.facts import settings
 from ocicat.host.facts.clock import Skew
-from ocicat.host.facts.others import Others, Text
+from ocicat.host.facts.others import Others, Text, foreign_uses
 from ocicat.host.facts.settings import Later
 from ocicat.host.findings.managers import unmanaged
+from ocicat.host.firewall import ipsets
 from ocicat.host.firewall.letting import MARK, Allowed, Letting
 from ocicat.host.firewall.places import Place
 from ocicat.host.firewall.saved import extract, placed, removal, sets, without
@@ -22,7 +24,7 @@ from ocicat.host.preparing.firewalls import Need
 from ocicat.host.preparing.links import Link
 from ocicat.host.preparing.names import Host
 from ocicat.host.sessions import Session, allowed, parse_connection
-from ocicat.host.sysctls import Want
+from ocicat.host.sysctls import Want, accept_ra
 
 DEBIAN = "127.0.0.1\tlocalhost\n127.0.1.1\th1.example.com\th1\n\n::1 localhost ip6-localhost\n"
 H1, H2 = Host("h1.example.com", "10.0.0.1"), Host("h2", "10.0.0.2")
@@ -168,10 +170,45 @@ def test_our_file_comes_after_whoever_says_otherwise_and_says_so(name, ours):
     assert (f"has to come after {name}.conf" in item.state.content.decode()) == (item.path != kernel.SYSCTLS)
 
 
-def test_what_sysctl_conf_says_otherwise_is_switched_off():
-    later = {FORWARD.name: Later("0", "/etc/sysctl.conf")}
+@pytest.mark.parametrize(("said", "off"), [("0", True), ("1", False)])
+def test_what_sysctl_conf_says_otherwise_is_switched_off(said, off):
+    later = {FORWARD.name: Later(said, "/etc/sysctl.conf")}
     planned = kernel.plan([FORWARD], {FORWARD.name: "0"}, later, loadable=False)
-    assert Wish("line /etc/sysctl.conf net.ipv4.ip_forward", "") in planned.wishes
+    assert (Wish("line /etc/sysctl.conf net.ipv4.ip_forward", "") in planned.wishes) == off
+
+
+def test_enough_for_one_that_reads_files_at_boot_may_be_too_little_for_the_other():
+    later, systemd = Later("262144", "/etc/sysctl.conf"), Later("1000", "/etc/sysctl.d/zz.conf")
+    before = {TABLE.name: "262144"}
+    planned = kernel.plan([TABLE], before, {TABLE.name: later}, systemd={TABLE.name: systemd}, loadable=False)
+    (item,) = planned.items
+    assert (item.path, planned.wishes) == ("/etc/sysctl.d/zzz-ocicat.conf", ())
+    assert f"\n{TABLE.name} = 262144\n" in item.state.content.decode()
+
+
+@pytest.mark.parametrize("interface", ["eth0", "bond0.7"])
+def test_what_files_say_of_routers_advertisements_is_seen_too(tmp_path, interface):
+    tree, want = Tree(tmp_path, "host prepare"), accept_ra(interface)
+    tree.put("/etc/sysctl.d/zz.conf", State("file", f"{want.name} = 1\n".encode()))
+    tree.put("/etc/sysctl.conf", State("file", f"{want.name} = 0\n".encode()))
+    tree.put(want.path, State("file", b"1\n"))
+    found = settings.look(tree, [want])
+    planned = kernel.plan([], {}, found.theirs, systemd=found.theirs_systemd, loadable=False, advertised=[interface])
+    assert [item.path for item in planned.items] == ["/etc/sysctl.d/zzz-ocicat.conf"]
+    assert planned.wishes == (Wish(f"sysctl {want.name}", "2"), Wish(f"line /etc/sysctl.conf {want.name}", ""))
+    assert found.now == {want.name: "1"}
+
+
+def test_a_file_is_ours_by_what_it_begins_with_not_by_its_name(tmp_path):
+    tree = Tree(tmp_path, "host prepare")
+    tree.put("/etc/sysctl.d/zz-ocicat.conf", State("file", f"{FORWARD.name} = 0\n".encode()))
+    (item,) = kernel.plan(
+        [FORWARD], {FORWARD.name: "1"}, {}, systemd=settings.look(tree, [FORWARD]).theirs_systemd, loadable=False
+    ).items
+    assert item.path == "/etc/sysctl.d/zz-ocicatz-ocicat.conf"
+    tree.put(item.path, item.state)
+    found = settings.look(tree, [FORWARD])
+    assert (found.systemd[FORWARD.name].value, found.theirs_systemd[FORWARD.name].value) == ("1", "0")
 
 
 # links, clock, managers
@@ -246,9 +283,8 @@ def test_leftovers_go_only_when_that_is_asked_for():
     left = managers.leftovers(others, ["sets cali6", "chains ip6tables-nft cali-", "mtu eth0"], ["routes 4 80"])
     assert left.settings == (
         "chains ip6tables-nft cali-",
-        "chains iptables-nft cali-",
-        "chains iptables-legacy cali-",
-        "chains iptables-nft felix-",
+        "chains iptables-nft cali-,felix-",
+        "chains iptables-legacy cali-,felix-",
         "sets cali6",
         "sets cali4",
         "sets felix-",
@@ -281,10 +317,49 @@ COMMIT
 
 
 def test_what_a_rule_of_others_needs_stays():
-    left = managers.leftovers(Others(sets=("cali40s",), foreign_rules=("iptables-nft cali40s",)), [], [])
+    rules = "*filter\n-A INPUT -j SET --add-set cali40s src\nCOMMIT\n"
+    (use,) = foreign_uses({"iptables-nft": rules}, "create cali40s hash:ip\n", "Name: cali40s\nReferences: 1\n")
+    left = managers.leftovers(Others(sets=("cali40s",), foreign_uses=(use,)), [], [])
     assert managers.plan(Others(), left, remove=False).remarks
-    with pytest.raises(Refused, match="iptables-nft: a rule that is not Calico's looks in its set cali40s"):
+    with pytest.raises(Refused, match="iptables-nft: a rule that is not Calico's uses Calico's set cali40s, and would"):
         managers.plan(Others(), left, remove=True)
+
+
+IPSETS = """create own hash:ip family inet
+create cali40s hash:net family inet
+create cali40all list:set size 8
+create mine list:set size 8
+add own cali40s
+add cali40s 10.9.0.0/26
+add cali40all cali40s
+"""
+
+
+def listed(**references):
+    return "".join(f"Name: {name}\nType: hash:ip\nReferences: {count}\n\n" for name, count in references.items())
+
+
+@pytest.mark.parametrize(
+    ("more", "references", "by"),
+    [
+        ("", 4, []),
+        ("add mine cali40s\n", 5, ["ipset: the list mine"]),
+        ("", 5, ["something that is neither a rule of iptables nor a list of sets"]),
+    ],
+)
+def test_whatever_uses_a_set_of_calico_s_beside_calico_is_found(more, references, by):
+    rules = "-A cali-INPUT -m set --match-set cali40s src -m set ! --match-set cali40s dst -j DROP\n"
+    rules += "-A cali-INPUT -j SET --add-set cali40s src\n-A INPUT -m set --match-set own src -j DROP\n"
+    found = foreign_uses({"iptables-legacy": rules}, IPSETS + more, listed(own=7, cali40s=references, cali40all=0))
+    assert [(one.by, one.set) for one in found] == [(one, "cali40s") for one in by]
+
+
+def test_lists_of_sets_go_first_and_all_sets_come_before_what_is_in_them():
+    assert ipsets.names(IPSETS) == ["cali40all", "mine", "own", "cali40s"]
+    assert ipsets.filling("\n".join(ipsets.of(IPSETS, "cali"))) == [
+        "create cali40s hash:net family inet", "create cali40all list:set size 8", "flush cali40s", "flush cali40all",
+        "add cali40all cali40s", "add cali40s 10.9.0.0/26",
+    ]  # fmt: skip
 
 
 def test_rules_are_copied_without_chains_that_are_about_to_go():
@@ -292,13 +367,16 @@ def test_rules_are_copied_without_chains_that_are_about_to_go():
     assert [line for line in kept.splitlines() if "cali" in line] == []
     assert kept.count("\n") == SAVED.count("\n") - 4
     assert without(SAVED, ()) == SAVED
-    assert sets(
-        "-A X -m set --match-set a src -m set ! --match-set b dst,dst -j Y\n-A X -m set --match-set a src\n"
-    ) == ["a", "b"]
+    rules = """-A X -m set --match-set a src -m set ! --match-set b dst,dst -j Y
+-A X -m comment --comment "no --match-set \\" x" -m set --match-set a src
+-A X -j SET --add-set c src --exist
+-A X -j SET --del-set d src,dst
+-A X -j SET --map-set e dst --map-mark"""
+    assert list(sets(rules).items()) == [("a", 2), ("b", 1), ("c", 1), ("d", 1), ("e", 1)]
 
 
 def test_chains_of_others_are_taken_out_with_all_that_leads_there():
-    lines = extract(SAVED, "cali-")
+    lines = extract(SAVED, ["cali-"])
     assert lines == [
         "*filter", ":cali-INPUT - [0:0]", ":cali-fw - [0:0]",
         '-I INPUT 2 -m comment --comment "cali:1" -j cali-INPUT', "-A cali-INPUT -j cali-fw", "COMMIT",
@@ -307,6 +385,19 @@ def test_chains_of_others_are_taken_out_with_all_that_leads_there():
         "*filter", "-F cali-INPUT", "-F cali-fw", '-D INPUT -m comment --comment "cali:1" -j cali-INPUT',
         "-X cali-INPUT", "-X cali-fw", "COMMIT",
     ]  # fmt: skip
+
+
+def test_chains_of_two_kinds_are_counted_together():
+    """Put back one rule at a time, each place is there by then."""
+    rules = ["-A INPUT -j felix-INPUT", "-A INPUT -j OWN", "-A INPUT -j cali-INPUT"]
+    chains = [":cali-INPUT - [0:0]", ":felix-INPUT - [0:0]"]
+    lines = extract("\n".join(["*filter", *chains, *rules, "COMMIT"]), ["cali-", "felix-"])
+    put_back = ["OWN"]
+    for line in (one for one in lines if one.startswith("-I")):
+        _, _, place, _, chain = line.split()
+        assert int(place) <= len(put_back) + 1
+        put_back.insert(int(place) - 1, chain)
+    assert put_back == [one.split()[-1] for one in rules]
 
 
 # firewalls, and what starts at boot
@@ -371,8 +462,8 @@ def test_a_link_to_a_file_of_rules_stays_and_its_file_is_changed(tmp_path, path)
 def test_places_are_counted_without_rules_of_ours_whether_they_are_there_or_not():
     rules = ["-A INPUT -i lo -j ACCEPT", '-A INPUT -m comment --comment "cali:1" -j cali-INPUT']
     ours = f"-A INPUT -s 10.0.0.9/32 -m comment --comment {MARK} -j ACCEPT"
-    alone = extract("\n".join(["*filter", ":cali-INPUT - [0:0]", *rules, "COMMIT"]), "cali-")
-    below = extract("\n".join(["*filter", ":cali-INPUT - [0:0]", ours, ours, *rules, "COMMIT"]), "cali-")
+    alone = extract("\n".join(["*filter", ":cali-INPUT - [0:0]", *rules, "COMMIT"]), ["cali-"])
+    below = extract("\n".join(["*filter", ":cali-INPUT - [0:0]", ours, ours, *rules, "COMMIT"]), ["cali-"])
     assert alone == below
     assert placed("\n".join(alone), "") == "\n".join(alone)
     now = "\n".join(["*nat", ours, "COMMIT", "*filter", ours, ours, rules[0], "COMMIT"])

@@ -302,6 +302,42 @@ def test_what_one_removes_another_does_not_hold(tree, monkeypatch):
     assert path.parent.exists()  # it was there before
 
 
+@pytest.mark.parametrize("moment", ["before it is opened", "while it is made"])
+def test_a_directory_that_goes_while_somebody_waits_is_made_again(tree, monkeypatch, moment):
+    path, opened, is_dir = tree.at(alone.PATH), os.open, Path.is_dir
+
+    def removed_meanwhile(*args, **more):
+        monkeypatch.undo()
+        path.parent.rmdir()
+        return (opened if moment == "before it is opened" else is_dir)(*args, **more)
+
+    if moment == "while it is made":
+        path.parent.mkdir(parents=True)
+        monkeypatch.setattr(Path, "is_dir", removed_meanwhile)
+    else:
+        monkeypatch.setattr(alone.os, "open", removed_meanwhile)
+    with alone.alone(tree, 0):
+        assert path.read_text() == f"{os.getpid()}\n"
+    assert not path.parent.exists()
+
+
+def test_a_directory_that_cannot_be_made_is_told(tree):
+    tree.put("/run/ocicat", State("file", b""))
+    with pytest.raises(Refused, match=r"host\.lock: File exists"), alone.alone(tree, 0):
+        pass
+
+
+def test_who_is_told_is_who_holds_it_and_what_is_another_s_stays(tree):
+    path = tree.at(alone.PATH)
+    path.parent.mkdir(parents=True)
+    path.write_text("1234567890\n")  # of one that was killed
+    with alone.alone(tree):
+        assert path.read_text() == f"{os.getpid()}\n"
+        path.unlink()
+        path.write_text("another's")
+    assert path.read_text() == "another's"
+
+
 def test_killed_while_it_waits_it_can_be_prepared_again(tree, system):
     prepare.apply(tree, system, FIRST, confirm_s=600)
     watcher = prepare.journal(tree).watcher

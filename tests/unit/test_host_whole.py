@@ -5,10 +5,15 @@ from types import SimpleNamespace
 import pytest
 
 from ocicat.changes.settings import Entry, Wish
-from ocicat.errors import UserError
+from ocicat.errors import Refused, UserError
+from ocicat.host import look, sysctls
 from ocicat.host.facts.names import Answer, Lookups, Names
 from ocicat.host.facts.others import Others
-from ocicat.host.preparing import everything, kernel, names
+from ocicat.host.firewall import blocked, rehearsal
+from ocicat.host.firewall.letting import Allowed, Letting
+from ocicat.host.firewall.rehearsal import Way
+from ocicat.host.ports import Opening
+from ocicat.host.preparing import asking, everything, kernel, names
 from ocicat.host.preparing.names import Host
 from ocicat.host.roles import Asked, parse_peers
 from ocicat.host.sysctls import Want
@@ -83,5 +88,60 @@ def test_interfaces_go_on_listening_to_routers_before_the_host_forwards():
         "net.ipv6.conf.eth0.accept_ra = 2",
         "net.ipv6.conf.all.forwarding = 1",
     ]
-    assert sorted(kernel.listening(wish.name for wish in planned.wishes)) == ["bond0.7", "eth0"]
+    assert sorted(sysctls.listening(wish.name for wish in planned.wishes)) == ["bond0.7", "eth0"]
     assert everything.may_cut_off(["sysctl net.ipv6.conf.all.forwarding"])
+
+
+@pytest.mark.parametrize(("ipv6", "versions"), [(False, {4}), (True, {4, 6})])
+def test_a_peer_that_has_ipv6_does_not_open_ipv6_of_containers(monkeypatch, ipv6, versions):
+    peers = ("10.0.0.2", "fd00::2")
+    ways = [Way(peers[0], "eth0", "10.0.0.1"), Way(peers[1], "eth0", "fd00::1")]
+    monkeypatch.setattr(rehearsal, "ways", lambda _: ways)
+    agent = Opening("tcp", 5051)
+    found = blocked.wanted(Letting((Allowed(agent, peers),), forward=True, contained=(agent,), ipv6=ipv6))
+    at_host = {one.way.version for one in found if one.opening and not one.from_container}
+    of_containers = {one.way.version for one in found if not one.opening or one.from_container}
+    assert (at_host, of_containers) == ({4, 6}, versions)
+
+
+def test_why_firewalls_cannot_be_tried_is_told_with_what_to_do(monkeypatch):
+    def refused(_):
+        raise Refused("there is no program ipset", hint="install it")
+
+    monkeypatch.setattr(look, "blocked", refused)
+    assert look._firewalls(asked("10.0.0.2"), called("h1")) == ((), "there is no program ipset (install it)")
+
+
+FIREWALLD = """#!/bin/sh
+case $1 in
+    --state) [ {runs} = yes ] && echo running || {{ echo "FirewallD is not running" >&2; exit 252; }} ;;
+    --version) echo {version} ;;
+esac
+"""
+
+
+@pytest.fixture
+def firewalld(tmp_path, monkeypatch):
+    """Its program, with the words and the exit codes of the real one."""
+
+    def installed(version, *, runs=True):
+        (tmp_path / "firewall-cmd").write_text(FIREWALLD.format(version=version, runs="yes" if runs else "no"))
+        (tmp_path / "firewall-cmd").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return installed
+
+
+@pytest.mark.parametrize(("version", "tried"), [("0.8.9", True), ("0.9.0", False), ("1.3.3", False)])
+def test_only_a_firewalld_without_policies_is_tried(firewalld, monkeypatch, version, tried):
+    asked_for = []
+    monkeypatch.setattr(asking, "at", lambda *words: asked_for.append(words) or [])
+    firewalld(version)
+    asking._check_policies("firewalld", ["knock"])
+    assert asked_for == ([("firewalld", ["knock"])] if tried else [])
+
+
+def test_a_firewalld_that_has_stopped_is_told_with_what_to_do(firewalld):
+    firewalld("1.3.3", runs=False)
+    with pytest.raises(Refused, match=r"rules in force and does not run \(systemctl restart firewalld, and again\)"):
+        asking._check_policies("firewalld", [])

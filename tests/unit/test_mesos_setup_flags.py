@@ -64,12 +64,15 @@ def test_drop_ins_of_every_directory_count_in_the_order_of_their_names(tmp_path)
         "/usr/lib/systemd/system/mesos-agent.service.d/20-b.conf": "MESOS_PORT=2",
         "/etc/systemd/system/mesos-agent.service.d/10-a.conf": "MESOS_PORT=1",
         "/run/systemd/system/mesos-agent.service.d/30-c.conf": "MESOS_IP=3",
+        "/usr/local/lib/systemd/system/mesos-agent.service.d/40-d.conf": "MESOS_HOSTNAME=local",
+        "/usr/local/lib/systemd/system/mesos-agent.service.d/50-e.conf": "MESOS_RACK=5",
+        "/lib/systemd/system/mesos-agent.service.d/50-e.conf": "MESOS_RACK=lib",
         "/lib/systemd/system/mesos-agent.service.d/40-d.conf": "MESOS_HOSTNAME=lib",
         "/etc/systemd/system/mesos-agent.service.d/40-d.conf": "MESOS_HOSTNAME=etc",
     }
     files = {path: f"[Service]\nEnvironment={text}\n" for path, text in drop_ins.items()}
     tree = host(tmp_path, {"/lib/systemd/system/mesos-agent.service": "[Service]\nExecStart=/x\n", **files})
-    assert settings(tree) == {"port": "2", "ip": "3", "hostname": "etc"}
+    assert settings(tree) == {"port": "2", "ip": "3", "hostname": "etc", "rack": "5"}
 
 
 def test_flags_of_a_directory_that_no_wrapper_reads_do_not_count(tmp_path):

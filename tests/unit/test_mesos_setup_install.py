@@ -82,14 +82,14 @@ def test_a_link_leads_from_beside_the_plugin_to_the_agents_socket(tmp_path, shap
 def test_a_value_is_read_as_it_was_given_whatever_is_in_it(tmp_path, shape):
     tree = host(tmp_path, shape)
     given = {"some": 'a:"b" %h \\ $HOME # 100%', "other": "plain"}
-    for item in places.place(tree, places.unit(tree)).items(given, {}):
+    for item in places.place(tree, places.unit(tree)).items(tree, given, {}):
         tree.put(item.path, item.state)
     assert given.items() <= settings(tree).items()
 
 
 def test_a_drop_in_holds_nothing_that_systemd_would_expand(tmp_path):
     tree = host(tmp_path, SERVICE)
-    (item,) = places.place(tree, places.unit(tree)).items({"some": '%h "q"'}, {})
+    (item,) = places.place(tree, places.unit(tree)).items(tree, {"some": '%h "q"'}, {})
     assert item.state.content == b'[Service]\nEnvironment="MESOS_SOME=%%h \\"q\\""\n'
 
 
@@ -244,6 +244,43 @@ def test_a_flag_on_the_command_line_would_win_so_it_is_refused(tmp_path):
     tree = host(tmp_path, {"/etc/systemd/system/mesos-agent.service": unit})
     with pytest.raises(Refused, match=r"mesos-agent\.service gives the Mesos agent --isolation=cgroups/cpu"):
         install(tree, (0, 28))
+
+
+DIRECTORIES = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/lib/systemd/system")
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Environment=\nEnvironment=MESOS_IP=2",
+        "Environment=MESOS_NETWORK_CNI_ROOT_DIR_PERSIST=false",
+        "Environment=\nEnvironment=MESOS_NETWORK_CNI_CONFIG_DIR=/etc/ocicat/cni",
+    ],
+)
+def test_a_later_drop_in_that_undoes_a_flag_is_refused_and_named(tmp_path, directory, said):
+    later = f"{directory}/mesos-agent.service.d/90-local.conf"
+    tree = host(tmp_path, {**SERVICE, later: f"[Service]\n{said}\n"})
+    before = contents(tmp_path)
+    with pytest.raises(Refused, match=rf"{later}, read after .*50-ocicat\.conf"):
+        install(tree)
+    assert contents(tmp_path) == before
+
+
+def test_a_drop_in_that_leaves_our_flags_alone_is_no_obstacle(tmp_path):
+    said = {
+        "10-before": "Environment=\nEnvironment=MESOS_NETWORK_CNI_ROOT_DIR_PERSIST=false",
+        "90-after": "Environment=MESOS_IP=2",
+        "95-same": "Environment=MESOS_NETWORK_CNI_ROOT_DIR_PERSIST=true",
+    }
+    directory = "/etc/systemd/system/mesos-agent.service.d"
+    tree = host(
+        tmp_path, {**SERVICE, **{f"{directory}/{name}.conf": f"[Service]\n{text}\n" for name, text in said.items()}}
+    )
+    install(tree)
+    given = settings(tree)
+    assert (given["network_cni_root_dir_persist"], given["network_cni_config_dir"]) == ("true", "/etc/ocicat/cni")
+    assert install(tree) == []
 
 
 def test_a_directory_where_a_file_belongs_is_told(tmp_path):

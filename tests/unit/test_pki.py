@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import shutil
@@ -132,6 +133,52 @@ def test_nothing_that_is_there_is_overwritten(authority: Authority, tmp_path: Pa
     with pytest.raises(UserError, match="no user nosuchuser"):
         authority.issue(Request("h3", "client"), tmp_path / "h3", owner="nosuchuser")
     assert not (tmp_path / "h3").exists()
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_who_is_interrupted_leaves_nothing_and_the_name_is_free(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, was_there: bool
+) -> None:
+    out, replaced = tmp_path / "h1", Path.replace
+    if was_there:
+        out.mkdir()
+        (out / "kept").touch()
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if target.name == "tls.pem":
+            raise KeyboardInterrupt
+        return replaced(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        authority.issue(HOST, out)
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.rglob("h1/*")] == (["kept"] if was_there else [])
+    assert out.exists() is was_there
+    assert list((authority.directory / "issued").iterdir()) == []
+    authority.issue(HOST, out)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "make room there, and run it again"),
+        (errno.EDQUOT, "make room there, and run it again"),
+        (errno.EACCES, "run it as root"),
+        (errno.EPERM, "run it as root"),
+        (errno.EROFS, "choose another directory"),
+        (errno.ENOTDIR, "choose another directory"),
+        (errno.EIO, "choose another directory"),
+    ],
+)
+def test_what_to_do_fits_what_failed(number: int, words: str) -> None:
+    assert openssl.mend(OSError(number, "x")) == words
+
+
+def test_a_file_is_no_directory_to_write_in(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Refused, match=r"file/x cannot be written: Not a directory \(choose another directory\)"):
+        openssl.write(tmp_path / "file/x", b"", 0o600)
 
 
 def test_a_renewed_one_has_its_key_and_its_names(authority: Authority, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,29 @@ def test_nobody_else_may_put_another_directory_in_its_place(kept: Service, tmp_p
         data.check(replace(kept, data="/srv"))
 
 
+def test_what_others_could_have_written_is_not_believed(kept: Service, tmp_path: Path) -> None:
+    data.describe(replace(kept, user="--root=/home/mallory"))
+    tmp_path.chmod(0o777)
+    for ask in (
+        lambda: data.described(kept.data),
+        lambda: setup.planned(Asked(service="zookeeper", members=kept.members, me="h2", data=kept.data)),
+    ):
+        with pytest.raises(Refused, match="others may write there"):
+            ask()
+    tmp_path.chmod(0o755)
+    data.description(kept.data).unlink()
+    os.mkfifo(data.description(kept.data))
+    reader = threading.Thread(target=_refuses, args=(kept,), daemon=True)  # a pipe would be waited for
+    reader.start()
+    reader.join(20)
+    assert not reader.is_alive()
+
+
+def _refuses(kept: Service) -> None:
+    with pytest.raises(Refused, match="is no file"):
+        data.described(kept.data)
+
+
 @pytest.mark.parametrize("path", ["rel/dir", "/", "/a/../b", "/a b", "/a\nclientPort=1", "/a:b", "/a$b", "/a%b", "//a"])
 def test_a_path_means_the_same_to_all_who_read_it(path: str) -> None:
     with pytest.raises(UserError, match="not the absolute path"):
@@ -211,6 +235,17 @@ SECURE = service("zookeeper", tls="/t/h2", auth=True, secure_only=True)
 def test_what_must_not_change_over_data(was: Service, now: Service, words: str) -> None:
     with pytest.raises(Refused, match=words):
         setup.conflict(was, now)
+
+
+def test_what_is_set_up_and_has_no_data_is_not_opened_by_an_option_that_was_forgotten() -> None:
+    for now, words in ((service("zookeeper"), "is on this host, set up with --tls"), (_ALONE, "with other members")):
+        with pytest.raises(Refused, match=words) as refused:
+            setup.conflict(SECURE, now, has_data=False)
+        assert "ocicat services down zookeeper" in refused.value.hint
+        assert "--purge" not in refused.value.hint
+
+
+_ALONE = service("zookeeper", members=ALONE, me="h1")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from ocicat.cli import services_options
 from ocicat.errors import UserError
 from ocicat.model.base import replace
-from ocicat.services import etcd_config, items, network, running, setup, zookeeper_config
+from ocicat.services import etcd_config, items, network, packages, running, setup, zookeeper_config
 from ocicat.services.setup import Asked
 from ocicat.services.spec import Member, Service, own_member, parse_members
 
@@ -205,6 +205,17 @@ def test_an_engine_is_read() -> None:
         "ended with status 3",
     )
     assert running._of_engine("").state == "no container"
+
+
+def test_what_is_installed_and_for_whom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages.shutil, "which", lambda name: None)
+    assert packages.missing(service("etcd")) == ["etcd-server"]
+    assert packages.wanted(service("etcd")) == ["etcd-server", "etcd-client"]
+    own = service("etcd", program="/opt/etcd")
+    assert (packages.missing(own), packages.wanted(own)) == ([], [])
+    assert "default-jre-headless" in packages.wanted(service("zookeeper"))
+    assert "default-jre-headless" not in packages.wanted(service("zookeeper", program="/opt/java"))
+    assert packages.wanted(service("etcd", how="docker")) == ["docker.io"]
 
 
 def test_a_user_by_name_and_by_number() -> None:

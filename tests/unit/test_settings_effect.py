@@ -1,5 +1,5 @@
-"""No setting is read and then ignored: each one, said in the file, changes what the agent does. What of that becomes of packets and
-processes is shown where those are: `tests/netns`, `tests/system`."""
+"""No setting is read and then ignored: each one, said in the file, reaches the agent. What then becomes of packets and processes is
+shown where those are: `tests/netns`, `tests/system`."""
 
 from __future__ import annotations
 

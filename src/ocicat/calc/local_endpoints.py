@@ -113,4 +113,5 @@ class LocalEndpoints:
             ingress_limits=endpoint.limited.ingress,
             egress_limits=endpoint.limited.egress,
             dscp=endpoint.limited.dscp,
+            mac=endpoint.mac,
         )

@@ -81,6 +81,7 @@ class LocalRecord(Struct, frozen=True, gc=False):
     sources: tuple[Cidr, ...]
     translations: Translations = NONE
     limited: Limited = UNLIMITED
+    mac: bytes = b""
 
 
 class EndpointRecord(Struct, frozen=True, gc=False):
@@ -144,6 +145,7 @@ def endpoint_record(host: str, endpoint: WorkloadEndpoint, settings: Settings) -
         sources=tuple(dict.fromkeys(net for net in found.sources if net not in usual)),
         translations=translations(nats, endpoint.spec.ports, addresses),
         limited=limited(endpoint.spec.qos_controls),
+        mac=_mac(endpoint.spec.mac),
     )
     return EndpointRecord(peer, local, found.host, floating)
 
@@ -306,6 +308,12 @@ def _interface(name: str) -> str:
             f"spec.interfaceName: {name!r} is not an interface name", hint="1 to 15 letters, digits, '_', '.' or '-'"
         )
     return name
+
+
+def _mac(text: str) -> bytes:
+    """One that is none is as good as none given: the host then asks where the workload is."""
+    digits = text.replace(":", "").replace("-", "")
+    return bytes.fromhex(digits) if re.fullmatch("[0-9a-fA-F]{12}", digits) else b""
 
 
 def _interfaces(host: str, written: tuple[NodeInterface, ...]) -> tuple[tuple[HostInterface, ...], str]:

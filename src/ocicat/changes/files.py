@@ -96,12 +96,17 @@ class Tree:
         """The file too, if nothing else is in it."""
         self.put(path, State("block", b""))
         if not self.text(path):
-            self.put(path, None)
+            with _mapped():
+                self.at(path).resolve().unlink(missing_ok=True)
 
-    def with_block(self, path: str, block: bytes) -> State | None:
-        """The whole file as it would be with that block in it, in place of the one that is; None: nothing would be left."""
-        found = self._around(self.at(path).resolve(), State("block", block))
-        return found if found.content else None
+    def with_block(self, path: str, block: bytes) -> tuple[State | None, State | None]:
+        """The whole file, that behind links, as it is, and as it would be with that block in place of the one that is in it; None:
+        there is none, or nothing would be left."""
+        with _mapped():
+            target = self.at(path).resolve()
+            old = State("file", *_content(target)) if target.exists() else None
+            new = self._around(target, State("block", block))
+        return old, new if new.content else None
 
     def missing_parents(self, path: str) -> list[str]:
         """The directories above that are not there."""
@@ -116,7 +121,7 @@ class Tree:
 
     def _around(self, target: Path, block: State) -> State:
         """The file with it."""
-        old = State("file", target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) if target.exists() else block
+        old = State("file", *_content(target)) if target.exists() else block
         around = self._marks.without_block(old.content) if old.kind == "file" else b""
         return State("file", self._marks.with_block(around, block.content), old.mode)
 
@@ -129,6 +134,10 @@ class Tree:
 
     def _block(self, path: str) -> State:
         return State("block", self._marks.block(self.at(path).read_bytes()))
+
+
+def _content(target: Path) -> tuple[bytes, int]:
+    return target.read_bytes(), stat.S_IMODE(target.stat().st_mode)
 
 
 class _Marks(NamedTuple):

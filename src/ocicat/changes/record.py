@@ -125,8 +125,7 @@ def _of_file(change: Change, tree: Tree) -> Change:
     kinds = {state.kind for state in (change.old, change.new) if state}
     if kinds != {"block"}:
         return change
-    whole = tree.with_block(change.path, change.new.content if change.new else b"")
-    return Change(change.path, tree.state(change.path), whole)
+    return Change(change.path, *tree.with_block(change.path, change.new.content if change.new else b""))
 
 
 def _diff(change: Change) -> Iterable[str]:

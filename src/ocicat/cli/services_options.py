@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
@@ -11,7 +13,7 @@ import click
 
 from ocicat.cli.talk import say
 from ocicat.clock import SystemClock
-from ocicat.errors import NotFound, Unavailable, UserError
+from ocicat.errors import NotFound, OcicatError, Unavailable, UserError
 from ocicat.model.base import Struct
 from ocicat.services import bring, network, setup
 from ocicat.services.spec import SERVICES, Member, Service, ServiceName, check_name, own_member, parse_members
@@ -30,6 +32,19 @@ WAIT_S = 60.0
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 
+class Seconds(click.FloatRange):
+    """From 0 on. A number that is none, or is endless, would have a loop wait for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return found
+
+
 class Patience(Struct, frozen=True):
     """`seconds`: until all have to serve. `for_majority`: they wait for other members, too. `demanded`: else it is an error."""
 
@@ -43,7 +58,7 @@ def patience_options(command: _Command) -> _Command:
     wait = click.option(
         "--wait",
         "wait_s",
-        type=click.FloatRange(0),
+        type=Seconds(),
         help="Seconds within which a majority has to be there, and serve: else the exit code is 4.  "
         f"[default: {WAIT_S:.0f}, and without a majority 0]",
     )
@@ -59,23 +74,43 @@ def patience(wait_s: float | None, no_wait: bool) -> Patience:
 
 
 def await_all(services: Sequence[Service], asked: Patience, served: Callable[[Service], None]) -> None:
-    """All of them, which run, in one time. `served`: called for each that serves. Unavailable: a majority was demanded, and is not
-    there."""
+    """All of them, which run, at the same time. `served`: called for each as soon as it serves; see `bring.Coming`.
+
+    What is wrong with one is an error when the others have come to an end, too. Unavailable: a majority was demanded, and is not
+    there.
+    """
     clock = SystemClock()
-    ends = clock.monotonic() + asked.seconds
-    short = []
-    for service in services:
-        left_s = max(0.0, ends - clock.monotonic())
-        if bring.wait(service, clock, left_s, patient=asked.for_majority, tell=say) == "serves":
-            served(service)
-        else:
-            short.append(f"{service.service} {service.me} {bring.short_of(service, bring.absent(service))}")
+    errors: list[OcicatError] = []
+    short: list[str] = []
+    coming = [
+        bring.Coming(one, clock, asked.seconds, patient=asked.for_majority, tell=say, served=served) for one in services
+    ]
+    while coming:
+        for one in list(coming):
+            try:
+                outcome = one.look()
+            except OcicatError as error:
+                errors.append(error)
+                coming.remove(one)
+                continue
+            if outcome == "waits for a majority":
+                short.append(f"{one.service.service} {one.service.me} {bring.short_of(one.service, one.missing or [])}")
+            if outcome:
+                coming.remove(one)
+        if coming:
+            time.sleep(bring.POLL_S)
     for text in short:
         say(text)
     if short and asked.demanded:
-        raise Unavailable(
-            f"no majority within {asked.seconds:g} s", hint="what runs goes on waiting: ocicat services health"
+        errors.append(
+            Unavailable(
+                f"no majority within {asked.seconds:g} s", hint="what runs goes on waiting: ocicat services health"
+            )
         )
+    for other in errors[1:]:
+        say(str(other))
+    if errors:
+        raise errors[0]
 
 
 def named(which: Sequence[str]) -> tuple[ServiceName, ...]:

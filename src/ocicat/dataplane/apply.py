@@ -134,7 +134,9 @@ class Dataplane:
 
     def _round(self, jobs: list[Job], *, fresh: bool) -> OcicatError | None:
         """All the jobs, then one pass. `fresh`: what we believe of the kernel is not to be trusted."""
-        error = self._attempt(self._read_back) if fresh else self._attempt(self._engine.look)
+        error = self._attempt(self._read_back) if fresh else None
+        if not fresh:
+            self._look()
         for job in jobs:
             job.before_pass(self._engine)
         if jobs:  # an attach takes as long as its endpoint's batch needs to get here: one pass serves both
@@ -147,6 +149,11 @@ class Dataplane:
             job.after_pass(self._engine, error)
         self._tell_state(error)
         return error
+
+    def _look(self) -> None:
+        """What cannot be looked at hinders nothing: it is read back in the next round."""
+        if error := self._attempt(self._engine.look):
+            self._engine.doubt(f"what changes in silence could not be looked at: {error}")
 
     def _read_back(self) -> None:
         self._read_back_at = time.monotonic()

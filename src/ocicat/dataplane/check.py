@@ -6,7 +6,8 @@ Invariant: changes nothing.
 from __future__ import annotations
 
 from ocicat.dataplane.api import Attach
-from ocicat.dataplane.drivers import container, elements, guards, links, qdisc, routes
+from ocicat.dataplane.drift.homes import Homes
+from ocicat.dataplane.drivers import container, elements, guards, links, neighbours, qdisc, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.managers.endpoints import placed
 from ocicat.dataplane.managers.router import Managers
@@ -16,6 +17,7 @@ from ocicat.dataplane.ruleset.shaping import shapers_on
 from ocicat.dataplane.ruleset.skeleton import SETS
 from ocicat.errors import OcicatError
 from ocicat.model.wanted import Endpoint
+from ocicat.netlink.inet import mac_text, text
 from ocicat.netlink.link import Link
 
 _SPECS = {spec.name: spec for spec in SETS}
@@ -24,10 +26,11 @@ _SPECS = {spec.name: spec for spec in SETS}
 class Checker:
     """Compares what `managers` and `ledger` want for one endpoint with what the kernel says."""
 
-    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger) -> None:
+    def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger, homes: Homes) -> None:
         self._kernel = kernel
         self._managers = managers
         self._ledger = ledger
+        self._homes = homes
 
     def faults(self, name: str, request: Attach | None) -> list[str]:
         """By key or host interface; [] is right. Unavailable if the kernel cannot be asked."""
@@ -41,6 +44,7 @@ class Checker:
             *links.faults(link, key=endpoint.key, mtu=self._mtu(link)),
             *self._chain_faults(endpoint),
             *self._placement_faults(endpoint, link.index),
+            *self._home_faults(endpoint, link.index),
             *self._limit_faults(link.index),
             *(self._container_faults(request, link.index) if request else ()),
         ]
@@ -71,6 +75,15 @@ class Checker:
             *(() if guarded else (f"the guard of {endpoint.interface} is not as wanted",)),
             *(f"{endpoint.interface} is not in {name} as wanted" for name in missing),
             *(f"the host has no {route}" for route in (*wanted.routes, *wanted.floating) if route not in have),
+        ]
+
+    def _home_faults(self, endpoint: Endpoint, index: int) -> list[str]:
+        wanted = self._homes.wanted([endpoint.key])
+        there = neighbours.read(self._kernel.route, index) if wanted else {}
+        return [
+            f"{endpoint.interface} has no neighbour {text(place[1])} at {mac_text(mac)}"
+            for place, mac in wanted.items()
+            if there.get(place) != mac
         ]
 
     def _limit_faults(self, index: int) -> list[str]:

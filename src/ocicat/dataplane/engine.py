@@ -39,6 +39,7 @@ from ocicat.dataplane.managers.router import Managers
 from ocicat.dataplane.ownership import check_interface, detached_addresses, is_detached
 from ocicat.dataplane.reaper import Done, Freed, Grave, Left, Mapped, Reaper
 from ocicat.dataplane.reconcile import readback
+from ocicat.dataplane.reconcile.distrust import INET_TABLE
 from ocicat.dataplane.reconcile.ledger import Ledger
 from ocicat.dataplane.reconcile.program import Program
 from ocicat.dataplane.ruleset.identity import Decider
@@ -105,9 +106,11 @@ class Engine:
         self._mended = [setting for family in self._managers.families() for setting in sysctl.forward(family)]
         before = self._ledger.differences(sweep=self._managers.in_sync)
         self._ledger.found(readback.read(self._kernel))
+        self._program.distrust.show_chains()
         self._managers.nat.keep()
         self._find_links()
         self._note_drift(before)
+        self._program.distrust.show_tables()
         self._program.retry()
         self._expect([*self._failed, *self._managers.endpoints.unsettled()])
         for item in self._unreaped:
@@ -115,15 +118,22 @@ class Engine:
 
     def suspect(self, hints: Hints) -> None:
         """The watchman heard something: read back soon if it may be about ours. Unavailable."""
+        self._program.distrust.heard(hints.chains, hints.tables)
         if self._ready:
             prefix = self._config.interface_prefix
             judge = Judge(self._kernel, self._managers, self._ledger, self._interfaces, prefix)
             self._doubts += judge.doubts(hints)
+        else:
+            self._doubts += hints.by
 
     def look(self) -> None:
         """Now and then, at what other hands change in silence. Unavailable, Refused."""
         if self._ready:
             self._doubts += self._interfaces.look()
+
+    def doubt(self, why: str) -> None:
+        """The kernel is to be read back soon."""
+        self._doubts.append(why)
 
     @property
     def look_wait_s(self) -> float | None:
@@ -164,7 +174,7 @@ class Engine:
         found = links.find(self._kernel.route, made.index)  # one that was there already may have another MTU
         mtu = found.mtu if found else request.mtu
         self._managers.endpoints.link_there(request.interface, made.index, request.key, mtu)
-        self._interfaces.made(request.interface, made.index, request.addresses, made.mac)
+        self._interfaces.homes.made(made.index, request.addresses, made.mac)
         self._expect(self._managers.endpoints.on_interface(request.interface))
         return made
 
@@ -269,7 +279,7 @@ class Engine:
 
     def verify(self, name: str, request: Attach | None) -> list[str]:
         """What is wrong with the endpoint of that key or interface, as the kernel has it now."""
-        return Checker(self._kernel, self._managers, self._ledger).faults(name, request)
+        return Checker(self._kernel, self._managers, self._ledger, self._interfaces.homes).faults(name, request)
 
     @property
     def untidy(self) -> bool:
@@ -279,8 +289,12 @@ class Engine:
     def run_pass(self, *, tidy: bool = False) -> list[Report]:
         """The kernel as it is wanted; what there is to say about it. `tidy`: unused chains and sets go too. Unavailable."""
         self._program.run(sweep=self._managers.in_sync, tidy=tidy or self._tidy_next)
+        self._interfaces.homes.tell(self._waiting)
         self._ready = True
         self._tidy_next = False
+        if self._program.made_anew:
+            self._drift.append(Drift((self._program.made_anew,), (f"table {INET_TABLE}",)))
+            self._program.made_anew = ""
         while self._program.guarded:
             sysctl.trust_guard(self._program.guarded.pop())
         while self._program.unguarded:
@@ -339,10 +353,10 @@ class Engine:
             if not link.up:
                 self._guard(name, new=False)
             self._mended += self._interfaces.mend(link)
-        self._mended += self._interfaces.mend_neighbours(live)
+        self._mended += self._interfaces.homes.mend()
+        self._interfaces.there(live.values())
         if not self._ready:
             self._unclaimed = set(live)
-            self._interfaces.there(live.values())
 
     def _find_dying(self, link: Link) -> None:
         """One that another life of ours left also has flows to be cut, unless its address has a new owner since."""

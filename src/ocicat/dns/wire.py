@@ -250,13 +250,14 @@ def refusal(id_: int, rcode: Rcode) -> bytes:
 
 
 class Answer(Struct, frozen=True):
-    """What to say to a query."""
+    """What to say to a query. `by_tcp`: nothing here, come by TCP."""
 
     rcode: Rcode = Rcode.NOERROR
     answers: tuple[Record, ...] = ()
     authority: tuple[Record, ...] = ()
     additional: tuple[Record, ...] = ()
     authoritative: bool = False
+    by_tcp: bool = False
 
 
 def encode_answer(query: Query, said: Answer, limit: int, *, recursion_available: bool = False) -> bytes:
@@ -269,7 +270,7 @@ def encode_answer(query: Query, said: Answer, limit: int, *, recursion_available
     complete = complete and authority == len(said.authority)
     additional = writer.add(said.additional) if complete else 0
     flags = _QR | query.opcode << 11 | said.rcode & 15
-    flags |= (_AA if said.authoritative else 0) | (0 if complete else _TC)
+    flags |= (_AA if said.authoritative else 0) | (0 if complete and not said.by_tcp else _TC)
     flags |= (_RD if query.recursion else 0) | (_RA if recursion_available else 0)
     head = _HEADER.pack(query.id, flags, 1, answers, authority, additional + bool(opt))
     return head + bytes(writer.body) + opt

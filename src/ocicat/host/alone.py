@@ -18,34 +18,35 @@ from ocicat.errors import Refused
 PATH = "/run/ocicat/host.lock"
 WAIT_S = 120.0  # more than what one program that is run for a change may take
 _LOOK_S = 0.1
+_TRIES = 100
 
 
 @contextmanager
 def alone(tree: Tree, wait_s: float = WAIT_S) -> Iterator[None]:
     """Refused when somebody else has not finished after `wait_s`; or it cannot be locked. Nothing of it is left afterwards."""
     path = tree.at(PATH)
-    made = not path.parent.exists()
     try:
-        lock = _locked(path, wait_s)
+        lock, made = _locked(path, wait_s)
     except OSError as error:
         raise Refused(f"{path}: {error.strerror}", hint="run it as root") from error
     try:
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        text = f"{os.getpid()}\n".encode()
+        os.ftruncate(lock, os.pwrite(lock, text, 0))  # one that was killed has left its own
         yield
     finally:
         with suppress(OSError):
-            path.unlink()
+            if _is_at(lock, path):
+                path.unlink()
             if made:
                 path.parent.rmdir()
         os.close(lock)
 
 
-def _locked(path: Path, wait_s: float) -> int:
-    """The descriptor of the file that is there now: who had it before removes it."""
+def _locked(path: Path, wait_s: float) -> tuple[int, bool]:
+    """The descriptor of the file that is there now: who had it before removes it. Whether the directory was made for it."""
     end_s = time.monotonic() + wait_s
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        lock, made = _opened(path)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -59,8 +60,22 @@ def _locked(path: Path, wait_s: float) -> int:
             time.sleep(_LOOK_S)
             continue
         if _is_at(lock, path):
-            return lock
+            return lock, made
         os.close(lock)
+
+
+def _opened(path: Path) -> tuple[int, bool]:
+    """Who had it before may remove the directory at any moment; while it is being made, that looks as if a file were there."""
+    tries = _TRIES
+    while True:
+        made = not path.parent.exists()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), made
+        except (FileNotFoundError, FileExistsError):
+            tries -= 1
+            if not tries:
+                raise
 
 
 def _is_at(lock: int, path: Path) -> bool:

@@ -83,7 +83,7 @@ def look(tree: Tree, asked: Asked, *, firewalls: bool = True) -> Facts:
         tried=tried,
         paths=paths.look([(peer, address) for peer in asked.peers if (address := called.address_of(peer))]),
         kernel=kernel,
-        settings=settings.look(tree, sysctls.wants(asked)),
+        settings=settings.look(tree, (*sysctls.wants(asked), *_listening(tree, asked))),
         clock=found_clock,
         agents=found_agents,
         places=places.look(asked.roles, found_agents.mesos_pid),
@@ -95,6 +95,11 @@ def look(tree: Tree, asked: Asked, *, firewalls: bool = True) -> Facts:
         firewall_unknown=unknown,
         selinux_enforces=tree.text(_SELINUX).strip() == "1",
     )
+
+
+def _listening(tree: Tree, asked: Asked) -> Iterable[sysctls.Want]:
+    """Of all interfaces: which of them must listen to routers depends on what an earlier run has changed."""
+    return map(sysctls.accept_ra, tree.names("/proc/sys/net/ipv6/conf") if asked.runs_containers and asked.ipv6 else ())
 
 
 async def _ask(
@@ -125,4 +130,4 @@ def _firewalls(asked: Asked, called: Names) -> tuple[tuple[Blocked, ...], str]:
     try:
         return tuple(blocked(Letting(tuple(allowed), asked.runs_containers, ports.contained(asked), asked.ipv6))), ""
     except Refused as error:
-        return (), error.message
+        return (), str(error)

@@ -6,12 +6,16 @@ agent's own. Bridges are not filtered here (`bridge-nf-call-iptables`): no packe
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+
 from ocicat.host.roles import Asked
 from ocicat.model.base import Struct
 
 _CONNECTIONS_PER_CONTAINER = 256
 _CONNECTIONS_LEAST = 65536
 _NEIGHBOURS_LEAST = 512
+_ACCEPT_RA = re.compile(r"sysctl net[./]ipv6[./]conf[./](.+)[./]accept_ra")
 
 
 class Want(Struct, frozen=True):
@@ -28,7 +32,7 @@ class Want(Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        return f"/proc/sys/{self.name.replace('.', '/')}"
+        return f"/proc/sys/{self.name if '/' in self.name else self.name.replace('.', '/')}"
 
     def is_met(self, now: str) -> bool:
         if self.least and now.isdecimal():
@@ -41,6 +45,19 @@ def wants(asked: Asked) -> tuple[Want, ...]:
     if not asked.runs_containers:
         return ()
     return (*_ipv4(asked), *(_ipv6(asked) if asked.ipv6 else ()), _connections(asked))
+
+
+def accept_ra(interface: str) -> Want:
+    """To listen to routers' advertisements also while this host forwards."""
+    form = "net/ipv6/conf/{}/accept_ra" if "." in interface else "net.ipv6.conf.{}.accept_ra"
+    return Want(form.format(interface), "2", "the kernel drops the IPv6 default route that a router has advertised")
+
+
+def listening(names: Iterable[str]) -> Iterator[str]:
+    """The interfaces among the names of settings."""
+    for name in names:
+        if found := _ACCEPT_RA.fullmatch(name):
+            yield found[1]
 
 
 def _ipv4(asked: Asked) -> tuple[Want, ...]:

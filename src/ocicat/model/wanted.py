@@ -173,7 +173,8 @@ class Endpoint(Struct, frozen=True):
     """A workload's interface on *this* host. `key` is its datastore key; `profiles` in the order in which they decide, after tiers.
 
     `sources`: what it may send from, beside its addresses and what every workload may for its neighbour discovery (fe80::/64, ::).
-    `dscp`: the mark for what it sends to elsewhere than workloads (None: as sent).
+    `dscp`: the mark for what it sends to elsewhere than workloads (None: as sent). `mac`: the workload's side's, 6 bytes (empty:
+    nobody says).
     """
 
     key: str
@@ -188,6 +189,7 @@ class Endpoint(Struct, frozen=True):
     ingress_limits: Limits = Limits()
     egress_limits: Limits = Limits()
     dscp: int | None = None
+    mac: bytes = b""
 
 
 class EndpointGone(Struct, frozen=True):

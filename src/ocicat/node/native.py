@@ -67,6 +67,14 @@ def last_lines(lines: int = 5) -> list[str]:
     return detached.last_lines(str(LOG), lines).splitlines()
 
 
+def logged_at() -> float:
+    """When its log was last written, in seconds since the epoch; 0.0: never."""
+    try:
+        return LOG.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def logs(*, follow: bool, lines: int) -> None:
     """This process becomes that command."""
     if not LOG.exists():

@@ -139,6 +139,16 @@ def last_lines(lines: int = 5) -> list[str]:
     return done.stdout.splitlines()
 
 
+def logged_at() -> float:
+    """When the journal was last told something of it, in seconds since the epoch; 0.0: never, or there is no journal."""
+    command = ["journalctl", "--unit", UNIT, "--lines", "1", "--quiet", "--no-pager", "--output", "short-unix"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0.0
+    return float(done.stdout.split()[0]) if done.returncode == 0 and done.stdout.strip() else 0.0
+
+
 def _quoted(word: str) -> str:
     """As systemd reads a command line: `%` and `$` would be replaced, a backslash would escape."""
     plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")

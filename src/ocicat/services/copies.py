@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ocicat.errors import Refused, UserError
 from ocicat.model.base import Struct
 from ocicat.services.pki.openssl import mend
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 CHECK_S = 60.0  # until a server on the copy has to serve
 
@@ -34,20 +38,39 @@ def written(file: Path) -> Iterator[tuple[Path, BinaryIO]]:
     if file.exists():
         raise Refused(f"{file} exists", hint="choose another name")
     part = file.with_name(f".{file.name}.{os.getpid()}")
+    opened = Output(part, "x+", file)
     try:
-        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Refused(f"{part.parent}: {error.strerror}", hint="choose a directory that can be written") from error
-    try:
-        with os.fdopen(fd, "w+b") as output:
+        with io.BufferedRandom(opened) as output:
             yield part, output
             output.flush()
-            os.fsync(output.fileno())
-        part.replace(file)
-    except OSError as error:
-        raise Refused(f"{file} cannot be written: {error.strerror}", hint=mend(error)) from error
+            with writing(file):
+                os.fsync(output.fileno())
+        with writing(file):
+            part.replace(file)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what can fail by `path` alone: whose reader fails meanwhile says that itself. Refused."""
+    try:
+        yield
+    except OSError as error:
+        raise Refused(f"{path} cannot be written: {error.strerror or error}", hint=mend(error)) from error
+
+
+class Output(io.FileIO):
+    """A file for its owner alone. That it cannot be written is Refused, whoever writes it, and told of `named`."""
+
+    def __init__(self, path: Path, mode: str, named: Path) -> None:
+        self._named = named
+        with writing(named):
+            super().__init__(path, mode, opener=lambda at, flags: os.open(at, flags, 0o600))
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        with writing(self._named):
+            return super().write(data)
 
 
 def readable(file: Path) -> Path:

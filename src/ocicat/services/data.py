@@ -31,12 +31,17 @@ _OFTEN_EMPTY = frozenset(f"/{name}" for name in ("home", "media", "mnt", "opt", 
 
 
 def described(directory: str) -> Service | None:
-    """What `up` was told that made the data there, or used it last. None when there is no description."""
+    """What `up` was told that made the data there, or used it last. None when there is no description.
+
+    Refused: others than root may write there, and it could be theirs.
+    """
     path = description(directory)
-    try:
-        return decode_json(Service, path.read_bytes(), what=str(path))
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    _check_place(Path(directory))
+    if not path.is_file():  # to read a pipe would be to wait for ever
+        raise Refused(f"{path} is no file", hint="ocicat writes there what `up` was told: move it away")
+    return decode_json(Service, path.read_bytes(), what=str(path))
 
 
 def description(directory: str) -> Path:
@@ -50,15 +55,19 @@ def check(service: Service, former: Service | None = None) -> None:
         raise Refused(f"--data: {data} is no directory", hint="give the directory itself, not a link that leads there")
     if service.data in _OFTEN_EMPTY and not _is_mount(data):
         raise Refused(f"--data: {data} is not for one service alone", hint=f"use {data}/{service.service}")
-    if weak := _weak(data):
-        raise Refused(
-            f"--data: {weak} belongs to others than root, or others may write there",
-            hint=f"chown root {weak}; chmod go-w {weak}; or choose another directory",
-        )
+    _check_place(data)
     if not _is_ours(service) and not (former and former.data == service.data):
         raise Refused(
             f"--data: {data} holds what ocicat has not put there",
             hint="choose an empty directory, or one that is not there; a copy of etcd or ZooKeeper is brought in by restore",
+        )
+
+
+def _check_place(data: Path) -> None:
+    if weak := _weak(data):
+        raise Refused(
+            f"--data: {weak} belongs to others than root, or others may write there",
+            hint=f"chown root {weak}; chmod go-w {weak}; or choose another directory",
         )
 
 

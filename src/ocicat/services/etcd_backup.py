@@ -18,6 +18,7 @@ from ocicat.services import auth, health
 from ocicat.services.copies import CHECK_S, Copy, written
 from ocicat.services.etcd_api import Content, Etcd
 from ocicat.services.etcd_config import ROOT, initial_cluster, peer_url
+from ocicat.services.pki.openssl import mend
 from ocicat.services.scratch import HOST, Scratch, scratch
 from ocicat.services.spec import Service
 
@@ -26,6 +27,7 @@ _CLIENTS, _PEERS = f"http://{HOST}:2379", f"http://{HOST}:2380"
 _NAME = "copy"
 _LONGEST_S = 600.0
 _SHOWN = 16  # digits of a digest
+_DIGEST_BYTES = 32  # at the end of a snapshot
 
 
 def backup(service: Service, file: Path, *, verify: bool) -> Copy:
@@ -122,13 +124,16 @@ def _restore(service: Service, file: Path, data: Path, name: str, cluster: str, 
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         if os.strerror(errno.ENOSPC).lower() in done.stderr.lower():
-            raise Refused(f"{file} cannot be restored: {os.strerror(errno.ENOSPC)}", hint=f"make room in {data.parent}")
+            raise Refused(f"{data.parent} cannot be written: {os.strerror(errno.ENOSPC)}", hint="make room there")
         raise Refused(f"{file} is no copy of etcd's data: {said[-1] if said else 'it cannot be restored'}")
 
 
 def _token(file: Path) -> str:
     """The same for all members that are made of this copy, and another one than that of the cluster it is of."""
-    found = file.stat()
-    with file.open("rb") as opened:
-        opened.seek(-32, os.SEEK_END)  # the digest at the end of a snapshot
-        return f"restored-{found.st_size}-{opened.read().hex()[:16]}"
+    try:
+        with file.open("rb") as opened:
+            size = opened.seek(0, os.SEEK_END)
+            opened.seek(max(0, size - _DIGEST_BYTES))
+            return f"restored-{size}-{opened.read().hex()[:16]}"
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}", hint=mend(error)) from error

@@ -153,7 +153,7 @@ def _arguments(service: Service) -> Sequence[str]:
 def _environment(service: Service) -> list[tuple[str, str]]:
     if service.service == "etcd":
         return [("GODEBUG", "madvdontneed=1")]  # memory that is free is shown as free
-    flags = " ".join((*zookeeper_config.JVM, *zookeeper_config.IMAGE_LOGGING))
+    flags = " ".join(zookeeper_config.JVM)
     return [("ZK_SERVER_HEAP", str(service.heap_mb)), ("JMXDISABLE", "true"), ("SERVER_JVMFLAGS", flags)]
 
 

@@ -31,13 +31,21 @@ def is_of_the_distribution(service: Service) -> bool:
 
 
 def missing(service: Service) -> list[str]:
-    """Debian's packages that have to be installed first."""
+    """Debian's packages without which it cannot be started. A program of one's own is not replaced by any."""
     if service.how == "docker":
         return [] if shutil.which("docker") else ["docker.io"]
+    has_program = not is_of_the_distribution(service) or shutil.which(service.program)
     if service.service == "etcd":
-        return [] if shutil.which(service.program) else ["etcd-server"]
+        return [] if has_program else ["etcd-server"]
     packages = [] if all(Path(jar).exists() for jar in JARS) else ["libzookeeper-java"]
-    return packages if shutil.which(service.program) else ["default-jre-headless", *packages]
+    return packages if has_program else ["default-jre-headless", *packages]
+
+
+def wanted(service: Service) -> list[str]:
+    """To be installed: what is missing, and what copies of its data are made with."""
+    needs_tool = service.service == "etcd" and service.how != "docker" and is_of_the_distribution(service)
+    tool = ["etcd-client"] if needs_tool and not shutil.which("etcdctl") else []
+    return [*missing(service), *tool]
 
 
 def install(packages: list[str], say: Say, locked_s: float = LOCKED_S) -> None:
@@ -73,7 +81,7 @@ def make_user(user: str, home: str, say: Say) -> None:
             "--shell",
             "/usr/sbin/nologin",
         ]
-        _do([*line, user], say)
+        _do([*line, "--", user], say)
 
 
 def _unlocked(line: list[str], say: Say, locked_s: float) -> None:

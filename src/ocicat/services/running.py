@@ -16,8 +16,9 @@ from pathlib import Path
 
 from ocicat.errors import Refused, UserError
 from ocicat.model.base import Struct, field
-from ocicat.model.codec import decode_json
+from ocicat.model.codec import decode_json, pretty_json
 from ocicat.services import items
+from ocicat.services.pki.openssl import mend
 from ocicat.services.spec import RUN, Service
 from ocicat.supervise import detached
 from ocicat.supervise.detached import Job
@@ -42,6 +43,13 @@ class Running(Struct, frozen=True, kw_only=True):
     last_exit: str = ""
 
 
+class _Begin(Struct, frozen=True):
+    """When it was started, in seconds since the epoch, and how long its log was then."""
+
+    at_s: float = 0.0
+    log_bytes: int = 0
+
+
 class _Container(Struct, frozen=True):
     """What an engine says of one."""
 
@@ -58,6 +66,7 @@ def has_systemd() -> bool:
 
 def start(service: Service) -> None:
     """It is on its way on return, and comes back when it ends; with systemd or an engine after a reboot, too."""
+    _mark(service)
     match service.how:
         case "systemd":
             _run("systemctl", "daemon-reload")
@@ -82,11 +91,17 @@ def stop(service: Service) -> None:
         case "docker":
             _known("docker", "stop", service.unit)
             _known(*_REMOVE, service.unit)
+    _mark_of(service).unlink(missing_ok=True)
+
+
+def has_image(service: Service) -> bool:
+    """True also for one that needs none."""
+    return service.how != "docker" or bool(_known("docker", "image", "inspect", "--format={{.Id}}", service.image))
 
 
 def fetch_image(service: Service, say: Callable[[str], None]) -> None:
     """Of a container; nothing to do when the engine has it. Refused: it has not, and cannot get it."""
-    if service.how != "docker" or _known("docker", "image", "inspect", "--format={{.Id}}", service.image):
+    if has_image(service):
         return
     say(f"docker pull {service.image}")
     try:
@@ -123,17 +138,40 @@ def look(service: Service) -> Running:
 
 
 def log_end(service: Service) -> str:
-    """The end of its log."""
+    """The end of its log, since it was started; a former start may have failed by something else."""
+    began = _begin(service)
     match service.how:
         case "systemd":
             unit = f"_SYSTEMD_UNIT={service.unit}.service"  # what it says itself, and nothing of systemd's about it
-            return _run(
-                "journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={LOG_LINES}", unit, may_fail=True
-            )
+            options = ("--quiet", "--no-pager", "--output=cat", f"--lines={LOG_LINES}", f"--since=@{began.at_s:.6f}")
+            return _run("journalctl", *options, unit, may_fail=True)
         case "supervised":
-            return detached.last_lines(service.log, LOG_LINES)
-        case "docker":
+            return detached.last_lines(service.log, LOG_LINES, after_bytes=began.log_bytes)
+        case "docker":  # a container is made anew for each start
             return _run("docker", "logs", f"--tail={LOG_LINES}", service.unit, may_fail=True)
+
+
+def _mark(service: Service) -> None:
+    """Where its log begins that is of this start."""
+    log, mark = Path(service.log), _mark_of(service)
+    try:
+        began = _Begin(time.time(), log.stat().st_size if log.exists() else 0)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text(pretty_json(began))
+    except OSError as error:
+        raise Refused(f"{mark} cannot be written: {error.strerror}", hint=mend(error)) from error
+
+
+def _begin(service: Service) -> _Begin:
+    """The beginning of everything where it is not known: after a reboot it is systemd that has started it."""
+    try:
+        return decode_json(_Begin, _mark_of(service).read_bytes(), what=service.service)
+    except (OSError, UserError):
+        return _Begin()
+
+
+def _mark_of(service: Service) -> Path:
+    return Path(RUN, f"{service.service}.start")
 
 
 def log_hint(service: Service) -> str:

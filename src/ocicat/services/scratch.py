@@ -72,6 +72,16 @@ class Scratch:
             self.process.wait()
 
 
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="ocicat-scratch-")
+    except OSError as error:
+        raise Refused(
+            f"no place to check the copy in: {error.strerror or error}",
+            hint="make room for temporary files, or --no-verify",
+        ) from error
+
+
 @contextmanager
 def scratch() -> Iterator[Scratch]:
     """Gone at the end. Refused where this host allows no namespaces."""
@@ -84,7 +94,7 @@ def scratch() -> Iterator[Scratch]:
     try:
         with RouteSocket(fd) as inside:
             inside.request(link.change("lo", up=True))
-        with tempfile.TemporaryDirectory(prefix="ocicat-scratch-") as folder:
+        with _folder() as folder:
             made = Scratch(Path(folder), fd)
             try:
                 yield made

@@ -45,7 +45,11 @@ _HOST = Path("/")
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """What `up` is told; what is empty stays as it is on this host, or has a default. `by`: "docker" or "native"."""
+    """What `up` is told. `by`: "docker" or "native".
+
+    It, `user`, `program`, `image`, `data` and `heap_mb` stay as they are on this host where they are empty, or have a default.
+    The others have to be said again: `check` refuses to leave one out.
+    """
 
     service: ServiceName
     members: tuple[Member, ...]
@@ -122,10 +126,24 @@ def planned(asked: Asked) -> Service:
 
 def check(service: Service) -> None:
     """Refused or UserError for what is in the way; nothing has been changed."""
+    check_asked(service)
+    check_host(service)
+
+
+def check_asked(service: Service) -> None:
+    """Of `check`, what no package mends: it goes before any is installed."""
     if not packages.is_of_the_distribution(service) and not shutil.which(service.program):
         raise Refused(
             f"{service.service}: there is no program {service.program}", hint="name another one with --program"
         )
+    check_tls(service)
+    auth.check(service)
+    _check_former(service)
+    data.check(service, find(service.service))
+
+
+def check_host(service: Service) -> None:
+    """Of `check`, the rest: software, the user, the ports."""
     if absent := packages.missing(service):
         raise Refused(
             f"{service.service} needs software that is not installed: {', '.join(absent)}",
@@ -136,10 +154,6 @@ def check(service: Service) -> None:
             f"this host has no user {service.user} for {service.service}",
             hint="--install makes it; or name another one with --user",
         )
-    check_tls(service)
-    auth.check(service)
-    _check_former(service)
-    data.check(service, find(service.service))
     _check_ports(service)
 
 
@@ -226,27 +240,30 @@ def check_tls(service: Service) -> None:
 
 
 def _check_former(service: Service) -> None:
-    """Of the data that is there: also of a service that was taken down."""
+    """Of what is set up, and of the data that is there: also of a service that was taken down."""
     was = find(service.service)
     if was and was.data != service.data and data.holds_something(was):
         raise Refused(
             f"{service.service} is set up on this host with other data: {was.data}",
             hint="say the same --data as before; ocicat services down --purge removes what is there",
         )
-    known = data.described(service.data) or was
-    if known and data.holds_something(service):
-        conflict(known, service)
+    known, has_data = data.described(service.data) or was, data.holds_something(service)
+    if known and (was or has_data):
+        conflict(known, service, has_data=has_data)
 
 
-def conflict(was: Service, service: Service) -> None:
-    """Refused: who belongs to a cluster with data would change, or it would talk in the open. Pure."""
-    name = f"{service.data} holds data of {service.service}"
+def conflict(was: Service, service: Service, *, has_data: bool = True) -> None:
+    """Refused: who belongs to a cluster would change, or it would talk in the open. Pure."""
+    name = f"{service.service} is on this host"
+    if has_data:
+        name = f"{service.data} holds data of {service.service}"
+    anew = _anew(service) if has_data else f"ocicat services down {service.service} goes before another one"
     for what, old, new in (
         ("members", _named(was.members), _named(service.members)),
         ("name", was.me, service.me),
     ):
         if old != new:
-            raise Refused(f"{name} with other {what}: {old}", hint=_anew(service))
+            raise Refused(f"{name} with other {what}: {old}", hint=anew)
     lost = [
         option
         for option, old, new in (
@@ -257,11 +274,9 @@ def conflict(was: Service, service: Service) -> None:
         if old and not new
     ]
     if lost:
-        raise Refused(f"{name}, set up with {' '.join(lost)}", hint=f"say that again; {_anew(service)}")
+        raise Refused(f"{name}, set up with {' '.join(lost)}", hint=f"say that again; {anew}")
     if service.tls and not was.tls and len(service.members) > 1:
-        raise Refused(
-            f"{name}, whose members talk to each other without TLS", hint=f"leave out --tls; {_anew(service)}"
-        )
+        raise Refused(f"{name}, whose members talk to each other without TLS", hint=f"leave out --tls; {anew}")
 
 
 def _anew(service: Service) -> str:

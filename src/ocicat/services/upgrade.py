@@ -79,12 +79,24 @@ def parse_version(text: str) -> Version:
 
 
 def version_of(service: Service) -> Version | None:
-    """Of the program that would be started; None for ZooKeeper, whose program is java. Refused: it cannot be run."""
-    if service.service != "etcd":
+    """Of the program that would be started. Refused: it cannot be run.
+
+    None for ZooKeeper, whose program is java, and for an image that is not on this host yet: nothing is fetched.
+    """
+    if service.service != "etcd" or not running.has_image(service):
         return None
     line = [service.program, "--version"]
     if service.how == "docker":
-        line = ["docker", "run", "--rm", "--network=none", "--entrypoint=etcd", service.image, "--version"]
+        line = [
+            "docker",
+            "run",
+            "--rm",
+            "--pull=never",
+            "--network=none",
+            "--entrypoint=etcd",
+            service.image,
+            "--version",
+        ]
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=_LONGEST_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -11,6 +11,7 @@ Source: ZooKeeper administrator's guide, "Data File Management".
 from __future__ import annotations
 
 import gzip
+import io
 import shutil
 import tarfile
 import zlib
@@ -20,7 +21,7 @@ from typing import BinaryIO
 from ocicat.errors import Refused
 from ocicat.model.base import replace
 from ocicat.services import network, zookeeper_api
-from ocicat.services.copies import CHECK_S, Copy, written
+from ocicat.services.copies import CHECK_S, Copy, Output, writing, written
 from ocicat.services.pki.openssl import mend
 from ocicat.services.scratch import HOST, Scratch, scratch
 from ocicat.services.spec import CLIENT_PORTS, PROGRAMS, Service
@@ -33,6 +34,7 @@ _HEAP_MB = 256
 _COUNTER = 0xFFFFFFFF  # of a transaction's number; above it is that of the leader
 _QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")  # for a server that lives for seconds
 _ANSWER_S = 2.0
+_NO_COPY = (gzip.BadGzipFile, tarfile.TarError, EOFError, zlib.error, ValueError, LookupError)  # of any bytes at all
 
 
 def backup(service: Service, file: Path, *, verify: bool) -> Copy:
@@ -82,25 +84,25 @@ def content_of(service: Service, file: Path) -> Status:
 
 
 def restore(file: Path, data: Path) -> None:
-    """The content of a copy, into a directory. Refused: it is none."""
+    """The content of a copy, into a directory. Refused: it is none, or one of the two cannot be used."""
     target = data / _VERSION
     try:
         with tarfile.open(file, "r:gz") as tar:
             members = [one for one in tar if one.isfile() and _is_data(one.name)]
             if not members:
                 raise Refused(f"{file} is no copy of ZooKeeper's data: it holds neither snapshots nor logs")
-            target.mkdir(parents=True, exist_ok=True)
+            with writing(data):
+                target.mkdir(parents=True, exist_ok=True)
             for one in members:
                 source = tar.extractfile(one)
                 assert source is not None, "a regular file has content"
-                with source, (target / Path(one.name).name).open("wb") as output:
+                path = target / Path(one.name).name
+                with source, io.BufferedWriter(Output(path, "w", path)) as output:
                     shutil.copyfileobj(source, output)
-    except OSError as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise Refused(f"{file} is no copy of ZooKeeper's data: {error}") from error
-        raise Refused(f"{file} cannot be restored: {error.strerror}", hint=mend(error)) from error
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except _NO_COPY as error:
         raise Refused(f"{file} is no copy of ZooKeeper's data: {error}") from error
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror or error}", hint=mend(error)) from error
 
 
 def check_tools(service: Service) -> None:
@@ -133,6 +135,8 @@ def _add(tar: tarfile.TarFile, path: Path) -> None:
             tar.addfile(tar.gettarinfo(arcname=f"{_VERSION}/{path.name}", fileobj=opened), opened)
     except FileNotFoundError:
         return
+    except OSError as error:  # shorter, too: who follows another leader gives up what that one does not know
+        raise Refused(f"{path} cannot be copied: {error.strerror or error}", hint="run it again") from error
 
 
 def _is_data(name: str) -> bool:

@@ -23,8 +23,6 @@ LOGGING = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd/HH:mm:ss.SSS",
 )
-IMAGE_LOGGING = ("-Dzookeeper.log.level=WARN",)
-"""The same for the project's own image, which logs by another library."""
 
 MESOS = "/mesos"
 USER = "mesos"

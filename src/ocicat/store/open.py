@@ -23,13 +23,12 @@ async def open_store(url: str, *, create: bool = True, busy_s: float = BUSY_S) -
     Without `create` a file that is missing is not made but NotFound; an etcd is there or is not, and memory always new.
     Raises UserError (no such form, not a store), Refused (newer schema, read-only, wrong password), Unavailable (held, no answer).
     """
+    check_address(url)
     if url == MEMORY:
         return MemoryStore()
-    if url.startswith(_SQLITE + "/"):
-        return await SqliteStore.open(Path(url.removeprefix(_SQLITE)), create=create, busy_s=busy_s)
     if url.startswith(_ETCD):
         return await _open_etcd(url)
-    raise _no_address(url)
+    return await SqliteStore.open(Path(url.removeprefix(_SQLITE)), create=create, busy_s=busy_s)
 
 
 def check_address(url: str) -> None:
@@ -39,11 +38,7 @@ def check_address(url: str) -> None:
 
         check_address(url)
     elif url != MEMORY and not url.startswith(_SQLITE + "/"):
-        raise _no_address(url)
-
-
-def _no_address(url: str) -> UserError:
-    return UserError(f"store {url!r}: is no address of a store", hint=f"use {_FORMS}")
+        raise UserError(f"store {url!r}: is no address of a store", hint=f"use {_FORMS}")
 
 
 async def _open_etcd(url: str) -> Datastore:

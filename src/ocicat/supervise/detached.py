@@ -125,12 +125,14 @@ def command(job: Job) -> tuple[str, ...]:
     return (*line, "--", *job.argv)
 
 
-def last_lines(log: str, lines: int = _LAST_LINES) -> str:
-    """Of a log, without what the supervisor itself says there; empty when there is none."""
+def last_lines(log: str, lines: int = _LAST_LINES, *, after_bytes: int = 0) -> str:
+    """Of a log, without what the supervisor itself says there; empty when there is none. `after_bytes`: not of its beginning."""
     try:
-        found = Path(log).read_text(errors="replace").splitlines()
+        content = Path(log).read_bytes()
     except OSError:
         return ""
+    begin = after_bytes if after_bytes <= len(content) else 0  # it was rotated since
+    found = content[begin:].decode(errors="replace").splitlines()
     return "\n".join([line for line in found if f" {_OURS}." not in line][-lines:])
 
 

@@ -8,7 +8,7 @@ whose commit it passes to that endpoint (`docker.endpoints`).
    more, also when it is another container's by then.
 3. A release of what is no endpoint's yet may mean the one who had the address before: the engine says no more than the address, and
    says it late when an agent was restarted, or it was itself. So it is believed when no endpoint has claimed the address in
-   `DOUBTED_S`, and at once when the address is asked for by name.
+   `DOUBTED_S`, and at once when the address is asked for by name. An agent that starts anew knows of no such release.
 4. What was asked for and never became an endpoint's is given back by `collect`: the engine that asked has died meanwhile.
 """
 
@@ -51,7 +51,7 @@ class Addresses:
     config: AgentConfig
     clock: Clock
     allocator: Allocator
-    _released: dict[str, float] = field(default_factory=dict)  # by the engine, and when, by handle: promise 3
+    _released: dict[str, float] = field(default_factory=dict)  # by handle; monotonic: promise 3
 
     def pool(self, request: RequestPool) -> Reply:
         """Its id says all that an address request must know. UserError, Refused."""
@@ -89,17 +89,18 @@ class Addresses:
     def release(self, call: ReleaseAddress) -> None:
         address = Addr.parse(call.address.partition("/")[0])
         for handle in self.owners((address,)):
-            self._released.setdefault(handle, self.clock.now())
+            self._released.setdefault(handle, self.clock.monotonic())
 
     def owners(self, addresses: Iterable[Addr]) -> tuple[str, ...]:
         """The handles of those that were asked for and are no endpoint's yet."""
         wanted = frozenset(addresses)
         return tuple(one.handle for one in self._unclaimed() if one.address in wanted)
 
-    async def give_back(self, addresses: Iterable[Addr]) -> None:
-        """Of an endpoint that could not be made, as far as it had not got them. What cannot be done now is left to `collect`."""
+    async def give_back(self, handles: Iterable[str]) -> None:
+        """Of an endpoint that could not be made, as far as it had not got what they hold. What cannot be done now is left to
+        `collect`."""
         with suppress(OcicatError):
-            for handle in self.owners(addresses):
+            for handle in handles:
                 await self.allocator.release(handle)
 
     async def collect(self) -> None:
@@ -111,8 +112,9 @@ class Addresses:
             await self.allocator.release(one.handle)
 
     def _is_over(self, one: Held) -> bool:
-        now, released = self.clock.now(), self._released.get(one.handle)
-        return _since(one) < now - UNCLAIMED_S or (released is not None and released < now - DOUBTED_S)
+        released = self._released.get(one.handle)
+        doubted_s = 0.0 if released is None else self.clock.monotonic() - released
+        return _since(one) < self.clock.now() - UNCLAIMED_S or doubted_s > DOUBTED_S
 
     def _unclaimed(self) -> Iterator[Held]:
         return (one for one in self.allocator.held() if one.handle.startswith(OWNER))

@@ -49,20 +49,23 @@ class Endpoints:
 
     async def create(self, call: messages.CreateEndpoint) -> messages.Reply:
         addresses = _given(call.interface)
+        claims = self.addresses.owners(addresses)
         try:
-            made = await self._made(call, addresses)
-        except OcicatError:  # the engine does not ask again
-            await self.addresses.give_back(addresses)
+            made = await self._made(call, addresses, claims)
+        except OcicatError:  # the engine does not ask again; what the driver breaks off is left to `collect`
+            await self.addresses.give_back(claims)
             raise
         return {"Interface": {} if call.interface.mac_address else {"MacAddress": made.mac}}
 
-    async def _made(self, call: messages.CreateEndpoint, addresses: tuple[Addr, ...]) -> Attachment:
+    async def _made(
+        self, call: messages.CreateEndpoint, addresses: tuple[Addr, ...], claims: tuple[str, ...]
+    ) -> Attachment:
         network = await self.networks.named(call.network_id)
         settings = options.joined(network.settings, options.of_endpoint(call.options))
         request = replace(
             _request("ADD", call.endpoint_id, network, settings),
             wishes=Wishes(addresses),
-            takes_over=self.addresses.owners(addresses),
+            takes_over=claims,
             mac=_mac(call.interface.mac_address),
         )
         return await self.workloads.add(request)

@@ -29,6 +29,7 @@ from ocicat.mesos.setup.version import Version
 OWNER = "mesos install"
 _PROGRAMS = ("mesos-agent", "mesos-slave")
 _PRINT_S = 20.0
+_LONGEST_NAME = 200  # of a network: a file's name has 255 bytes, and a new file's is longer until it is whole
 _NAMES = facts.Names(PLUGIN, NETMODULES, LINK, str(DEFAULT_SOCKET))
 
 _root = click.option(
@@ -128,9 +129,10 @@ def uninstall(root: Path, dry_run: bool) -> None:
 
 def _check_network(name: str) -> None:
     """It becomes the name of a file, too."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         raise UserError(
-            f"--network {name!r} is no name of a network", hint="letters, digits, and _ . - after the first"
+            f"--network {name!r} is no name of a network",
+            hint=f"letters, digits, and _ . - after the first; {_LONGEST_NAME} at most",
         )
 
 

@@ -199,7 +199,7 @@ def logs(kind: Kind | None, name: str, follow: bool, lines: int) -> None:
             engine.replace_by(["logs", "--tail", str(lines), *(["--follow"] if follow else []), name])
         case "systemd":
             systemd.logs(follow=follow, lines=lines)
-        case None if systemd.unit():  # it is kept by nobody just now: of the last time the journal knows
+        case None if systemd.logged_at() > native.logged_at():  # it is kept by nobody just now: of the last time
             systemd.logs(follow=follow, lines=lines)
         case _:
             native.logs(follow=follow, lines=lines)

@@ -9,7 +9,7 @@ import click
 from ocicat.cli.output import Format, format_option, show
 from ocicat.cli.services_options import name_of, need_root, one_argument
 from ocicat.cli.talk import say
-from ocicat.errors import OcicatError, Refused
+from ocicat.errors import Refused
 from ocicat.services import data, etcd_backup, health, running, setup, zookeeper_backup
 from ocicat.services.copies import Copy, readable
 from ocicat.services.spec import Service
@@ -107,7 +107,7 @@ def _restore(service: Service, source: Path) -> Path | None:
         else:
             zookeeper_backup.restore(source, made)
         data.take_in(service, made)
-    except (OcicatError, OSError):
+    except BaseException:  # also Ctrl-C: nobody would be told where the data is
         data.put_back(service, aside)
         raise
     data.make(service)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ocicat.cli.output import Format, format_option, show, table
-from ocicat.cli.services_options import known, some_argument
+from ocicat.cli.services_options import Seconds, known, some_argument
 from ocicat.cli.talk import say
 from ocicat.errors import Refused
 from ocicat.model.base import Struct
@@ -66,7 +66,7 @@ def status(which: tuple[str, ...], style: Format) -> None:
 
 @click.command()
 @some_argument
-@click.option("--wait", "wait_s", type=click.FloatRange(0), default=0.0, help="Seconds to wait until all is well.")
+@click.option("--wait", "wait_s", type=Seconds(), default=0.0, help="Seconds to wait until all is well.")
 @format_option
 def health(which: tuple[str, ...], wait_s: float, style: Format) -> None:
     """Ask every member of the clusters that this host belongs to, and say what is wrong. The exit code is 1 when something is.

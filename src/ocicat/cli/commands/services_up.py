@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ import click
 
 from ocicat.changes import record
 from ocicat.cli.services_options import (
+    Patience,
     await_all,
     dry_run_option,
     known,
@@ -20,8 +22,8 @@ from ocicat.cli.services_options import (
     which_argument,
 )
 from ocicat.cli.talk import say
-from ocicat.clock import SystemClock
 from ocicat.errors import Refused, UserError
+from ocicat.model.base import replace
 from ocicat.services import auth, bring, data, health, network, packages, running, setup, upgrade
 from ocicat.services import tls as tls_files
 from ocicat.services.etcd_config import store_url
@@ -111,19 +113,22 @@ def up(
         for one in named(which)
     ]
     for service in wanted:
+        setup.check_asked(service)
+    for service in wanted:
         if install and not dry_run:
             _install(service)
-        setup.check(service)
+        setup.check_host(service)
         if not dry_run:
             running.fetch_image(service, say)
-            _check_restart(service)
-    for service in wanted:
-        _show(service) if dry_run else _bring(service)
-    if not dry_run:
-        await_all(wanted, asked, _serves)
+        elif not running.has_image(service):
+            say(f"would fetch {service.image} first; whether its version may follow is seen then")
+        _check_restart(service)
+        _check_version(service)
+    if dry_run:
         for service in wanted:
-            _warn(service)
-            click.echo(store_url(service) if service.service == "etcd" else mesos_url(service))
+            _show(service)
+    else:
+        _bring_all(wanted, asked)
 
 
 @click.command()
@@ -166,8 +171,8 @@ def down(which: tuple[str, ...], purge: bool, force: bool, dry_run: bool) -> Non
 
 
 def _install(service: Service) -> None:
-    if absent := packages.missing(service):
-        packages.install(absent, say)
+    if lacking := packages.wanted(service):
+        packages.install(lacking, say)
     if service.how != "docker":
         packages.make_user(service.user, service.data, say)
 
@@ -184,13 +189,29 @@ def _is_fresh(service: Service) -> bool:
 
 
 def _check_restart(service: Service) -> None:
-    """Refused: it runs and has to be restarted, and the others could not go on without it, or its data is not for the program."""
+    """Refused: it runs and has to be restarted, and the others could not go on without it."""
     was = setup.find(service.service)
     if was and _is_fresh(service) and running.look(was).is_running:
         upgrade.check_others(was)
-        own = health.ask(was, was.member)
-        if not own.problem and (service.how, service.program, service.image) != (was.how, was.program, was.image):
-            upgrade.check_version(own, service)
+
+
+def _check_version(service: Service) -> None:
+    """Refused: another program, and the data is not for it. Also of a service that does not run, or was taken down."""
+    was = setup.former(service.service, service.data)
+    if not was or (service.how, service.program, service.image) == (was.how, was.program, was.image):
+        return
+    if service.service != "etcd" or not data.holds_something(service):
+        return
+    own = health.ask(was, was.member)
+    if not own.version:
+        try:
+            former = upgrade.version_of(was)
+        except Refused as error:
+            say(f"{error.message}: whether {service.program} may follow it is not known")
+            return
+        own = replace(own, version=".".join(map(str, former or ())))
+    if own.version:
+        upgrade.check_version(own, service)
 
 
 def _bring(service: Service) -> None:
@@ -208,6 +229,31 @@ def _bring(service: Service) -> None:
         running.start(service)
 
 
+def _bring_all(wanted: Sequence[Service], asked: Patience) -> None:
+    """Whatever fails, or is broken off: of what was started it is said who may change it, and where it is."""
+    started: list[Service] = []
+    serving: list[Service] = []
+
+    def served(service: Service) -> None:
+        _serves(service)
+        serving.append(service)
+
+    try:
+        for service in wanted:
+            _bring(service)
+            started.append(service)
+        await_all(wanted, asked, served)
+    finally:
+        for service in started:
+            if service.auth and service not in serving:
+                say(
+                    f"{service.service} {service.me}: --auth is not in force yet, unless it was before: "
+                    "run the same command again when it serves"
+                )
+            _warn(service)
+            click.echo(store_url(service) if service.service == "etcd" else mesos_url(service))
+
+
 def _warn(service: Service) -> None:
     """Of a port that others reach, and that asks nobody who he is. A workload may be among them."""
     plain = not service.tls if service.service == "etcd" else not service.secure_only
@@ -222,7 +268,7 @@ def _warn(service: Service) -> None:
 
 def _serves(service: Service) -> None:
     me = f"{service.service} {service.me}"
-    if bring.secure(service, SystemClock()):
+    if bring.secure(service):
         say(f"{me}: users and passwords are asked for from now on")
     say(f"{me} serves, {_how(service)}")
 

@@ -6,6 +6,7 @@ import click
 
 from ocicat.changes import record
 from ocicat.cli.services_options import (
+    Seconds,
     await_all,
     dry_run_option,
     known,
@@ -32,7 +33,7 @@ _WAIT_S = 120.0
 @click.option(
     "--wait",
     "wait_s",
-    type=click.FloatRange(0),
+    type=Seconds(),
     default=_WAIT_S,
     show_default=True,
     help="Seconds until it has to serve.",
@@ -57,6 +58,8 @@ def upgrade(which: str, program: str, image: str, force: bool, wait_s: float, dr
     facts = engine.check(old, new, force=force)
     if dry_run:
         click.echo(record.diff(setup.changes(new)), nl=False)
+        if not running.has_image(new):
+            say(f"would fetch {new.image} first; whether its version may follow is seen then")
         say(f"would restart {old.service} {old.me}; the others carry the cluster meanwhile")
         return
     done = engine.upgrade(old, new, facts, SystemClock(), wait_s)

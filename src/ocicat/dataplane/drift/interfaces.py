@@ -1,7 +1,7 @@
 """Workloads' interfaces held against what they were when they were made: what another hand has changed of them, and the way back.
 
 The kernel announces most of it (`doubts`). A few settings change in silence, and of neighbours too much is announced to be heard:
-these are looked at in turn, a little at a time.
+these are looked at in turn, the settings a few interfaces at a time and the neighbours (`homes`) all at the turn's beginning.
 
 Invariants: 1. Of an interface from before our start, whose it is and its MTU are taken as they are found. 2. One that is marked as
 nobody's we have not made: it is set up and has its settings, and is otherwise let be.
@@ -9,50 +9,50 @@ nobody's we have not made: it is set up and has its settings, and is otherwise l
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
-from ocicat.dataplane.drivers import links, neighbours, sysctl
+from ocicat.dataplane.drift.homes import Homes
+from ocicat.dataplane.drivers import links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.managers.endpoints import Bearer
 from ocicat.dataplane.managers.router import Managers
 from ocicat.dataplane.reconcile.ledger import Ledger
-from ocicat.model.net import Addr
-from ocicat.netlink.inet import text
 from ocicat.netlink.link import Link
 
 _LOOK_EVERY_S = 0.5
-_LOOK_S = 0.002  # at a time: ten interfaces and more, and no ADD waits longer
+_LOOK_S = 0.002  # of the processor's time, at a time: dozens of interfaces, and no ADD waits longer
+_TURN_S = 10.0  # until all were looked at, however many there are and however long that takes
 
 
 class Interfaces:
-    """Asks the kernel; remembers which neighbours are where, and when it last looked."""
+    """Asks the kernel; remembers which were up, and when it last looked. `homes`: where the workloads' addresses are."""
 
     def __init__(self, kernel: Kernel, managers: Managers, ledger: Ledger) -> None:
         self._kernel = kernel
         self._managers = managers
         self._ledger = ledger
-        self._homes: dict[str, dict[tuple[int, bytes], bytes]] = {}  # by interface, as `neighbours.Homes`
+        self.homes = Homes(kernel, managers)
         self._up: set[int] = set()  # ifindexes that were told to be up
         self._in_turn: list[str] = []
+        self._at_least = 0  # of them at a time
         self._next_look = 0.0  # by the monotonic clock
 
-    def made(self, name: str, index: int, addresses: Iterable[Addr], mac: bytes) -> None:
-        """Where the workload's addresses are, as the kernel was told."""
-        self._homes[name] = {(index, each.pack()): mac for each in addresses}
-
     def gone(self, name: str) -> None:
-        for index, _ in self._homes.pop(name, {}):
-            self._up.discard(index)
+        """It is given up."""
+        if bearer := self._managers.endpoints.links.get(name):
+            self._up.discard(bearer.index)
+            self.homes.gone(bearer.index)
 
     def bearer(self, found: Link) -> Bearer:
         """What it was when it was made, as far as that is known."""
         known = self._managers.endpoints.links.get(found.name)
         return known if known and known.index == found.index else Bearer(found.index, found.alias, found.mtu)
 
-    def there(self, before: Iterable[Link]) -> None:
-        """These were there before anything was told of them."""
-        self._up |= {each.index for each in before if each.up}
+    def there(self, live: Iterable[Link]) -> None:
+        """These, and no others, are there now, whatever was told of them."""
+        self._up = {each.index for each in live if each.up}
 
     def news(self, name: str, told: Link, *, gone: bool) -> list[str]:
         """What is wrong with an interface that was there, once something was told of it. Unavailable.
@@ -80,20 +80,6 @@ class Interfaces:
         guarded = self._ledger.guards.there(found.name) is not None
         return mended + sysctl.mend_workload_interface(found.name, ipv6=self._has_ipv6(found.name), guarded=guarded)
 
-    def mend_neighbours(self, live: Mapping[str, Link]) -> list[str]:
-        """The same of the entries on all that are there, which are as they should be by now. Unavailable."""
-        there = neighbours.read(self._kernel.route)
-        names = {each.index: name for name, each in live.items()}
-        wanted = {place: mac for place, mac in there.items() if place[0] in names}
-        for name, link in live.items():
-            wanted |= {place: mac for place, mac in self._homes.get(name, {}).items() if place[0] == link.index}
-        lost = {place: mac for place, mac in wanted.items() if there.get(place) != mac}
-        refused = neighbours.put(self._kernel.route, lost) if lost else []
-        self._homes = {name: {} for name in live}
-        for place, mac in wanted.items():
-            self._homes[names[place[0]]][place] = mac
-        return [f"neighbour {text(place[1])}" for place in lost if place not in refused]
-
     def setting_faults(self, name: str, *, silent: bool = False) -> list[str]:
         """`silent`: only of those whose change nobody is told. Refused if one cannot be read."""
         guarded = self._ledger.guards.there(name) is not None
@@ -111,17 +97,15 @@ class Interfaces:
             return []
         self._next_look = now + _LOOK_EVERY_S
         found: list[str] = []
-        self._in_turn = self._in_turn or [*self._managers.endpoints.links]
-        while self._in_turn and time.monotonic() < now + _LOOK_S:
+        if not self._in_turn:
+            self._in_turn = [*self._managers.endpoints.links]
+            self._at_least = math.ceil(len(self._in_turn) * _LOOK_EVERY_S / _TURN_S)
+            found += self.homes.lost()
+        least, end = len(self._in_turn) - self._at_least, time.thread_time() + _LOOK_S
+        while self._in_turn and (len(self._in_turn) > least or time.thread_time() < end):
             name = self._in_turn.pop()
-            found += self._look_at(name) if name in self._managers.endpoints.links else ()
+            found += self.setting_faults(name, silent=True) if name in self._managers.endpoints.links else ()
         return found
-
-    def _look_at(self, name: str) -> list[str]:
-        homes = self._homes.get(name, {})
-        there = neighbours.read(self._kernel.route, self._managers.endpoints.links[name].index) if homes else {}
-        lost = (f"neighbour {text(place[1])} was changed" for place, mac in homes.items() if there.get(place) != mac)
-        return [*self.setting_faults(name, silent=True), *lost]
 
     def _has_ipv6(self, name: str) -> bool:
         keys: Collection[str] = self._managers.endpoints.on_interface(name)

@@ -5,6 +5,7 @@ reads back (`engine`): a hint too many costs a few milliseconds, so hints need n
 
 Invariants: 1. Our own transactions are known by the netlink ports that made them, and are no hint. 2. What comes within a short
 while is one hint: a program that rewrites a firewall does it in many steps. 3. Where notifications were lost, that is a hint.
+4. Of rules the chain is told, for reading back does not see one that was replaced under its comment (`reconcile.distrust`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 from ocicat.dataplane.drivers.ports import Ports
-from ocicat.dataplane.ownership import ROUTE_PROTOCOL, TABLE
+from ocicat.dataplane.ownership import ROUTE_PROTOCOL
+from ocicat.dataplane.reconcile.distrust import INET_TABLE, NETDEV_TABLE
 from ocicat.errors import OcicatError
 from ocicat.model.base import Struct
 from ocicat.netlink.link import Link
@@ -38,7 +40,7 @@ _GROUPS = (
     Group.NETCONF_V6,
     Group.TRAFFIC_CONTROL,
 )
-_TABLES = frozenset({f"inet {TABLE}", f"netdev {TABLE}"})
+_TABLES = frozenset({INET_TABLE, NETDEV_TABLE})
 _MOST_SEEN = 1000  # more events at once than this are not told apart
 
 
@@ -46,12 +48,16 @@ class Hints(Struct, frozen=True):
     """`by`: which table of ours was changed, and who did it ("... by nft (pid 77)"). `seen`: what may be of ours and is changed, or
     gone.
 
-    `lost`: notifications were lost, so anything may have changed.
+    `lost`: notifications were lost, so anything may have changed. `chains`: those of ours (table, name) of which a rule came, went
+    or was replaced. `tables`: those of ours of which that may be so of any chain, or where a rule may lead to a chain that was
+    given another name.
     """
 
     by: tuple[str, ...] = ()
     seen: tuple[Event, ...] = ()
     lost: bool = False
+    chains: frozenset[tuple[str, str]] = frozenset()
+    tables: frozenset[str] = frozenset()
 
 
 class Watchman:
@@ -103,17 +109,21 @@ class Watchman:
         commits, events = list(commits), list(events)
         lost = any(isinstance(each, Lost | Overrun) for each in (*commits, *events))
         seen = tuple(each for each in events if isinstance(each, Event) and _concerns(each))
+        others = [each for each in commits if isinstance(each, Commit) and each.port not in self._ours]
+        named = {table for each in others for table in each.named} & {INET_TABLE}  # rules of the other lead nowhere
         return Hints(
-            by=tuple(dict.fromkeys(self._culprits(commits))),
+            by=tuple(dict.fromkeys(_culprits(others))),
             seen=seen if len(seen) <= _MOST_SEEN else (),
             lost=lost or len(seen) > _MOST_SEEN,
+            chains=frozenset(chain for each in others for chain in each.chains if chain[0] in _TABLES),
+            tables=_TABLES if any(isinstance(each, Lost) for each in commits) else frozenset(named),
         )
 
-    def _culprits(self, commits: Iterable[Commit | Lost]) -> Iterator[str]:
-        for commit in commits:
-            if isinstance(commit, Commit) and commit.port not in self._ours:
-                for table in sorted(_TABLES & commit.tables):
-                    yield f"table {table} was changed by {commit.program} (pid {commit.pid})"
+
+def _culprits(commits: Iterable[Commit]) -> Iterator[str]:
+    for commit in commits:
+        for table in sorted(_TABLES & commit.tables):
+            yield f"table {table} was changed by {commit.program} (pid {commit.pid})"
 
 
 def _concerns(event: Event) -> bool:

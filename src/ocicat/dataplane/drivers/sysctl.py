@@ -30,7 +30,7 @@ def workload_interface(name: str, *, ipv6: bool) -> None:
     guard's to say, and not asked of the routes too; loopback addresses stay inside; router advertisements are not listened to.
     """
     for setting, value in _needs(name, ipv6=ipv6, guarded=True):
-        _write(setting, value)
+        _set(setting, value)
 
 
 def mend_workload_interface(name: str, *, ipv6: bool, guarded: bool) -> list[str]:
@@ -40,19 +40,20 @@ def mend_workload_interface(name: str, *, ipv6: bool, guarded: bool) -> list[str
     """
     needs = _needs(name, ipv6=ipv6, guarded=guarded)
     wrong = [(setting, value) for setting, value in needs if _found(setting) not in (value, None)]
-    for setting, value in wrong:
-        _write(setting, value)
-    return [_name(setting) for setting, _ in wrong]
+    return [_name(setting) for setting, value in wrong if _write(setting, value)]
 
 
 def trust_guard(name: str) -> None:
     """It has its guard now: the kernel need not ask the routes too. One that is gone meanwhile needs nothing."""
-    if _exists(_reverse_path(name)):
-        ensure(_reverse_path(name), "0")
+    if _found(_reverse_path(name)) not in ("0", None):
+        _write(_reverse_path(name), "0")
 
 
 def faults(name: str, *, ipv6: bool, guarded: bool, silent: bool = False) -> list[str]:
-    """What is not as a workload's interface needs it, one line each. `silent`: only of settings whose change nobody is told."""
+    """What is not as a workload's interface needs it, one line each. `silent`: only of settings whose change nobody is told.
+
+    Refused if one cannot be read; of an interface that is gone, nothing.
+    """
     wanted = {path: value for path, value in _needs(name, ipv6=ipv6, guarded=guarded) if not silent or _is_silent(path)}
     return [f"{_name(path)} is not {value}" for path, value in wanted.items() if _found(path) not in (value, None)]
 
@@ -93,7 +94,7 @@ def ensure(setting: str, value: str) -> list[str]:
     """Its name if it had to be changed. Refused, naming the setting."""
     if _read(setting) == value:
         return []
-    _write(setting, value)
+    _set(setting, value)
     return [_name(setting)]
 
 
@@ -109,13 +110,15 @@ def _found(setting: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _refused(setting, error) from error
+        raise Refused(
+            f"{_name(setting)} cannot be read: {error.strerror}", hint="is /proc/sys mounted here?"
+        ) from error
 
 
 def _read(setting: str) -> str:
     found = _found(setting)
     if found is None:
-        raise Refused(f"{_name(setting)} is not there")
+        raise _missing(setting)
     return found
 
 
@@ -123,16 +126,29 @@ def _exists(setting: str) -> bool:
     return os.access(f"{_NET}/{setting}", os.F_OK)
 
 
-def _write(setting: str, value: str) -> None:
+def _set(setting: str, value: str) -> None:
+    if not _write(setting, value):
+        raise _missing(setting)
+
+
+def _write(setting: str, value: str) -> bool:
+    """False: there is no such setting. Refused, naming it."""
     try:
         fd = os.open(f"{_NET}/{setting}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(fd, value.encode())
         finally:
             os.close(fd)
+    except FileNotFoundError:
+        return False
     except OSError as error:
-        raise _refused(setting, error) from error
+        raise Refused(
+            f"{_name(setting)} cannot be set: {error.strerror}", hint="is /proc/sys writable here?"
+        ) from error
+    return True
 
 
-def _refused(setting: str, error: OSError) -> Refused:
-    return Refused(f"{_name(setting)} cannot be set: {error.strerror}", hint="is /proc/sys writable here?")
+def _missing(setting: str) -> Refused:
+    return Refused(
+        f"{_name(setting)} is not there", hint="its interface is gone, or the kernel lacks what it belongs to"
+    )

@@ -11,7 +11,7 @@
 
 What nft cannot turn into the wanted one was left by another version, and stays in force until everything that takes its place is
 known. A base chain at another place goes and comes in step 3. A set of another type asks for a new table: the old one goes and the
-new one comes, with all that is in it, in one nft transaction. What was counted is taken over.
+new one comes, with all that is in it, in one nft transaction. What was counted is taken over, and which flows were ended.
 
 Until the state is complete no chain changes that says anything: in it may be host endpoints' policy and the operator's settings, of
 which a dataplane that has just started knows nothing. One that is not there, or empty, is made at once: workloads are closed then.
@@ -29,13 +29,13 @@ changes. 4. After an exception the ledger's actual side is not to be trusted.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from ocicat.dataplane.drivers import counters, elements, guards, links, routes
 from ocicat.dataplane.drivers.kernel import Kernel
 from ocicat.dataplane.drivers.nft import NftRefused
 from ocicat.dataplane.ownership import TABLE
+from ocicat.dataplane.reconcile.distrust import INET_TABLE, NETDEV_TABLE, Distrust
 from ocicat.dataplane.reconcile.ledger import Ledger
 from ocicat.dataplane.reconcile.shapers import Shapers
 from ocicat.dataplane.ruleset import nftext
@@ -48,15 +48,14 @@ from ocicat.model.base import replace
 from ocicat.netlink.inet import Prefix
 from ocicat.netlink.route import Route
 
-log = logging.getLogger(__name__)
-
 _MOST_AT_ONCE = 20_000  # elements
 
 
 class Program:
     """The hands of the dataplane. `refused`: why, by chain; `failed`: why, by destination; `lost`: the addresses (packed) that
     interfaces have lost, `mapped`: the ports of UDP that lead to workloads since, and `guarded`: interfaces that had no guard and
-    have one now, until the caller takes them out. `unguarded`: those that went before they had theirs."""
+    have one now, until the caller takes them out. `unguarded`: those that went before they had theirs. `distrust`: of which
+    chains the caller has heard. `made_anew`: why all of the table had to be, until the caller takes it."""
 
     def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
         self._ledger = ledger
@@ -69,6 +68,9 @@ class Program:
         self.mapped: set[int] = set()
         self.guarded: set[str] = set()
         self.unguarded: set[str] = set()
+        self.distrust = Distrust(ledger)
+        self.made_anew = ""
+        self._stuck = False  # what is unused could not be removed by the pass before
         self.shapers = Shapers(ledger, kernel)
 
     def run(self, *, sweep: bool, tidy: bool) -> None:
@@ -120,10 +122,19 @@ class Program:
 
     def _rebuild(self) -> None:
         counted = {each.name: each for each in counters.read(self._kernel.netfilter)}
+        timed = self._timed()
         self._ledger.found_table(Listing(), {})
         sets = list(self._ledger.sets.updates().values())
         going_on = [counted.get(each.name, each) for each in self._due_counters()]
-        self._load(sets, self._due(), self._changes(sweep=False), counters=going_on, rebuild=True)
+        changes = [*self._changes(sweep=False), *timed]
+        self._load(sets, self._due(), changes, counters=going_on, rebuild=True)
+
+    def _timed(self) -> list[SetChange]:
+        """What is in the sets that are not compared, to be put into those that take their place: their time begins anew."""
+        there = (self._ledger.sets.there(name) for name in self._ledger.sets.all_wanted())
+        specs = [spec for spec in there if spec and spec.timeout_s and self._ledger.sets.settled(spec.name)]
+        found = [SetChange(spec, (), elements.read(self._kernel.netfilter, spec)) for spec in specs]
+        return [change for change in found if change.add]
 
     def _grow(self) -> frozenset[str]:
         """The new sets: no packet is looked up in them yet."""
@@ -209,6 +220,8 @@ class Program:
         for counter in counters:
             self._ledger.counters.now_there(counter.name, counter.name)
         for change in changes:
+            if change.spec.timeout_s:
+                continue  # what is in it is not compared
             self._ledger.changed_elements(change.spec.name, change.delete, change.add)
             if change.spec.name in PORT_MAPS:
                 self.mapped |= mapped_udp(change.add)
@@ -240,6 +253,7 @@ class Program:
 
     def _loaded(self, chain: Chain) -> None:
         self._ledger.chains.now_there(chain.name, chain.shape)
+        self.distrust.loaded(INET_TABLE, chain.name)
         self.refused.pop(chain.name, None)
         self._refused_chains.pop(chain.name, None)
 
@@ -291,6 +305,7 @@ class Program:
             self._ledger.guards.now_gone(interface)
             return
         self._ledger.guards.now_there(interface, guard)
+        self.distrust.loaded(NETDEV_TABLE, interface)
         if before is None:
             self.guarded.add(interface)
 
@@ -344,16 +359,15 @@ class Program:
         sets = [spec for spec in specs if spec is not None]
         idle = self._ledger.counters.deletes(sweep=True)
         if not chains and not sets and not idle:
+            self._stuck = False
             return
-        base = [name for name in chains if (there := self._ledger.chains.there(name)) and there.hook]
         try:
-            if base:
-                self._kernel.nft.run(nftext.emptied(base))
-            self._kernel.nft.run(nftext.removal(chains, sets, idle))
-        except NftRefused as error:
-            # A rule leads there: another hand has renamed a chain of ours, of which the digests of rules tell nothing.
-            log.warning("table inet %s is made anew: what is unused cannot be removed: %s", TABLE, error.message)
-            self._rebuild()
+            self._remove(chains, sets, idle)
+        except NftRefused:
+            # A rule leads there: another hand renamed a chain of ours, when we did not listen.
+            self._load_all_anew()
+            self._remove_at_last(chains, sets, idle)
+        self._stuck = False
         for name in chains:
             self._ledger.chains.now_gone(name)
             self.refused.pop(name, None)
@@ -362,6 +376,31 @@ class Program:
             self._ledger.set_is_gone(spec.name)
         for name in idle:
             self._ledger.counters.now_gone(name)
+
+    def _remove(self, chains: Sequence[str], sets: Sequence[SetSpec], idle: Sequence[str]) -> None:
+        """NftRefused, Unavailable."""
+        base = [name for name in chains if (there := self._ledger.chains.there(name)) and there.hook]
+        if base:
+            self._kernel.nft.run(nftext.emptied(base))
+        self._kernel.nft.run(nftext.removal(chains, sets, idle))
+
+    def _load_all_anew(self) -> None:
+        """Every chain, in one transaction: rules that led to one that was renamed lead to the one of that name."""
+        self.distrust.heard((), [INET_TABLE])
+        self.distrust.show_tables()
+        self._settle_chains(sweep=True)
+
+    def _remove_at_last(self, chains: Sequence[str], sets: Sequence[SetSpec], idle: Sequence[str]) -> None:
+        """The table is made anew only when all is freshly read and loaded: with it goes what flows are known by."""
+        try:
+            self._remove(chains, sets, idle)
+        except NftRefused as error:
+            refused = f"what is unused cannot be removed: {error.message}"
+            if not self._stuck:
+                self._stuck = True
+                raise Unavailable(refused) from error
+            self.made_anew = refused
+            self._rebuild()
 
 
 def _sayable(change: SetChange) -> SetChange:

@@ -52,8 +52,8 @@ def _in_force(kind: str, words: list[str]) -> Setting | None:
             return live.by_name(words)
         case "sysctl", ["net.ipv4.ip_forward"]:
             return Forwarding()
-        case "chains", [program, prefix]:
-            return Chains(program, prefix)
+        case "chains", [program, prefixes]:
+            return Chains(program, prefixes.split(","))
         case "routes", [family, protocol]:
             return Routes(family, protocol)
         case _, [one] if kind in _OF_ONE:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ocicat.errors import Refused
 from ocicat.host.firewall import places
-from ocicat.host.firewall.programs import output
+from ocicat.host.firewall.programs import attempt, output
 
 
 class _Reload(NamedTuple):
@@ -49,14 +49,19 @@ def check(paths: Iterable[str]) -> None:
     """Refused when reading its files again would make firewalld forget what somebody has told it until then only."""
     if not any(path.startswith("/etc/firewalld/") for path in paths) or not _firewalld_rules():
         return
-    if output(["firewall-cmd", "--state"]).strip() != "running":
-        raise Refused("firewalld has rules in force and does not run", hint="systemctl restart firewalld, and again")
+    check_runs()
     for what in _ASKED:
         if _lasting(output(["firewall-cmd", *what])) != _lasting(output(["firewall-cmd", "--permanent", *what])):
             raise Refused(
                 "firewalld has rules that are not in its files, and would forget them",
                 hint="firewall-cmd --runtime-to-permanent to keep them, or firewall-cmd --reload to drop them",
             )
+
+
+def check_runs() -> None:
+    """Refused where firewalld, whose rules are in force, does not run. Its program fails then."""
+    if attempt(["firewall-cmd", "--state"]).strip() != "running":
+        raise Refused("firewalld has rules in force and does not run", hint="systemctl restart firewalld, and again")
 
 
 def _lasting(listing: str) -> list[str]:

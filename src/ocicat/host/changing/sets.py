@@ -1,13 +1,21 @@
 """Sets of addresses (ipset) of another network system: taken out, and put back with all that was in them.
 
 The value is what `ipset restore` reads; "" when there are none. They go after the rules that look in them, and come back before.
+None is emptied before it goes; `ipset restore` is no transaction, so what went before one that cannot go comes back.
 """
 
 from __future__ import annotations
 
-from ocicat.host.firewall.programs import output
+import time
+from collections.abc import Iterable
+
+from ocicat.errors import Refused
+from ocicat.host.firewall import ipsets
+from ocicat.host.firewall.programs import output, present
 
 PROGRAM = "ipset"
+_WAIT_S = 5.0  # nftables lets go of what a rule used some time after the rule has gone
+_LOOK_S = 0.05
 
 
 class Sets:
@@ -19,18 +27,39 @@ class Sets:
         self._prefix = prefix
 
     def read(self) -> str | None:
-        return "\n".join(_mine(output([PROGRAM, "save"]), self._prefix))
+        """Where the program has gone, none can be seen; to put them back is what fails then."""
+        return "\n".join(ipsets.of(output([PROGRAM, "save"]), self._prefix)) if present(PROGRAM) else ""
 
     def write(self, value: str | None) -> None:
-        present = [line.split()[1] for line in (self.read() or "").splitlines() if line.startswith("create ")]
-        # A set may be a member of another one: none can be destroyed before all are empty.
-        gone = [f"{word} {name}" for word in ("flush", "destroy") for name in present]
-        if text := "\n".join((*gone, *(value or "").splitlines())):
-            output([PROGRAM, "restore"], f"{text}\n")
+        """Refused: one is in use. Then all are as they were."""
+        if value:
+            _restore(ipsets.filling(value))
+            return
+        before = self.read() or ""
+        _wait_unused(before)
+        try:
+            _restore([f"destroy {name}" for name in ipsets.names(before)])
+        except Refused:
+            _restore(ipsets.filling(before))
+            raise
 
 
-def _mine(saved: str, prefix: str) -> list[str]:
-    """Elements in order: the kernel's is another after each restart of it."""
-    lines = [line for line in saved.splitlines() if line.split(" ")[1].startswith(prefix)]
-    made = [line for line in lines if line.startswith("create ")]
-    return [*made, *sorted(line for line in lines if not line.startswith("create "))]
+def _restore(lines: Iterable[str]) -> None:
+    """What is there already is no error."""
+    if text := "".join(f"{line}\n" for line in lines):
+        output([PROGRAM, "-exist", "restore"], text)
+
+
+def _wait_unused(saved: str) -> None:
+    going, members = ipsets.names(saved), [member for _, member in ipsets.memberships(saved)]
+    end_s = time.monotonic() + _WAIT_S
+    while going:
+        held = [name for name in ipsets.used_by_others(output([PROGRAM, "list", "-terse"]), members) if name in going]
+        if not held:
+            return
+        if time.monotonic() >= end_s:
+            raise Refused(
+                f"ipset {', '.join(held)}: in use by a rule, or by a list of sets",
+                hint="`iptables-save` and `ipset save` tell by which: take that out first",
+            )
+        time.sleep(_LOOK_S)

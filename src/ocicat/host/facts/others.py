@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from ocicat.changes.files import Tree
 from ocicat.errors import OcicatError
 from ocicat.host.facts.processes import Process
-from ocicat.host.firewall import saved
+from ocicat.host.firewall import ipsets, saved
 from ocicat.host.firewall.programs import attempt
 from ocicat.model.base import Struct, field
 from ocicat.model.codec import decode_json
@@ -50,9 +50,16 @@ class Text(Struct, frozen=True):
     text: str
 
 
+class Use(Struct, frozen=True):
+    """A set of addresses of Calico's, and what else uses it."""
+
+    by: str
+    set: str
+
+
 class Others(Struct, frozen=True, kw_only=True):
-    """`routes`: how many, by protocol number, in the main table. `sets`: of addresses, by name; `foreign_rules`:
-    in which of them a rule looks that is not Calico's, as `PROGRAM SET`. `kept_rules`: files that bring
+    """`routes`: how many, by protocol number, in the main table. `sets`: of addresses, by name; `foreign_uses`:
+    which of them something uses that is not Calico's. `kept_rules`: files that bring
     Calico's chains back at a boot. `networkd`, `networkmanager`: their files, in the order in which
     they are read; None where they neither run nor will after a boot. `links`: of networkd, by precedence."""
 
@@ -62,7 +69,7 @@ class Others(Struct, frozen=True, kw_only=True):
     routes: Mapping[int, int] = {}
     chains: tuple[str, ...] = ()
     sets: tuple[str, ...] = ()
-    foreign_rules: tuple[str, ...] = ()
+    foreign_uses: tuple[Use, ...] = ()
     kept_rules: tuple[str, ...] = ()
     plugins: tuple[Plugin, ...] = ()
     networkmanager: tuple[Text, ...] | None = None
@@ -89,7 +96,7 @@ def look(tree: Tree, running: Iterable[Process]) -> Others:
         routes=Counter(each.protocol for each in routes),
         chains=_chains(),
         sets=(sets := _sets()),
-        foreign_rules=tuple(_foreign_rules()) if sets else (),
+        foreign_uses=tuple(_foreign_uses()) if sets else (),
         kept_rules=tuple(path for path in _RULES if any(f"\n:{one}" in tree.text(path) for one in CALICO_CHAINS)),
         plugins=tuple(_plugins(tree)),
         networkmanager=networkmanager(tree) if manages("NetworkManager", "NetworkManager") else None,
@@ -128,11 +135,32 @@ def _sets() -> tuple[str, ...]:
     return tuple(name for name in attempt(["ipset", "-n", "list"]).split() if name.startswith(CALICO_SETS))
 
 
-def _foreign_rules() -> Iterable[str]:
-    for program in (*_IPTABLES, *(one.replace("legacy", "nft") for one in _IPTABLES)):
-        for name in saved.sets(saved.without(attempt([program]), CALICO_CHAINS)):
-            if name.startswith(CALICO_SETS):
-                yield f"{program.removesuffix('-save')} {name}"
+def _foreign_uses() -> Iterable[Use]:
+    rules = {
+        program.removesuffix("-save"): attempt([program])
+        for program in (*_IPTABLES, *(one.replace("legacy", "nft") for one in _IPTABLES))
+    }
+    return foreign_uses(rules, attempt(["ipset", "save"]), attempt(["ipset", "list", "-terse"]))
+
+
+def foreign_uses(rules: Mapping[str, str], sets: str, listed: str) -> Iterable[Use]:
+    """`rules`: of each program, what its `-save` prints; `sets`, `listed`: `ipset save` and `ipset list -terse`. Pure."""
+    found = [
+        Use(f"{program}: a rule that is not Calico's", name)
+        for program, text in rules.items()
+        for name in saved.sets(saved.without(text, CALICO_CHAINS))
+    ]
+    lists = list(ipsets.memberships(sets))
+    found += [Use(f"ipset: the list {name}", one) for name, one in lists if _kind(name) != _kind(one)]
+    uses = [name for text in rules.values() for name in saved.sets(text).elements()]
+    unknown = ipsets.used_by_others(listed, (*uses, *(one for _, one in lists)))
+    found += [Use("something that is neither a rule of iptables nor a list of sets", name) for name in unknown]
+    return (one for one in found if _kind(one.set))
+
+
+def _kind(name: str) -> str:
+    """Those of one kind go together."""
+    return next((prefix for prefix in CALICO_SETS if name.startswith(prefix)), "")
 
 
 class _CniPlugin(Struct, frozen=True):

@@ -13,6 +13,7 @@ from ocicat.model.base import Struct
 DIRECTORY = "/etc/sysctl.d"
 _DIRECTORIES = (DIRECTORY, "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
 OURS = "z-ocicat.conf"  # what the name of our file ends with
+HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"  # what it begins with
 LAST = "/etc/sysctl.conf"  # of `sysctl --system`; systemd reads it only where a link in these directories leads to it
 
 
@@ -40,14 +41,14 @@ class Settings(Struct, frozen=True):
 def look(tree: Tree, wants: Iterable[Want]) -> Settings:
     """`now` is of the calling process's network namespace, the others of the tree."""
     wanted, paths = tuple(wants), _paths(tree)
-    others = [one for one in paths if not is_ours(one)]
+    others = [one for one in paths if not is_ours(tree, one)]
     orders = ((*paths, LAST), paths, (*others, LAST), others)
     return Settings(dict(_now(tree, wanted)), *(dict(_boot(list(_lines(tree, files)), wanted)) for files in orders))
 
 
-def is_ours(path: str) -> bool:
-    """Written by `ocicat host prepare`."""
-    return path.startswith(f"{DIRECTORY}/") and path.endswith(OURS)
+def is_ours(tree: Tree, path: str) -> bool:
+    """Written by `ocicat host prepare`: the name alone may be anybody's."""
+    return path.startswith(f"{DIRECTORY}/") and path.endswith(OURS) and tree.text(path).startswith(HEAD)
 
 
 def _now(tree: Tree, wants: Iterable[Want]) -> Iterator[tuple[str, str]]:
@@ -59,8 +60,9 @@ def _now(tree: Tree, wants: Iterable[Want]) -> Iterator[tuple[str, str]]:
 def _boot(lines: list[tuple[str, Later | None]], wants: tuple[Want, ...]) -> Iterator[tuple[str, Later]]:
     """A name goes before patterns, and one that is named without a value is kept out of them."""
     for want in wants:
-        exact = [later for name, later in lines if name == want.name]
-        globbed = [later for name, later in lines if later and "*" in name and fnmatchcase(want.name, name)]
+        called = _dotted(want.name)
+        exact = [later for name, later in lines if name == called]
+        globbed = [later for name, later in lines if later and "*" in name and fnmatchcase(called, name)]
         if last := (exact or globbed or [None])[-1]:
             yield want.name, last
 

@@ -34,7 +34,7 @@ def wanted(letting: Letting) -> list[Knock]:
     found = rehearsal.knocks(letting.allowed, ways)
     if not letting.forward and not letting.contained:
         return found
-    for version in sorted({4, *(one.version for one in ways), *((6,) if letting.ipv6 else ())}):
+    for version in (4, 6) if letting.ipv6 else (4,):
         way = next((one for one in ways if one.version == version), None) or rehearsal.anywhere(version)
         if way:
             found += [Knock(way, one, from_container=True) for one in letting.contained]

@@ -22,7 +22,6 @@ from ocicat.host.firewall import saved
 from ocicat.host.firewall.letting import CONTAINERS, Allowed
 from ocicat.host.firewall.places import Place
 from ocicat.host.firewall.programs import output
-from ocicat.host.firewall.saved import SET
 from ocicat.host.ports import Opening
 from ocicat.model.base import Struct, replace
 from ocicat.netlink import address, inet, link, namespace, neighbour, route
@@ -94,7 +93,7 @@ def kept_out(
     Refused: the rules cannot be copied.
     """
     copies = [_copied(place, without) for place in places]
-    if any(SET in text for _, text in copies):
+    if any(saved.sets(text) for _, text in copies):
         copies.insert(0, (["ipset", "restore"], output(["ipset", "save"])))
     with _bed(knocks) as bed:
         with namespace.inside(bed.host):

@@ -5,35 +5,39 @@ Places in chains of others are counted without rules of ours, which are at the t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ocicat.host.firewall.letting import MARK
 
-SET = "--match-set "  # before the name of a set that a rule looks in
+# A set that a rule looks in, or that it fills, empties or maps by; or a text of its own, whatever that says.
+_SET = re.compile(r'"(?:\\.|[^"\\])*"|--(?:match|add|del|map)-set (\S+)')
 
 
-def extract(saved: str, prefix: str) -> list[str]:
-    """Of what iptables-save prints: the chains, their rules, and those of other chains that lead there, each with its place."""
+def extract(saved: str, prefixes: Iterable[str]) -> list[str]:
+    """Of what iptables-save prints: chains whose names begin so, their rules, and those of others that lead there, each with its
+    place."""
+    named = tuple(prefixes)
     tables: dict[str, list[str]] = {}
     for line in saved.splitlines():
         if line.startswith("*"):
             tables[line] = []
         elif line.startswith((":", "-A ")) and tables:
             tables[next(reversed(tables))].append(line)
-    found = [(table, list(_ours(lines, prefix))) for table, lines in tables.items()]
+    found = [(table, list(_ours(lines, named))) for table, lines in tables.items()]
     return [line for table, lines in found if lines for line in (table, *lines, "COMMIT")]
 
 
 def without(saved: str, prefixes: Iterable[str]) -> str:
     """What iptables-save would print if there were no such chains."""
     gone = tuple(prefixes)
-    return "".join(f"{line}\n" for line in saved.splitlines() if not any(_is_of(line, one) for one in gone))
+    return "".join(f"{line}\n" for line in saved.splitlines() if not _is_of(line, gone))
 
 
-def sets(saved: str) -> list[str]:
-    """The sets that its rules look in, each once, in order."""
-    return list(dict.fromkeys(one.split(" ", 1)[0] for one in saved.split(SET)[1:]))
+def sets(saved: str) -> Counter[str]:
+    """The sets that its rules use, in order, and how often: each time keeps a set from going."""
+    return Counter(name for name in _SET.findall(saved) if name)
 
 
 def placed(value: str, saved: str) -> str:
@@ -76,18 +80,20 @@ def removal(lines: Iterable[str]) -> Iterator[str]:
             yield line
 
 
-def _ours(lines: Iterable[str], prefix: str) -> Iterator[str]:
+def _ours(lines: Iterable[str], prefixes: tuple[str, ...]) -> Iterator[str]:
     places: Counter[str] = Counter()
     for line in lines:
         chain = line.split(" ", 2)[0 if line.startswith(":") else 1].lstrip(":")
         if line.startswith("-A ") and MARK not in line:
             places[chain] += 1
-        if chain.startswith(prefix):
+        if chain.startswith(prefixes):
             yield line
-        elif _is_of(line, prefix):
+        elif _is_of(line, prefixes):
             yield f"-I {chain} {places[chain]} {line.split(' ', 2)[2]}"
 
 
-def _is_of(line: str, prefix: str) -> bool:
+def _is_of(line: str, prefixes: Iterable[str]) -> bool:
     """Such a chain, a rule of it, or one that leads to it."""
-    return line.startswith((f":{prefix}", f"-A {prefix}")) or f" -j {prefix}" in line or f" -g {prefix}" in line
+    return any(
+        line.startswith((f":{one}", f"-A {one}")) or f" -j {one}" in line or f" -g {one}" in line for one in prefixes
+    )

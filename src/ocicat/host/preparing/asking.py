@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from ocicat.changes.files import Tree
 from ocicat.errors import Refused
+from ocicat.host.changing import reloads
 from ocicat.host.changing.texts import with_lines
 from ocicat.host.firewall import live, places, rehearsal
-from ocicat.host.firewall.blocked import CONTAINERS, Blocked, at, wanted
+from ocicat.host.firewall.blocked import CONTAINERS, at, wanted
 from ocicat.host.firewall.letting import Allowed, Letting
 from ocicat.host.firewall.places import Place
 from ocicat.host.firewall.programs import attempt, output
@@ -60,7 +61,7 @@ def check(needs: Sequence[Need], letting: Letting, going: Sequence[str] = ()) ->
 def _lacking(place: Place, letting: Letting, knocks: Sequence[Knock], going: Sequence[str]) -> Letting:
     """firewalld keeps out what no zone lets through; its own files are not looked into. Who cannot be tried is let through."""
     if place.kind == "firewalld":
-        _check_policies(at(place, knocks))
+        _check_policies(place, knocks)
         return letting
     tried = {(one.opening, one.way.peer) for one in knocks}
     out = {(one.opening, one.source) for one in at(place, knocks, without_ours=True, without=going)}
@@ -75,10 +76,13 @@ def _lacking(place: Place, letting: Letting, knocks: Sequence[Knock], going: Seq
     return Letting(tuple(one for one in lacking if one.sources), forward, contained, letting.ipv6)
 
 
-def _check_policies(out: Sequence[Blocked]) -> None:
-    """Refused where firewalld has none, and something is still to be let through."""
+def _check_policies(place: Place, knocks: Sequence[Knock]) -> None:
+    """Refused where firewalld has none, and something is still to be let through. Only then is that tried."""
+    reloads.check_runs()
     version = output(["firewall-cmd", "--version"]).strip()
-    if out and tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _POLICIES:
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= _POLICIES:
+        return
+    if out := at(place, knocks):
         what = ", ".join(dict.fromkeys(str(one.opening or "forwarding to containers") for one in out))
         raise Refused(
             f"firewalld {version} has no policies, as 0.9 and later have, and keeps out {what}",

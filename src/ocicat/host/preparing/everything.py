@@ -129,7 +129,7 @@ def _kernel(tree: Tree, asked: Asked, facts: Facts, known: dict[str, settings.En
         path, _, name = rest.partition(" ")
         if kind == "line" and path == "/etc/sysctl.conf":
             later[name] = Later((entry.before or "").partition("=")[2].strip(), path)
-    listening = {*facts.advertised, *(kernel.listening(known) if asked.ipv6 else ())} if asked.runs_containers else ()
+    listening = {*facts.advertised, *(sysctls.listening(known) if asked.ipv6 else ())} if asked.runs_containers else ()
     return kernel.plan(
         sysctls.wants(asked),
         was,

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from ocicat.changes.files import Item, State
 from ocicat.changes.settings import Wish
-from ocicat.host.facts.settings import DIRECTORY, OURS, Later
+from ocicat.host.facts.settings import DIRECTORY, HEAD, OURS, Later
 from ocicat.host.prepare import Planned
-from ocicat.host.sysctls import Want
+from ocicat.host.sysctls import Want, accept_ra
 
 SYSCTLS = f"{DIRECTORY}/99-{OURS}"  # after 99-sysctl.conf, by which Debian has /etc/sysctl.conf read at boot
 MODULES = "/etc/modules-load.d/ocicat.conf"
 _LAST = "/etc/sysctl.conf"  # of `sysctl --system` it is the last
 _CONNTRACK = "nf_conntrack"
-_ACCEPT_RA = re.compile(r"sysctl net[./]ipv6[./]conf[./](.+)[./]accept_ra")
-_LISTENS = "2"  # to routers' advertisements, also while this host forwards
-_HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"
 
 
 def plan(
@@ -37,52 +33,43 @@ def plan(
     """
     listening = [accept_ra(name) for name in sorted(advertised)]
     settable = [want for want in wants if want.name in before]
-    mine = [want for want in settable if not (want.least and _is_enough(want, before, later))]
+    mine = [want for want in settable if not (want.least and _is_enough(want, before, later, systemd))]
     if not mine and not listening:
         return Planned()
-    path, after = _place(mine, systemd)
-    text = f"{_HEAD}{after}{_sysctls(mine, listening, before)}"
+    path, after = _place([*listening, *mine], systemd)
+    text = f"{HEAD}{after}{_sysctls(mine, listening, before)}"
     items = [Item(path, State("file", text.encode()))]
     if loadable and any(_CONNTRACK in want.name for want in mine):
-        items.append(Item(MODULES, State("file", f"{_HEAD}{_CONNTRACK}\n".encode())))
-    against = [want.name for want in mine if want.name in later and later[want.name].path == _LAST]
+        items.append(Item(MODULES, State("file", f"{HEAD}{_CONNTRACK}\n".encode())))
+    against = [want.name for want in (*listening, *mine) if _is_against(want, later) and later[want.name].path == _LAST]
     off = [Wish(f"line {_LAST} {name}", "") for name in against]
     unmet = [want for want in mine if not want.is_met(before[want.name])]
-    first = [Wish(f"sysctl {name}", _LISTENS) for name in listening]
+    first = [Wish(f"sysctl {want.name}", want.value) for want in listening]
     return Planned(tuple(items), (*first, *(Wish(f"sysctl {want.name}", want.value) for want in unmet), *off))
 
 
-def accept_ra(interface: str) -> str:
-    """The name of the setting."""
-    dotted = "." in interface
-    return f"net/ipv6/conf/{interface}/accept_ra" if dotted else f"net.ipv6.conf.{interface}.accept_ra"
+def _is_enough(want: Want, before: Mapping[str, str], *files: Mapping[str, Later]) -> bool:
+    """As much as is wanted, or more, now and by whatever reads the files: less would take something away."""
+    return want.is_met(before[want.name]) and not any(_is_against(want, later) for later in files)
 
 
-def listening(names: Iterable[str]) -> Iterator[str]:
-    """The interfaces among the names of settings."""
-    for name in names:
-        if found := _ACCEPT_RA.fullmatch(name):
-            yield found[1]
-
-
-def _is_enough(want: Want, before: Mapping[str, str], later: Mapping[str, Later]) -> bool:
-    """As much as is wanted, or more, now and after a boot: less would take something away."""
-    return want.is_met(before[want.name]) and (want.name not in later or want.is_met(later[want.name].value))
+def _is_against(want: Want, later: Mapping[str, Later]) -> bool:
+    return want.name in later and not want.is_met(later[want.name].value)
 
 
 def _place(mine: Iterable[Want], later: Mapping[str, Later]) -> tuple[str, str]:
     """The file of ours, and why it has that name: the order is that of the names, whatever the directory."""
-    contrary = (later[want.name] for want in mine if want.name in later and not want.is_met(later[want.name].value))
+    contrary = (later[want.name] for want in mine if _is_against(want, later))
     last = max((one.path.rpartition("/")[2] for one in contrary), default="")
-    if last <= SYSCTLS.rpartition("/")[2]:
+    if last < SYSCTLS.rpartition("/")[2]:
         return SYSCTLS, ""
     said = f"# Files are read in the order of their names: this one has to come after {last}, which says otherwise.\n"
     return f"{DIRECTORY}/{last.removesuffix('.conf')}{OURS}", said
 
 
-def _sysctls(wants: Iterable[Want], listening: Iterable[str], before: Mapping[str, str]) -> str:
+def _sysctls(wants: Iterable[Want], listening: Iterable[Want], before: Mapping[str, str]) -> str:
     """Of an interface that is not there yet at a boot, systemd-sysctl is asked again by udev when it comes."""
-    first = [f"{name} = {_LISTENS}\n" for name in listening]
+    first = [f"{want.name} = {want.value}\n" for want in listening]
     return "".join((*first, *(f"{want.name} = {_value(want, before[want.name])}\n" for want in wants)))
 
 

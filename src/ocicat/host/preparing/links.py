@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from ocicat.changes.files import Item, State
 from ocicat.changes.settings import Wish
+from ocicat.host.facts.settings import HEAD
 from ocicat.host.prepare import Planned
 from ocicat.host.preparing.boot import Command
 from ocicat.model.base import Struct
-
-_HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"
 
 
 class Link(Struct, frozen=True):
@@ -34,11 +33,11 @@ def _item(link: Link, mtu: int) -> Item | None:
     if link.network_file:
         file = link.network_file.rpartition("/")[2]
         path = f"/etc/systemd/network/{file}.d/90-ocicat-mtu.conf"
-        return Item(path, State("file", f"{_HEAD}[Link]\nMTUBytes={mtu}\n".encode()))
+        return Item(path, State("file", f"{HEAD}[Link]\nMTUBytes={mtu}\n".encode()))
     if link.networkmanager:
         path = f"/etc/NetworkManager/conf.d/91-ocicat-mtu-{link.name}.conf"
         text = f"[connection-ocicat-{link.name}]\nmatch-device=interface-name:{link.name}\nethernet.mtu={mtu}\n"
-        return Item(path, State("file", (_HEAD + text).encode()))
+        return Item(path, State("file", (HEAD + text).encode()))
     return None
 
 

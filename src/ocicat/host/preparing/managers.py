@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from ocicat.changes.files import Item, State
 from ocicat.changes.settings import Wish
 from ocicat.errors import Refused
-from ocicat.host.facts.others import CALICO_CHAINS, CALICO_LINKS, CALICO_SETS, Others
+from ocicat.host.facts.others import CALICO_CHAINS, CALICO_LINKS, CALICO_SETS, Others, Use
+from ocicat.host.facts.settings import HEAD
 from ocicat.host.prepare import Planned
 from ocicat.model.base import Struct
 
 NETWORKMANAGER = "/etc/NetworkManager/conf.d/90-ocicat.conf"
 NETWORKD = "/etc/systemd/networkd.conf.d/90-ocicat.conf"
 NETWORKD_LINKS = "/etc/systemd/network/00-ocicat.network"
-_HEAD = "# Written by `ocicat host prepare`, taken back by `ocicat host undo`.\n"
 # A section of its own, and not the list `unmanaged-devices`: to replace that would hand an operator's links over to it, and even
 # one word more turns a list round that so far has exceptions only.
 _NETWORKMANAGER = "[device-ocicat]\nmatch-device=interface-name:oci*;interface-name:bwoci*\nmanaged=0\n"
@@ -29,12 +29,12 @@ _PROGRAMS = {
 
 
 class Leftovers(Struct, frozen=True):
-    """`settings`: of chains, sets and routes, by their names. `kept_rules`, `foreign_rules`: as `Others` has them."""
+    """`settings`: of chains, sets and routes, by their names. `kept_rules`, `foreign_uses`: as `Others` has them."""
 
     interfaces: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     kept_rules: tuple[str, ...] = ()
-    foreign_rules: tuple[str, ...] = ()
+    foreign_uses: tuple[Use, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.interfaces or self.settings)
@@ -60,10 +60,9 @@ def plan(others: Others, left: Leftovers, *, remove: bool) -> Planned:
     if not remove:
         remark = f"other networks have left {', '.join(left.said)}: give --remove-leftovers to have them removed"
         return Planned(tuple(items), remarks=(remark,))
-    for one in left.foreign_rules:
-        program, _, name = one.partition(" ")
-        problem = f"{program}: a rule that is not Calico's looks in its set {name}, and would lose it"
-        raise Refused(problem, hint="take that rule out first, or let it look in a set of your own")
+    for use in left.foreign_uses:
+        problem = f"{use.by} uses Calico's set {use.set}, and would lose it"
+        raise Refused(problem, hint="take that out first, or let it use a set of your own")
     lost = ("interfaces that Calico has left do not come back with `ocicat host undo`",) if left.interfaces else ()
     kept = (f"{path} brings Calico's chains back at a boot: save the rules anew afterwards" for path in left.kept_rules)
     return Planned(tuple(items), tuple(left.wishes), (*lost, *kept))
@@ -75,18 +74,16 @@ def leftovers(others: Others, settings: Iterable[str], routes: Iterable[str]) ->
         return Leftovers()
     before = [name for name in settings if name.startswith(("chains ", "sets ", "routes "))]
     chains = [
-        f"chains {_PROGRAMS[family]} {prefix}"
+        f"chains {_PROGRAMS[family]} {','.join(CALICO_CHAINS)}"
         for one in others.chains
         if (family := one.split(" ")[0]) in _PROGRAMS
-        for prefix in CALICO_CHAINS
-        if one.rpartition(" ")[2].startswith(prefix)
     ]
     sets = [f"sets {prefix}" for prefix in CALICO_SETS if any(one.startswith(prefix) for one in others.sets)]
     return Leftovers(
         interfaces=tuple(name for name in others.interfaces if name.startswith(CALICO_LINKS)),
         settings=tuple(sorted(dict.fromkeys((*before, *chains, *sets, *routes)), key=_after_chains)),
         kept_rules=others.kept_rules,
-        foreign_rules=others.foreign_rules,
+        foreign_uses=others.foreign_uses,
     )
 
 
@@ -96,4 +93,4 @@ def _after_chains(name: str) -> bool:
 
 
 def _item(path: str, text: str) -> Item:
-    return Item(path, State("file", (_HEAD + text).encode()))
+    return Item(path, State("file", (HEAD + text).encode()))

@@ -38,7 +38,7 @@ class Instance:
         self._adopted = handle.task.adopted
         self._clock = clock
         self._wake = wake
-        was_ready = self._adopted and record.healthy is True
+        was_ready = record.was_ready or (self._adopted and record.healthy is True)  # as earlier releases tell it
         self._judges = [Judge(check, record.started, succeeded=was_ready and check.once) for check in definition.checks]
         self._checks: list[asyncio.Task[None]] = []
 
@@ -143,8 +143,11 @@ class Instance:
 
     async def _failure(self, check: Check) -> str:
         wanted = [one for one in self.record.addresses if (":" in one) == check.ipv6]
+        if check.once:  # Marathon's readiness checks name no family
+            wanted += self.record.addresses
         if not wanted:
-            return f"{check.protocol}: the instance has no {'IPv6' if check.ipv6 else 'IPv4'} address"
+            family = "" if check.once else "IPv6 " if check.ipv6 else "IPv4 "
+            return f"{check.protocol}: the instance has no {family}address"
         if check.port_index >= len(self.record.ports):
             return f"{check.protocol}: port {check.port_index} of the instance is not known"
         port = self.record.ports[check.port_index] if check.port_index >= 0 else check.port
@@ -152,6 +155,8 @@ class Instance:
 
     def _changed(self) -> None:
         healthy = self.ready if self.definition.checked and self.record.state == TaskState.RUNNING else None
-        self.record = replace(self.record, healthy=healthy)
+        readiness = [judge.succeeded for judge in self._judges if judge.check.once]
+        was_ready = self.record.was_ready or (bool(readiness) and all(readiness))
+        self.record = replace(self.record, healthy=healthy, was_ready=was_ready)
         self.dirty = True
         self._wake()

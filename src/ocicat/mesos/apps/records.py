@@ -34,7 +34,8 @@ class FrameworkRecord(Struct, frozen=True):
 
 
 class TaskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An instance. `place`: what is known of its agent (its "hostname", and attributes). `address` is its own."""
+    """An instance. `place`: what is known of its agent (its "hostname", and attributes). `was_ready`: its readiness checks have
+    succeeded, and are asked no more. `addresses` are its own."""
 
     task_id: str
     app: str
@@ -42,6 +43,7 @@ class TaskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     started: float  # seconds since the epoch
     state: TaskState = TaskState.STAGING
     healthy: bool | None = None
+    was_ready: bool = False
     agent_id: str = ""
     place: dict[str, str] = {}
     ports: tuple[int, ...] = ()

@@ -17,7 +17,13 @@ from ocicat.model.base import Struct
 
 SERVICES = ("mesos-agent", "mesos-slave")
 DROP_IN = "50-ocicat.conf"
-_UNIT_DIRECTORIES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+_UNIT_DIRECTORIES = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 _VARIABLES = ("/etc/default/mesos", "/etc/default/{service}")
 
 Kind = Literal["directory", "variables", "drop-in"]
@@ -35,8 +41,9 @@ class Place(Struct, frozen=True):
     path: str
     service: str
 
-    def items(self, wanted: Mapping[str, str], settings: Mapping[str, Setting]) -> list[Item]:
-        """The files that give the agent these flags. Refused when a file that counts more than ours gives one another value."""
+    def items(self, tree: Tree, wanted: Mapping[str, str], settings: Mapping[str, Setting]) -> list[Item]:
+        """The files that give the agent these flags. Refused when a file that counts more than ours gives one another value, or
+        takes it back."""
         self._check_stronger(wanted, settings)
         ordered = sorted((name, value) for name, value in wanted.items() if not self._beside(name, settings.get(name)))
         match self.kind:
@@ -46,8 +53,20 @@ class Place(Struct, frozen=True):
                 lines = [f"MESOS_{name.upper()}={_quoted(value)}\n" for name, value in ordered]
                 return [Item(self.path, State("block", "".join(lines).encode()))]
         pairs = [_escaped(f"MESOS_{name.upper()}={value}".replace("%", "%%")) for name, value in ordered]
-        text = "".join(f'Environment="{pair}"\n' for pair in pairs)
-        return [Item(self.path, State("file", f"[Service]\n{text}".encode()))]
+        text = "[Service]\n" + "".join(f'Environment="{pair}"\n' for pair in pairs)
+        self._check_later(tree, text)
+        return [Item(self.path, State("file", text.encode()))]
+
+    def _check_later(self, tree: Tree, ours: str) -> None:
+        """A drop-in that is read after ours has the last word."""
+        wanted = flags.unit_of(self.service, [ours]).environment
+        for name, path in _drop_ins(tree, self.service):
+            left = flags.unit_of(self.service, [ours, tree.text(path)]).environment if name > DROP_IN else wanted
+            if lost := sorted(variable for variable, value in wanted.items() if left.get(variable) != value):
+                raise Refused(
+                    f"{path}, read after {self.path}, takes {', '.join(lost)} back or gives another value",
+                    hint=f"give it a name before {DROP_IN}, or take out what it says of that",
+                )
 
     def _check_stronger(self, wanted: Mapping[str, str], settings: Mapping[str, Setting]) -> None:
         mine = STRENGTH.index(_STRENGTH_OF[self.kind])
@@ -76,7 +95,7 @@ def unit(tree: Tree) -> Unit | None:
     for service in SERVICES:
         for directory in _UNIT_DIRECTORIES:
             if text := tree.text(f"{directory}/{service}.service"):
-                return flags.unit_of(service, [text, *_drop_ins(tree, service)])
+                return flags.unit_of(service, [text, *(tree.text(path) for _, path in _drop_ins(tree, service))])
     return None
 
 
@@ -127,14 +146,14 @@ def _settings(values: Mapping[str, str], path: str, strength: Strength) -> dict[
     return {name: Setting(value, path, strength) for name, value in values.items()}
 
 
-def _drop_ins(tree: Tree, service: str) -> list[str]:
-    """In the order of their names; of two with one name the one in the earlier directory."""
+def _drop_ins(tree: Tree, service: str) -> list[tuple[str, str]]:
+    """Name and path, in the order of their names; of two with one name the one in the earlier directory."""
     found: dict[str, str] = {}
     for directory in (f"{above}/{service}.service.d" for above in _UNIT_DIRECTORIES):
         for name in tree.names(directory):
             if name.endswith(".conf"):
                 found.setdefault(name, f"{directory}/{name}")
-    return [tree.text(path) for _, path in sorted(found.items())]
+    return sorted(found.items())
 
 
 def _variable_files(service: Unit | None) -> list[str]:

@@ -64,7 +64,7 @@ def planned(tree: Tree, asked: Asked) -> Planned:
         files, wanted, remarks = _for_module(asked, settings)
     if asked.default_network:
         wanted["default_container_info"] = default_container(asked, settings.get("default_container_info"))
-    return Planned([*files, *place.items(wanted, settings)], place, remarks)
+    return Planned([*files, *place.items(tree, wanted, settings)], place, remarks)
 
 
 def default_container(asked: Asked, present: Setting | None) -> str:

@@ -13,10 +13,10 @@ import os
 import pwd
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ocicat.errors import NotFound, OcicatError, Refused, UserError
+from ocicat.errors import NotFound, Refused, UserError
 from ocicat.model.base import Struct
 from ocicat.model.codec import decode_json, pretty_json
 from ocicat.services.pki import openssl
@@ -88,14 +88,25 @@ class Authority:
                 )
             if (out / KEY).exists():
                 raise Refused(f"{out / KEY} exists", hint="choose another directory: --out")
+            is_new = not out.exists()
             _make(out, 0o755)
-            ours = (out / KEY, out / BOTH, out / CERTIFICATE, self._copy(request.name), self._record(request.name))
+            ours = (
+                out / AUTHORITY,
+                out / KEY,
+                out / BOTH,
+                out / CERTIFICATE,
+                self._copy(request.name),
+                self._record(request.name),
+            )
             fresh = [path for path in ours if not path.exists()]
             try:
                 self._sign(Issued(request, str(out.absolute()), owner), openssl.new_key(), ids)
-            except OcicatError:  # of a full disk, say: the name is free again
+            except BaseException:  # of a full disk, say, or Ctrl-C: the name is free again
                 for path in fresh:
                     path.unlink(missing_ok=True)
+                if is_new:
+                    with suppress(OSError):  # somebody has put something there meanwhile
+                        out.rmdir()
                 raise
         return openssl.read(out / CERTIFICATE)
 
@@ -166,7 +177,7 @@ class Authority:
                     f"there is no authority in {self.directory}", hint="make one: ocicat pki init"
                 ) from error
             except OSError as error:
-                raise Refused(f"{path} cannot be read: {error.strerror}", hint="run it as root") from error
+                raise Refused(f"{path} cannot be read: {error.strerror}", hint=openssl.mend(error)) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -195,11 +206,11 @@ def _make(directory: Path, mode: int) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=mode, exist_ok=True)
     except OSError as error:
-        raise Refused(f"{directory} cannot be made: {error.strerror}", hint="run it as root") from error
+        raise Refused(f"{directory} cannot be made: {error.strerror}", hint=openssl.mend(error)) from error
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror}", hint="run it as root") from error
+        raise Refused(f"{path} cannot be read: {error.strerror}", hint=openssl.mend(error)) from error

@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ocicat.errors import OcicatError, Refused, UserError
@@ -82,14 +82,17 @@ def write(path: Path, content: bytes, mode: int, owner: tuple[int, int] = (-1, -
             os.fsync(fd)
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise Refused(f"{path} cannot be written: {error.strerror}", hint=mend(error)) from error
+        raise Refused(f"{path} cannot be written: {error.strerror or error}", hint=mend(error)) from error
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def mend(error: OSError) -> str:
-    """What to do about a file that cannot be written."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "make room there, and run it again" if full else "run it as root"
+    """What to do about a file that cannot be read or written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there, and run it again"
+    return "run it as root" if error.errno in (errno.EACCES, errno.EPERM) else "choose another directory"
 
 
 def _serial() -> str:

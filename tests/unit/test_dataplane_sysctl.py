@@ -1,0 +1,75 @@
+"""Settings of an interface: what differs is written, one that is gone meanwhile needs nothing, and what failed is what is said."""
+
+import pytest
+
+from ocicat.dataplane.drivers import sysctl
+from ocicat.errors import Refused
+
+WRONG = {"proxy_arp": "0", "forwarding": "0", "route_localnet": "1", "rp_filter": "1"}
+
+
+@pytest.fixture
+def net(tmp_path, monkeypatch):
+    """A tree of settings as the kernel shows it, all of ocia's wrong."""
+    monkeypatch.setattr(sysctl, "_NET", str(tmp_path))
+    for name, value in WRONG.items():
+        write(tmp_path / "ipv4/conf/ocia" / name, value)
+    write(tmp_path / "ipv4/neigh/ocia/proxy_delay", "8")
+    return tmp_path
+
+
+def write(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(value)
+
+
+def mend():
+    return sysctl.mend_workload_interface("ocia", ipv6=False, guarded=True)
+
+
+def gone_once_read(monkeypatch, net, setting):
+    """The interface goes between the read of that setting and whatever comes next."""
+    found = sysctl._found
+
+    def read(path):
+        value = found(path)
+        if path == setting:
+            (net / path).unlink()
+        return value
+
+    monkeypatch.setattr(sysctl, "_found", read)
+
+
+def test_only_what_differs_is_written(net):
+    write(net / "ipv4/conf/ocia/proxy_arp", "1")
+    assert mend() == [
+        "net.ipv4.neigh.ocia.proxy_delay",
+        "net.ipv4.conf.ocia.forwarding",
+        "net.ipv4.conf.ocia.route_localnet",
+        "net.ipv4.conf.ocia.rp_filter",
+    ]
+    assert sysctl.faults("ocia", ipv6=False, guarded=True) == []
+
+
+def test_one_that_goes_while_it_is_mended_needs_nothing(net, monkeypatch):
+    gone_once_read(monkeypatch, net, "ipv4/conf/ocia/forwarding")
+    assert "net.ipv4.conf.ocia.forwarding" not in mend()
+    assert (net / "ipv4/conf/ocia/rp_filter").read_text() == "0"
+
+
+def test_one_that_goes_while_its_guard_is_trusted_needs_nothing(net, monkeypatch):
+    gone_once_read(monkeypatch, net, "ipv4/conf/ocia/rp_filter")
+    sysctl.trust_guard("ocia")
+    sysctl.trust_guard("ocib")
+
+
+def test_one_that_is_made_must_have_its_settings(net):
+    with pytest.raises(Refused, match=r"net\.ipv4\.conf\.ocib\.proxy_arp is not there"):
+        sysctl.workload_interface("ocib", ipv6=False)
+
+
+def test_what_cannot_be_read_is_not_said_to_be_written(net):
+    (net / "ipv4/conf/ocia/forwarding").unlink()
+    (net / "ipv4/conf/ocia/forwarding").mkdir()
+    with pytest.raises(Refused, match=r"net\.ipv4\.conf\.ocia\.forwarding cannot be read: Is a directory"):
+        mend()
