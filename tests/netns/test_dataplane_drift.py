@@ -84,6 +84,11 @@ DAMAGES = [
     ("nft flush chain netdev ocicat ocia", "netdev ocicat was changed by nft (pid ", "guard of ocia"),
     (f"nft 'add chain netdev ocicat debug ; {JUMP}'", "changed by nft (pid ", "guard of debug"),
     (f"nft 'add chain netdev ocicat debug ; {MAP}'", "changed by nft (pid ", "guard of debug"),
+    (
+        "nft 'delete table netdev ocicat ; add table netdev ocicat { flags dormant ; }'",
+        "changed by nft (pid ",
+        "guard of ocia",
+    ),
     ("nft 'add table netdev ocicat { flags dormant ; }'", "changed by nft (pid ", "guard of ocia"),
     ("nft 'add table inet ocicat { flags dormant ; }'", "table inet ocicat was", "chain forward-workload-out"),
     ("nft flush chain inet ocicat forward-workload-out", "changed by nft (pid ", "chain forward-workload-out"),

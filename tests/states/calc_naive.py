@@ -52,6 +52,9 @@ USED = (
 )
 EVERYTHING_ALLOWED = Settings(source_spoofing=True, floating_addresses=True)
 LINK_LOCAL = {Cidr.parse("fe80::/64"), Cidr.parse("::/128")}
+MACS = dict.fromkeys(
+    ("02:00:00:00:00:0a", "02-00-00-00-00-0A"), b"\2\0\0\0\0\n"
+)  # as they may be written; all else is none
 
 
 def picture_of(content: Content, interfaces=()) -> tuple[Picture, set[str]]:
@@ -200,7 +203,7 @@ class _Naive:
                     ingress_limits=limits.ingress,
                     egress_limits=limits.egress,
                     dscp=limits.dscp,
-                    mac=bytes.fromhex(self.resources[key].spec.mac.replace(":", "")),
+                    mac=MACS.get(self.resources[key].spec.mac, b""),
                     **self._lists(found, ("ingress", "egress")),
                 )
 

@@ -114,6 +114,7 @@ endpoints = st.builds(
     labels=labels,
     namespace=namespaces,
     interface=st.sampled_from([None, "eth0", "ocie1"]),
+    mac=st.sampled_from(["", "02:00:00:00:00:0a", "02-00-00-00-00-0A", "02:00:00:00:00", "nonsense"]),
     ports=st.builds(lambda named, mapped: [*named, *mapped], ports, host_ports),
     allowSpoofedSourcePrefixes=st.sampled_from([[], [], ["10.9.0.0/16"]]),
     ipNATs=st.sampled_from([[], [], FLOATING[:1], FLOATING[:2], FLOATING[1:], FLOATING[2:], FLOATING]),

@@ -7,6 +7,7 @@ import pytest
 from ocicat.changes.files import State, Tree
 from ocicat.changes.settings import Wish
 from ocicat.errors import Refused
+from ocicat.host.changing.sets import Sets
 from ocicat.host.changing.texts import OFF, RuleLines, Switched, with_lines
 from ocicat.host.facts import settings
 from ocicat.host.facts.clock import Skew
@@ -298,6 +299,14 @@ def test_leftovers_go_only_when_that_is_asked_for():
     gone = managers.plan(others, left, remove=True).wishes
     assert gone == (*(Wish(one, "") for one in left.settings), Wish("interface cali123", None))
     assert not managers.leftovers(Others(calico_runs=True, interfaces=("cali123",)), [], [])
+
+
+def test_without_ipset_there_are_no_sets_and_none_comes_back(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    Sets("cali4").write("")
+    assert Sets("cali4").read() == ""
+    with pytest.raises(Refused, match="no program ipset"):
+        Sets("cali4").write("create cali40s hash:ip")
 
 
 SAVED = """*nat

@@ -230,12 +230,13 @@ def _bring(service: Service) -> None:
 
 
 def _bring_all(wanted: Sequence[Service], asked: Patience) -> None:
-    """Whatever fails, or is broken off: of what was started it is said who may change it, and where it is."""
+    """Whatever fails, or is broken off: of what was started it is said, in the order asked for, how it is and where."""
     started: list[Service] = []
     serving: list[Service] = []
 
     def served(service: Service) -> None:
-        _serves(service)
+        if bring.secure(service):
+            say(f"{service.service} {service.me}: users and passwords are asked for from now on")
         serving.append(service)
 
     try:
@@ -245,7 +246,9 @@ def _bring_all(wanted: Sequence[Service], asked: Patience) -> None:
         await_all(wanted, asked, served)
     finally:
         for service in started:
-            if service.auth and service not in serving:
+            if service in serving:
+                say(f"{service.service} {service.me} serves, {_how(service)}")
+            elif service.auth:
                 say(
                     f"{service.service} {service.me}: --auth is not in force yet, unless it was before: "
                     "run the same command again when it serves"
@@ -264,13 +267,6 @@ def _warn(service: Service) -> None:
             f"{service.service}: whoever reaches port {port} of {service.member.address}, workloads too, may change {what}; "
             "see --auth and --tls"
         )
-
-
-def _serves(service: Service) -> None:
-    me = f"{service.service} {service.me}"
-    if bring.secure(service):
-        say(f"{me}: users and passwords are asked for from now on")
-    say(f"{me} serves, {_how(service)}")
 
 
 def _how(service: Service) -> str:

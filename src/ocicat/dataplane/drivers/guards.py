@@ -39,7 +39,8 @@ def commit(sock: NetfilterSocket, changes: Iterable[Change]) -> list[Change]:
     """
     changes = [_possible(each) for each in changes]
     try:
-        if any(each.there is not None and not each.there.intact for each in changes):
+        # Without chains in it nobody has looked whether the table is awake.
+        if any(not each.there.intact if each.there else each.wanted for each in changes):
             sock.commit([nftchain.wake_table(TABLE)])
         sock.commit(_requests(changes))
     except NetlinkError:

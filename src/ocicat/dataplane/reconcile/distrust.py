@@ -3,6 +3,7 @@
 Rules are known by the digests in their comments, and reading back looks at nothing else. `nft replace rule` can keep the comment;
 and a rule that leads to a chain still leads there when that chain has another name. Neither is done in silence: what the watchman
 hears makes a chain distrusted. After reading back it is shown as one that differs, and so the next pass makes it anew.
+Of what is done while nobody listens, before a start of ours, only a rename is found: when what is unused cannot be removed.
 
 Invariants: 1. A chain is distrusted until it was loaded, or is gone. 2. One without rules never is: there is nothing to replace.
 Pure.
