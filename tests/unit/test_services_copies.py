@@ -116,7 +116,11 @@ def test_bytes_that_are_no_copy_leave_the_data_where_it_was(
     assert names(tmp_path) == ["copy", "data"]
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text"), gzip.compress(b"x" * 2000)[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", gzip.compress(b"text"), gzip.compress(b"x" * 2000)[:-9]],
+    ids=["empty", "text", "no archive", "cut off"],
+)
 def test_no_bytes_at_all_are_a_surprise(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "copy").write_bytes(content)
     with pytest.raises(Refused, match="is no copy of ZooKeeper's data"):
