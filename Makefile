@@ -21,7 +21,7 @@ DEBIAN_KERNELS := kmod qemu-system-x86
 help:
 	@echo "make demo [KEEP=1]   three hosts, real Mesos, tasks with their own addresses, policy measured"
 	@echo "make test            linters and all tests"
-	@echo "make test-long       the guides in all four ways (Docker or not, etcd or embedded), services in containers: many minutes"
+	@echo "make test-long       the guides in all four ways, services in containers, and more that takes minutes"
 	@echo "make test-kernels    what stands on the kernel, on Debian's own ones, in machines of QEMU [KERNELS=--kernel 6.1]"
 	@echo "make lint            ruff, mypy, import-linter"
 	@echo "make bench           the benchmarks, printed"
@@ -37,8 +37,10 @@ demo: setup mesos
 test: lint mesos
 	@$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(PYTEST)
 
+# The files that have tests which `make test` leaves out for their time.
+LONG := $(shell grep -l OCICAT_LONG tests/*/test_*.py)
 test-long: setup-dev mesos
-	@OCICAT_LONG=1 $(BIN)/pytest tests/system/test_guides.py tests/system/test_services_install.py tests/netns/test_services_docker.py $(PYTEST)
+	@OCICAT_LONG=1 $(BIN)/pytest $(LONG) $(PYTEST)
 
 # Where no machine can be had it says so: that is neither passed nor failed.
 test-kernels: setup-dev mesos

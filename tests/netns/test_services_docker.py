@@ -13,6 +13,7 @@ from services_engine_bed import ETCD, SCRIPT, WAYS, ZOOKEEPER, engine, load_etcd
 
 from ocicat.services.zookeeper_config import JARS
 
+LONG = pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="it takes minutes: make test-long")
 LACK = missing("etcd", "java", "docker")
 pytestmark = [
     pytest.mark.netns,
@@ -52,7 +53,7 @@ def kill(host, which):
     wait_for(lambda: host.status(which)["restarts"] and host.health(which)[0], "the container")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [WAYS[0], *(pytest.param(each, marks=LONG) for each in WAYS[1:])])
 def test_both_in_containers(host, way, monkeypatch):
     if lack := only(host, way, monkeypatch):
         pytest.skip(lack)
@@ -86,6 +87,7 @@ def test_both_in_containers(host, way, monkeypatch):
     assert host.files() == before
 
 
+@LONG
 def test_a_member_moves_from_a_container_to_the_host_and_back(host, monkeypatch):
     only(host, "run", monkeypatch)
     load_etcd(host)
@@ -109,7 +111,7 @@ def test_a_member_moves_from_a_container_to_the_host_and_back(host, monkeypatch)
     assert host.health()[0]
 
 
-@pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="it takes minutes: make test-long")
+@LONG
 @pytest.mark.skipif(not importlib.util.find_spec("kazoo"), reason="kazoo is not installed")
 def test_three_in_containers_with_tls_and_a_password(monkeypatch):
     """Lost, brought back, saved, restored, another image: as without containers."""

@@ -1,5 +1,6 @@
 """A member waits for a majority, says who is missing, and within a bound; it goes on waiting when nobody waits for it any more."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from services_bed import Bed, wait_for
 
 from ocicat.netlink import namespace
 
+LONG = pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="it takes minutes: make test-long")
 pytestmark = [
     pytest.mark.netns,
     pytest.mark.skipif(not shutil.which("etcd"), reason="etcd-server is not installed"),
@@ -70,6 +72,7 @@ def test_the_first_waits_for_the_second_and_names_who_is_missing(bed, tmp_path):
     assert "serves" in one.do("services", "start", "etcd", "--wait", "60").err
 
 
+@LONG
 def test_a_majority_that_comes_at_the_end_has_time_to_elect_a_leader(bed, tmp_path):
     one, two, _ = bed.hosts
     log = tmp_path / "log"

@@ -175,7 +175,7 @@ MARKS = {
     ("etcd", "packages"): [],
     ("embedded", "packages"): [LONG],
     ("etcd", "docker"): [LONG, ENGINE],
-    ("embedded", "docker"): [ENGINE],
+    ("embedded", "docker"): [LONG, ENGINE],
 }
 
 

@@ -13,6 +13,7 @@ from doc_runner import play
 from ocicat.lab.lab import silent
 from ocicat.lab.mesos import library
 
+LONG = pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="it takes minutes: make test-long")
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide-moving.md"
@@ -73,6 +74,7 @@ def test_from_calico_2():
         assert "-A cali-FORWARD -i cali+ -j ACCEPT" in h1.rules()
 
 
+@LONG
 def test_from_the_overlay_of_dcos():
     """The real Mesos, started by a service and with directories as those of DC/OS are."""
     plugins, networks, variables = (
@@ -97,6 +99,7 @@ def test_from_the_overlay_of_dcos():
         assert json.loads(h1.read(f"{networks}/dcos.conf")) == overlay
 
 
+@LONG
 def test_from_the_network_isolator_module():
     """Mesos 0.28 itself there is none for today's systems: its program only says its version."""
     modules = {"libraries": [{"file": "/opt/net-modules/libmesos_network_isolator.so", "modules": []}]}

@@ -11,6 +11,7 @@ import pytest
 from bare_host import VOLATILE, bare_hosts, wait_for
 from prepare_bed import CLOSED, FIREWALLS, FLUSH, OPEN, address6, both, prepare, traffic
 
+LONG = pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="it takes minutes: make test-long")
 pytestmark = [pytest.mark.system, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
 COMPILED = (*VOLATILE, "/usr/lib/python3")  # by firewalld, of itself
@@ -71,6 +72,7 @@ exec /srv/firewall-cmd "$@"
 """
 
 
+@LONG
 def test_firewalld_on_iptables_and_before_it_had_policies(host):
     """Its version is all that is made up: no earlier one runs on this system."""
     config = "/etc/firewalld/firewalld.conf"

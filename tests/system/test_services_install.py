@@ -30,10 +30,12 @@ INITS = {
     "no init": debian_root.DEFAULT,
     "systemd": (*debian_root.DEFAULT, "systemd", "systemd-sysv"),
 }
-LONG = pytest.mark.skipif("OCICAT_LONG" not in os.environ, reason="a Debian of its own: make test-long")
+LONG = pytest.mark.skipif(
+    "OCICAT_LONG" not in os.environ, reason="a repository and a Debian of its own: make test-long"
+)
 
 
-@pytest.fixture(scope="module", params=["no init", pytest.param("systemd", marks=LONG)])
+@pytest.fixture(scope="module", params=[pytest.param(each, marks=LONG) for each in ("no init", "systemd")])
 def root(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("root")
     debian_root.unpack(folder, INITS[request.param])
