@@ -93,7 +93,11 @@ def test_every_field_is_read_or_told():
         ({"ipv6Support": False}, ["spec.ipv6Support = false: is not supported: IPv6 is always policed here"], []),
         ({"bpfEnabled": True}, [], ["spec.bpfEnabled = true: has no effect: there is no eBPF dataplane here"]),
         ({"bpfEnabled": False, "nftablesMode": "Auto", "iptablesFilterDenyAction": "DROP"}, [], []),
-        ({"routeRefreshInterval": "90s"}, [], ['spec.routeRefreshInterval = "90s": has no effect: nothing is read']),
+        (
+            {"routeRefreshInterval": "90s"},
+            [],
+            ['spec.routeRefreshInterval = "90s": has no effect: what others change is heard'],
+        ),
         (
             {"reportingInterval": "0s", "disableConntrackInvalidCheck": True},
             ["spec.disableConntrackInvalidCheck = true: is not supported: invalid packets"],
