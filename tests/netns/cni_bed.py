@@ -38,6 +38,27 @@ POOL, POOL6 = "10.65.0.0/24", "fd65::/112"
 PREFIX = "oct-cni-"
 
 
+def one_agent(*pools):
+    """For a fixture: the bed of all tests of a module, its agent running, with these pools (words of `pool add`)."""
+    bed = Bed()
+    try:
+        for pool in pools:
+            bed.cli("pool", "add", *pool)
+        bed.start()
+        yield bed
+    finally:
+        bed.close()
+
+
+def between_tests(bed):
+    """For a fixture: that bed for one test, with nothing of the one before and nothing for the one after."""
+    yield bed
+    try:
+        bed.check_nothing_left()
+    finally:
+        bed.tidy()
+
+
 def remove_left_over():
     """Directories of test runs that were killed; the kernel has ended everything else of them."""
     for left in Path(tempfile.gettempdir()).glob(PREFIX + "*"):

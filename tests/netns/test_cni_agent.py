@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cni_bed import POOL, Bed, wait_for
+from cni_bed import POOL, Bed, between_tests, wait_for
 
 from ocicat.cni.spec import VERSIONS
 from ocicat.netlink import namespace
@@ -31,11 +31,7 @@ def started():
 @pytest.fixture
 def bed(started):
     """The agent of this module, with nothing of the test before and nothing for the one after."""
-    yield started
-    try:
-        started.check_nothing_left()
-    finally:
-        started.tidy()
+    yield from between_tests(started)
 
 
 def address(result):

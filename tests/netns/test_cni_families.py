@@ -5,7 +5,7 @@ import socket
 from contextlib import closing
 
 import pytest
-from cni_bed import HOST6, OUTSIDE, OUTSIDE6, POOL, POOL6, Bed, wait_for
+from cni_bed import HOST6, OUTSIDE, OUTSIDE6, POOL, POOL6, Bed, between_tests, wait_for
 
 from ocicat.cni.spec import VERSIONS
 from ocicat.netlink import namespace
@@ -33,11 +33,7 @@ def started():
 
 @pytest.fixture
 def bed(started):
-    yield started
-    try:
-        started.check_nothing_left()
-    finally:
-        started.tidy()
+    yield from between_tests(started)
 
 
 def addresses(result):

@@ -1,7 +1,7 @@
 """Limits from the task's labels to the kernel, and changed while the task runs: the real plugin, agent and command line."""
 
 import pytest
-from cni_bed import POOL, Bed, wait_for
+from cni_bed import POOL, one_agent, wait_for
 
 from ocicat.model import keys
 from ocicat.model.codec import decode_json
@@ -16,13 +16,7 @@ CALICO = "qos.projectcalico.org/"
 
 @pytest.fixture
 def bed():
-    bed = Bed()
-    try:
-        bed.cli("pool", "add", "default", POOL)
-        bed.start()
-        yield bed
-    finally:
-        bed.close()
+    yield from one_agent(("default", POOL))
 
 
 def mesos(**limits):

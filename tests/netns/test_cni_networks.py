@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from cni_bed import POOL, Bed, wait_for
+from cni_bed import POOL, Bed, between_tests, one_agent, wait_for
 
 pytestmark = pytest.mark.netns
 NEW = {"cniVersion": "1.1.0"}
@@ -17,22 +17,12 @@ NEW = {"cniVersion": "1.1.0"}
 
 @pytest.fixture(scope="module")
 def started():
-    bed = Bed()
-    try:
-        bed.cli("pool", "add", "default", POOL)
-        bed.start()
-        yield bed
-    finally:
-        bed.close()
+    yield from one_agent(("default", POOL))
 
 
 @pytest.fixture
 def bed(started):
-    yield started
-    try:
-        started.check_nothing_left()
-    finally:
-        started.tidy()
+    yield from between_tests(started)
 
 
 def attachments(*containers):

@@ -4,7 +4,7 @@ import socket
 from contextlib import closing
 
 import pytest
-from cni_bed import HOST, OUTSIDE, POOL, Bed
+from cni_bed import HOST, OUTSIDE, POOL, between_tests, one_agent
 
 from ocicat.netlink import namespace
 
@@ -15,22 +15,12 @@ WAIT_S = 2.0
 
 @pytest.fixture(scope="module")
 def started():
-    bed = Bed()
-    try:
-        bed.cli("pool", "add", "default", POOL)
-        bed.start()
-        yield bed
-    finally:
-        bed.close()
+    yield from one_agent(("default", POOL))
 
 
 @pytest.fixture
 def bed(started):
-    yield started
-    try:
-        started.check_nothing_left()
-    finally:
-        started.tidy()
+    yield from between_tests(started)
 
 
 def mesos(*pairs, protocol="tcp", name="net1"):
