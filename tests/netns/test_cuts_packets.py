@@ -456,7 +456,7 @@ def test_what_came_in_while_another_hand_had_removed_our_rules(bed, talks):
 
 
 def open_the_gate(bed):
-    bed.nft("flush", "chain", "inet", "ocicat", "forward-workload-in")
+    bed.nft("flush", "chain", "inet", "ocicat", "forward")
 
 
 def test_the_real_destination_is_judged(bed, talks):

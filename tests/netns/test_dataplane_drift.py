@@ -75,9 +75,9 @@ def state(bed):
 RENAME = "nft rename chain inet ocicat {} renamed"
 INNER = "$(nft list chains inet | awk '$1 == \"chain\" && /pri-/ { print $2 ; exit }')"
 DAMAGES = [
-    (RENAME.format("forward-workload-out"), "table inet ocicat was changed by nft", "chain forward-workload-out"),
+    (RENAME.format("forward"), "table inet ocicat was changed by nft", "chain forward"),
     (RENAME.format(INNER), "table inet ocicat was changed by nft", "chain renamed"),
-    ("nft flush ruleset", "changed by nft (pid ", "chain forward-workload-out"),
+    ("nft flush ruleset", "changed by nft (pid ", "chain forward"),
     ("nft delete table inet ocicat", "changed by nft (pid ", "set cut-flows4"),
     ("nft delete table netdev ocicat", "changed by nft (pid ", "guard of ocib"),
     ("nft insert rule netdev ocicat ocia accept", "changed by nft (pid ", "guard of ocia"),
@@ -90,9 +90,9 @@ DAMAGES = [
         "guard of ocia",
     ),
     ("nft 'add table netdev ocicat { flags dormant ; }'", "changed by nft (pid ", "guard of ocia"),
-    ("nft 'add table inet ocicat { flags dormant ; }'", "table inet ocicat was", "chain forward-workload-out"),
-    ("nft flush chain inet ocicat forward-workload-out", "changed by nft (pid ", "chain forward-workload-out"),
-    ("nft insert rule inet ocicat forward-workload-out drop", "changed by nft (pid ", "chain forward-workload-out"),
+    ("nft 'add table inet ocicat { flags dormant ; }'", "table inet ocicat was", "chain forward"),
+    ("nft flush chain inet ocicat forward", "changed by nft (pid ", "chain forward"),
+    ("nft insert rule inet ocicat forward drop", "changed by nft (pid ", "chain forward"),
     (
         """nft 'delete element inet ocicat from-workload { "ocia" }'""",
         "changed by nft (pid ",
@@ -200,21 +200,21 @@ def test_what_we_do_ourselves_is_no_drift(bed, plane):
     bed.detach(plane, "b")
     wait_until(lambda: "ocib" not in bed.interfaces())
     # A sign from another hand comes behind all that we did: when it is told, so would be ours.
-    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
-    assert drift(bed).what == ("chain forward-workload-out",)
+    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
+    assert drift(bed).what == ("chain forward",)
     assert [report for report in bed.reports if isinstance(report, Drift)] == [drift(bed)]
 
 
 def test_other_tables_and_routes_concern_nobody(bed, plane):
     bed.nft("-f", "-", text="table ip other {\nchain c { type filter hook forward priority 5; }\n}\n")
     bed.ip("route", "add", "10.99.0.0/16", "via", "10.0.0.2")
-    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
+    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
     assert len(drift(bed).by) == 1
     assert "other" in bed.nft("list", "ruleset")
 
 
 def test_whoever_fights_for_our_table_is_answered_once_a_second(bed, plane):
-    fight = "for i in $(seq 60); do nft insert rule inet ocicat forward-workload-out drop; sleep 0.05; done"
+    fight = "for i in $(seq 60); do nft insert rule inet ocicat forward drop; sleep 0.05; done"
     began = time.monotonic()
     bed.run(bed.host, "bash", "-c", fight)
     wait_until(lambda: quiet(bed))
@@ -224,7 +224,7 @@ def test_whoever_fights_for_our_table_is_answered_once_a_second(bed, plane):
 
 def quiet(bed):
     """Every rule of the chain is one of ours: those have a comment."""
-    lines = bed.nft("list", "chain", "inet", "ocicat", "forward-workload-out").splitlines()
+    lines = bed.nft("list", "chain", "inet", "ocicat", "forward").splitlines()
     return all("comment" in line for line in lines if line.startswith("\t\t") and "type filter" not in line)
 
 
@@ -232,5 +232,5 @@ def test_the_watchman_survives_more_than_it_can_follow(bed, plane):
     """Two hundred thousand elements in somebody else's set: notifications are lost, and nothing is taken for drift."""
     elements = ", ".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(200_000))
     bed.nft("-f", "-", text=f"table ip big {{ set s {{ type ipv4_addr; elements = {{ {elements} }}; }}; }}")
-    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
-    assert "chain forward-workload-out" in drift(bed).what
+    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
+    assert "chain forward" in drift(bed).what

@@ -326,9 +326,30 @@ def test_the_mark_that_says_allowed_is_the_operators(world):
     assert (world.into_host(80, 81), world.into_a(80, 81)) == ([80], [80])
 
 
-def test_without_such_policy_no_mark_is_touched(world):
-    world.governs("*", profiles=("p",), forward_ingress=tiers("x"))
-    assert "mark" not in world.bed.nft("list", "table", "inet", "ocicat").replace("pre-dnat", "")
+def marking(hooks, early, late):
+    """Somebody who marks new packets with all bits before us, and counts after us which are left."""
+    chains = [
+        f"chain {hook}-early {{\ntype filter hook {hook} priority {early};\nct state new meta mark set 0xffffffff\n}}\n"
+        f"chain {hook}-late {{\ntype filter hook {hook} priority {late};\n"
+        f'ct state new meta mark 0xefffffff counter comment "{hook} cleared"\n'
+        f'ct state new meta mark & 0x10000000 != 0 counter comment "{hook} left"\n}}\n'
+        for hook in hooks
+    ]
+    return f"table inet theirs {{\n{''.join(chains)}}}\n"
+
+
+def test_egress_policy_takes_no_mark_of_others_for_an_allow_and_leaves_them_all_bits_but_its_own(world):
+    world.policies(x=[ports("Allow", 80)])
+    world.update(HostSettings(endpoint_to_host="Accept"), profile("p", [ALLOW], [ports("Allow", 80)]))
+    world.governs(egress=tiers("x"), ingress=tiers("x"), forward_egress=tiers("x", ends="Pass"))
+    world.bed.nft("-f", "-", text=marking(("forward", "input", "output"), -10, 300))
+    assert world.out_of_a(80, 81) == [80]
+    assert world.out_of_a(80, 81, target=B) == [80]
+    assert world.out_of_a(80, 81, target=HOST) == [80]
+    assert world.out_of_host(80, 81) == [80]
+    for line in world.bed.nft("list", "table", "inet", "theirs").splitlines():
+        if "counter" in line:
+            assert ("packets 0" in line) == ("left" in line), line
 
 
 def test_what_the_host_sends_to_a_translated_address_is_policed_as_translated(world):
@@ -450,7 +471,7 @@ def test_before_the_state_is_complete_what_is_missing_is_made_and_all_else_is_me
     world.governs(ingress=tiers("x"), profiles=("p",))
     before = in_force(world)
     world.plane.stop()
-    for stage in ("input-workload", "new-input-workload"):
+    for stage in ("forward", "new-forward"):
         world.bed.nft("flush", "chain", "inet", "ocicat", stage)
     world.bed.nft("insert", "rule", "inet", "ocicat", "input", "tcp", "dport", "81", "accept")
     world.plane = world.bed.plane()

@@ -186,7 +186,7 @@ def test_a_rule_that_nft_refuses_closes_its_profile_and_no_other(bed):
 
 
 @pytest.mark.parametrize(
-    "damage", ["flush ruleset", "flush chain inet ocicat forward-workload-out", "delete table inet ocicat"]
+    "damage", ["flush ruleset", "flush chain inet ocicat forward", "delete table inet ocicat"]
 )
 def test_a_resync_mends_what_another_hand_broke(bed, damage):
     plane = running(bed, "a", "b")
@@ -201,7 +201,7 @@ def test_a_resync_mends_what_another_hand_broke(bed, damage):
 
 def test_a_rule_that_another_hand_added_to_our_chains_goes_at_resync(bed):
     plane = running(bed, "a", "b")
-    bed.nft("insert", "rule", "inet", "ocicat", "forward-workload-out", "drop")
+    bed.nft("insert", "rule", "inet", "ocicat", "forward", "drop")
     assert not reaches(bed.containers["a"], B)
     plane.resync().result(10)
     assert reaches(bed.containers["a"], B)
@@ -379,7 +379,7 @@ def test_a_container_that_dies_without_a_word_can_be_detached_and_comes_back(bed
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ("nft flush chain inet ocicat forward-workload-out", ""),
+        ("nft flush chain inet ocicat forward", ""),
         ("nft flush map inet ocicat to-workload", "not in to-workload"),
         ("nft flush chain netdev ocicat ocia", "guard of ocia is not as wanted"),
         ("ip route flush proto 84", "no route"),

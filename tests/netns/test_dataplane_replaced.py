@@ -63,7 +63,7 @@ def replacing(bed, family, chain, statement="drop"):
 @pytest.mark.parametrize(
     ("family", "chain", "statement", "what"),
     [
-        ("inet", "forward-workload-out", "drop", "chain forward-workload-out"),
+        ("inet", "forward", "drop", "chain forward"),
         ("inet", INNER, "accept", f"chain {INNER}"),
         ("netdev", "ocia", "accept", "guard of ocia"),
     ],
@@ -81,7 +81,7 @@ def test_a_rule_replaced_under_its_comment_is_put_back_and_nothing_else_is_touch
     assert drift.what == (what,)
 
 
-@pytest.mark.parametrize(("family", "chain"), [("inet", "forward-workload-out"), ("netdev", "ocia")])
+@pytest.mark.parametrize(("family", "chain"), [("inet", "forward"), ("netdev", "ocia")])
 def test_one_is_put_back_when_the_news_of_it_was_lost_and_the_chains_beside_it_are_no_drift(
     bed, family, chain, monkeypatch
 ):
@@ -128,7 +128,7 @@ def test_a_table_that_must_be_made_anew_keeps_what_was_cut(bed, plane):
     """A base chain's name on one that is none: nft cannot make one of it."""
     bed.nft("add", "element", "inet", "ocicat", "cut-flows4", f"{{ {CUT} }}")
     first = table(bed)
-    name = "forward-workload-out"
+    name = "forward"
     plane.stop()
     bed.nft("rename", "chain", "inet", "ocicat", name, "renamed")
     bed.nft("add", "chain", "inet", "ocicat", name)

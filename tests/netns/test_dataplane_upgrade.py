@@ -206,8 +206,8 @@ def forging(bed, name):
 
 
 def moved(table):
-    return table.replace("priority filter;", "priority filter + 5;").replace(
-        "priority filter - 1;", "priority filter - 3;"
+    return table.replace("input priority filter;", "input priority filter + 5;").replace(
+        "forward priority filter;", "forward priority filter - 3;"
     )
 
 

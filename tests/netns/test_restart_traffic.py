@@ -274,7 +274,8 @@ def test_nor_where_policy_has_changed_meanwhile(bed, number):
 ROOT = Path(__file__).parents[2]
 BEFORE_SCHEMA = "8622977"  # the last that knew neither a configuration file nor a schema of the datastore
 OTHER_CHAINS = "a9b99be"  # where it follows a later version it loses packets itself: there is no way back to it
-HERE, THERE = 'priority="filter - 1"', 'priority="filter - 3"'
+TWO_STAGES = "1160b6e"  # the last that asked the two policies between two workloads at stages of their own
+HERE, THERE = 'hook="forward", priority="filter")', 'hook="forward", priority="filter - 3")'
 
 
 def of_history(commit, to):
@@ -292,7 +293,7 @@ def of_a_later_version(to):
     shutil.copytree(ROOT / "src", to / "src", ignore=shutil.ignore_patterns("__pycache__"))
     path = to / "src/ocicat/dataplane/ruleset/skeleton.py"
     text = path.read_text()
-    assert text.count(HERE) > 1
+    assert text.count(HERE) == 1
     path.write_text(text.replace(HERE, THERE))
     return to / "src"
 
@@ -332,8 +333,9 @@ def test_an_upgrade_loses_nothing_nor_does_the_way_back(bed, tmp_path):
     bed.cli("store", "migrate")
 
 
-def test_nor_does_one_from_a_version_with_other_base_chains(bed, tmp_path):
-    earlier = of_history(OTHER_CHAINS, tmp_path)
+@pytest.mark.parametrize("commit", [OTHER_CHAINS, TWO_STAGES])
+def test_nor_does_one_from_a_version_with_other_base_chains(bed, tmp_path, commit):
+    earlier = of_history(commit, tmp_path)
     end(bed, signal.SIGTERM)
     start(bed, earlier)
     before = ruleset(bed)

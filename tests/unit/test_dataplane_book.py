@@ -37,6 +37,9 @@ def of_policy(action, hook="normal", name="np/a/b"):
         (Decider("tier", "t", "ingress", "Deny"), "drop"),
         (Decider("tier", "t", "ingress", "Pass"), "return"),
         (Decider("profiles", "", "egress", "Deny"), "drop"),
+        (Decider("profile", "w", "ingress", "Allow", 0), "accept"),
+        (Decider("profile", "w", "egress", "Allow", 0), f"{MARKED} return"),
+        (Decider("policy", "np/a/b", "egress", "Allow", 0, "untracked"), f"{MARKED} notrack accept"),
     ],
 )
 def test_decisions(decider, expected):
@@ -70,7 +73,7 @@ def test_what_a_log_rule_writes_may_be_limited(limit, text):
         (of_policy("Allow"), 'log prefix "API0|np/a/b" group 1 snaplen 80 accept'),
         (of_policy("Deny", name="sgnp/b"), 'log prefix "DPI0|sgnp/b" group 1 snaplen 80 return'),
         (of_policy("Log", name="sgnp/b"), 'log prefix "LPI0|sgnp/b" group 1 snaplen 80'),
-        (Decider("profile", "w", "egress", "Allow", 2), 'log prefix "ARE2|w" group 2 snaplen 80 accept'),
+        (Decider("profile", "w", "egress", "Allow", 2), f'log prefix "ARE2|w" group 2 snaplen 80 {MARKED} return'),
         (Decider("tier", "t", "egress", "Pass"), 'log prefix "PPE|t" group 2 snaplen 80 return'),
         (of_policy("Deny", "untracked"), 'log prefix "DPI0|np/a/b" group 1 snaplen 80 drop'),
         (of_policy("Allow", "untracked"), f"{MARKED} notrack accept"),

@@ -32,6 +32,8 @@ from ocicat.model.wanted import (
 A = Addr.parse("10.65.0.2")
 ALLOW, DENY, PASS, LOG = (WantedRule(action) for action in ("Allow", "Deny", "Pass", "Log"))
 FROM_X = WantedRule("Allow", source=Match(sets=("s:x",)))
+ALLOWED = "meta mark set meta mark | 0x10000000 return"
+BEHIND = "meta mark & 0x10000000 != 0 return"
 KEY = "/calico/resources/v3/projectcalico.org/networkpolicies/prod/"
 WORLD = "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/"
 
@@ -115,7 +117,7 @@ def test_pass_in_one_direction_leaves_the_other_alone(managers, ledger):
     apply(managers, policy("a", PASS, egress=[ALLOW]))
     apply(managers, endpoint("a", tier("t", "a"), egress=[tier("t", "a")], profiles=()))
     assert ways(ledger, "in-") == [["return", "drop"], "drop"]
-    assert ways(ledger, "out-") == [[["accept"], "drop"], "drop"]
+    assert ways(ledger, "out-") == [[[ALLOWED], BEHIND, "drop"], BEHIND, "drop"]
 
 
 def test_a_policy_that_is_not_known_denies_until_it_is(managers, ledger):
@@ -311,20 +313,47 @@ def test_an_endpoint_may_send_from_more_than_its_addresses(managers, ledger):
 
 def test_a_tunnel_from_a_workload_is_dropped_unless_it_is_allowed(managers, ledger):
     tunnels = {"udp dport 4789 drop", "meta l4proto 4 drop"}
-    for name in ("new-forward-workload-out", "new-input-workload"):
-        assert tunnels <= set(rules(ledger, name))
+    assert tunnels <= set(rules(ledger, "from-workload"))
+    assert all("jump from-workload" in rules(ledger, name) for name in ("new-forward", "workload-to-host"))
     apply(managers, HostSettings(vxlan_from_workloads=True, vxlan_port=8472))
-    assert "meta l4proto 4 drop" in rules(ledger, "new-input-workload")
-    assert not any("udp dport" in text for text in rules(ledger, "new-input-workload"))
+    assert "meta l4proto 4 drop" in rules(ledger, "from-workload")
+    assert not any("udp dport" in text for text in rules(ledger, "from-workload"))
     apply(managers, HostSettings(ipip_from_workloads=True, vxlan_port=8472))
-    assert "udp dport 8472 drop" in rules(ledger, "new-input-workload")
-    assert "meta l4proto 4 drop" not in rules(ledger, "new-input-workload")
+    assert "udp dport 8472 drop" in rules(ledger, "from-workload")
+    assert "meta l4proto 4 drop" not in rules(ledger, "from-workload")
 
 
 def marks(ledger):
     """All numbers that are said of the packet mark."""
     texts = [rule.text for name in ledger.chains.updates() for rule in ledger.chain(name).rules]
     return {number for text in texts for number in re.findall(r"mark [&|] (0x[0-9a-f]+)", text)}
+
+
+@pytest.mark.parametrize("count", [1, 40], ids=["asked", "looked up"])
+def test_behind_each_jump_to_what_may_allow_the_allowed_return_further(managers, ledger, count):
+    rules_out = [WantedRule("Allow", protocol=6, destination=Match(ports=((port, port),))) for port in range(count)]
+    apply(managers, policy("a", egress=rules_out), policy("b", egress=[*rules_out, LOG]), policy("c", egress=[ALLOW]))
+    apply(managers, ProfileRules("p", (), (ALLOW,)), endpoint("a", egress=[tier("t", "a", "b", "c"), tier("u", "c")]))
+    for name in ledger.chains.updates():
+        if name.startswith(("out-", "to-", "fo-", "bo-")):
+            texts = rules(ledger, name)
+            jumps = [place for place, text in enumerate(texts) if text.startswith("jump ")]
+            assert [texts[place + 1] for place in jumps] == [BEHIND] * len(jumps)
+    texts = [text for name in ledger.chains.updates() for text in rules(ledger, name) if ALLOWED in text]
+    assert len(texts) > 2
+    assert not any("accept" in text for name in names(ledger, "po-") for text in rules(ledger, name))
+
+
+def test_a_bit_that_is_somebody_elses_is_no_allow_and_ours_is_left_to_nobody(managers, ledger):
+    apply(managers, HostEndpoint("/h", "up0"))
+    clear = "meta mark & 0x10000000 != 0 meta mark set meta mark & 0xefffffff"
+    found = {}
+    for name in ledger.chains.updates():
+        texts = rules(ledger, name)
+        for place, text in enumerate(texts):
+            if text in ("jump from-workload", "jump host-out", "jump host-forward-out"):
+                found[name] = (texts[place - 1], texts[place + 1])
+    assert found == dict.fromkeys(["workload-to-host", "new-forward", "forward-host-out", "from-host"], (clear, clear))
 
 
 def test_the_mark_is_the_operators_where_there_is_one(managers, ledger):

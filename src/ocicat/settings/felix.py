@@ -109,7 +109,7 @@ FELIX = (
         "whole",
         0x1000_0000,
         0x10000,
-        "The lowest bit of it is the one bit of the packet mark that is used, where any is.",
+        "Its lowest bit is the one bit of the packet mark that is used; nothing else on the host should use that.",
     ),
     _field(
         "iptablesMarkMask",

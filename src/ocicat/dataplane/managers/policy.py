@@ -116,9 +116,10 @@ class PolicyManager:
             self._touch(FLOW_LOGS)
 
     def mark(self, bit: int) -> None:
-        """The bit of the packet mark that says: allowed before routing."""
+        """The bit of the packet mark that says: allowed."""
         if bit != self._book.mark:
             self._book.mark = bit
+            self._book.ruled.clear()
             self._touch(MARK)
 
     def renamed(self, set_id: str) -> None:

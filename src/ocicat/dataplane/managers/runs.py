@@ -27,6 +27,7 @@ from ocicat.dataplane.ruleset.lists import (
     Recipe,
     RunChain,
     inputs,
+    marks,
     policies_of,
     sections_of,
     tier_end,
@@ -79,7 +80,7 @@ class RunManager:
         part, uses = self._maker.way_in(found, recipe.way.direction, hosts, f"tier {recipe.tier.name}")
         chain = Chain(name, part.rules, f"{recipe.way.direction} of tier {recipe.tier.name}, looked up")
         deciders = (each.decider for each in rules if any(each.facts(family) for family in FAMILIES))
-        reads: frozenset[Input] = frozenset([FLOW_LOGS, *inputs(rules), *policies_of(recipe.tier)])
+        reads: frozenset[Input] = frozenset([FLOW_LOGS, *marks(recipe.way), *inputs(rules), *policies_of(recipe.tier)])
         problems = (told for each in rules if not each.rule.problem for told in each.problem(trouble(each.rule)))
         return Built(chain, uses, part.sets, (*deciders, *end.deciders), reads, tuple(problems))
 

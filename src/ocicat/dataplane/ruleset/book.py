@@ -2,7 +2,8 @@
 
 Invariants: 1. Every rule counts under its own name, and first: a limit on what a Log rule writes limits nothing else.
 2. A rule of a staged policy leaves the packet where it was: its chain ends, and the next policy is asked. 3. Without flow logs
-nothing is told. Pure.
+nothing is told. 4. What egress policy allows leaves all its chains by returns, with a bit of the packet mark set, for the packet
+has not come to its end: who it goes to is asked next. All other Allows accept. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ocicat.dataplane.ruleset import identity
 from ocicat.dataplane.ruleset.identity import Decider, Direction, Hook
-from ocicat.dataplane.ruleset.objects import comment_text
+from ocicat.dataplane.ruleset.objects import Rule, comment_text
 from ocicat.dataplane.ruleset.rules import SetName, hosts_name
 from ocicat.model.wanted import LogLimit, PolicyRules, ProfileRules
 
@@ -26,7 +27,7 @@ _DENIED, _NEXT = "drop", "return"
 
 @dataclass(slots=True)
 class Book:
-    """`mark`: the bit of the packet mark that says: allowed before routing. `log_prefix`: as the operator wrote it.
+    """`mark`: the bit of the packet mark that says: allowed. `log_prefix`: as the operator wrote it.
 
     `flat_from`: runs of so many rules are looked up, if that is worth it. `size_of`: about how many members a set has.
     `ruled`: what was made of policies, by policy, as long as it holds.
@@ -60,7 +61,7 @@ class Book:
             case "Log":
                 return "" if decider.staged else self._log(log_prefix)
             case "Allow" if not decider.staged:
-                return self._allowed(decider.hook)
+                return self._allowed(decider.direction, decider.hook)
             case "Deny" if not decider.staged:
                 return _DENIED
             case _:
@@ -70,10 +71,16 @@ class Book:
         log = f'log prefix "{comment_text(prefix).replace("$", "?")}" level notice'
         return f"{_limit(self.log_limit)} {log}" if self.log_limit else log
 
-    def _allowed(self, hook: Hook) -> str:
+    def _allowed(self, direction: Direction, hook: Hook) -> str:
         marked = f"meta mark set meta mark | {self.mark:#010x}"
         special: Mapping[Hook, str] = {"untracked": f"{marked} notrack accept", "pre-dnat": f"{marked} accept"}
-        return special.get(hook, "accept")
+        return special.get(hook, f"{marked} return" if direction == "egress" else "accept")
+
+    def behind(self, direction: Direction, hook: Hook) -> tuple[Rule, ...]:
+        """What must stand behind a jump to rules that may allow: the way on for what they have allowed."""
+        if direction == "ingress" or hook == "untracked":
+            return ()
+        return (Rule(f"meta mark & {self.mark:#010x} != 0 return", "allowed"),)
 
 
 def _limit(limit: LogLimit) -> str:

@@ -8,13 +8,15 @@ A tier of many rules has no chains of policies: runs of rules that decide are lo
 
     ti-<tier>     jumps to  fi-<run> ...     rules that only tell, jumps to staged policies; then goes to  fi-<run>  or ends
 
-(`out-`, `to-`, `po-`, `pro-` for egress.) Accept ends the stage. A return from a tier's chain passes the packet to the next tier;
-so a policy that has a Pass rule cannot be jumped to, and stands in the tier's chain itself. A return from a profile's chain passes
-the packet to the next profile, one from a staged policy's to the next policy.
+(`out-`, `to-`, `po-`, `pro-` for egress.) On ingress accept ends the stage. On egress Allow marks the packet and returns, and
+behind each jump what is marked returns further, to whoever asked the list: there is more to ask about it, at the same hook. A
+return from a tier's chain without the mark passes the packet to the next tier; so a policy that has a Pass rule cannot be jumped
+to, and stands in the tier's chain itself. A return from a profile's chain passes the packet to the next profile, one from a staged
+policy's to the next policy.
 
 A stage is a hook of the policy model. Normal and forward policy share chains; the other two have their own, because there Allow
-also marks the packet. Profiles are asked at the normal hook only. Where no tier applies, forwarded packets pass, and so do those
-that no tier decides; before routing, what nobody decides goes on to the next stage.
+says so to stages at other hooks too. Profiles are asked at the normal hook only. Where no tier applies, forwarded packets pass, and
+so do those that no tier decides; before routing, what nobody decides goes on to the next stage.
 
 Each chain is described by a recipe, which is small and can be compared, and `build` makes the chain from what is known.
 Equal recipes give equal names. Invariants: 1. A policy or profile that is not known denies at its place. 2. `Built.reads` names
@@ -226,10 +228,11 @@ def _tier(name: str, tier: Tier, way: Way, book: Book) -> Built:
         else:
             uses.append(PolicyChain(policy_id, tier.name, way))
             lines.append(Rule(f"jump {uses[-1].name}", title_of(policy_id)))
+            lines += () if policy.staged else _behind(way, book)
     end = tier_end(tier, way, book)
     chain = Chain(name, (*lines, *end.rules), f"{way.direction} of tier {tier.name}", authored=bool(inlined))
     reads: frozenset[Input] = frozenset(("form of policy", policy_id) for policy_id in tier.policies)
-    return _built(chain, uses, [*inlined, end], reads | weighed)
+    return _built(chain, uses, [*inlined, end], reads | weighed | marks(way))
 
 
 def _built(chain: Chain, uses: Iterable[Recipe], parts: Sequence[Part], reads: frozenset[Input]) -> Built:
@@ -283,13 +286,17 @@ def _long_tier(name: str, tier: Tier, way: Way, book: Book, reads: frozenset[Inp
             lines.append(Rule(f"jump {step.name}", title_of(step.policy_id)))
         elif is_looked_up(step, book, last=place == len(steps) - 1):
             uses.append(RunChain(tier, way, place))
-            lines.append(Rule(f"{'goto' if place == len(steps) - 1 else 'jump'} {uses[-1].name}"))
+            lines += _to_run(uses[-1].name, way, book, last=place == len(steps) - 1)
         else:
             parts.append(_joined(step, way, book))
             lines += parts[-1].rules
     end = Part() if lines and lines[-1].text.startswith("goto ") else tier_end(tier, way, book)
     chain = Chain(name, (*lines, *end.rules), f"{way.direction} of tier {tier.name}", authored=bool(parts))
-    return _built(chain, uses, [*parts, end], reads)
+    return _built(chain, uses, [*parts, end], reads | marks(way))
+
+
+def _to_run(name: str, way: Way, book: Book, *, last: bool) -> tuple[Rule, ...]:
+    return (Rule(f"goto {name}"),) if last else (Rule(f"jump {name}"), *_behind(way, book))
 
 
 def policies_of(tier: Tier) -> Iterator[Input]:
@@ -325,6 +332,15 @@ def is_looked_up(run: tuple[Ruled, ...], book: Book, *, last: bool) -> bool:
     return len(run) >= book.flat_from and "Log" not in actions and (last or "Pass" not in actions)
 
 
+def _behind(way: Way, book: Book) -> tuple[Rule, ...]:
+    return book.behind(way.direction, way.hook)
+
+
+def marks(way: Way) -> frozenset[Input]:
+    """What chains of that way are made from beside all else: does an Allow there set the bit of the packet mark?"""
+    return frozenset() if way.direction == "ingress" and way.shared.hook == "normal" else frozenset([MARK])
+
+
 def tier_end(tier: Tier, way: Way, book: Book) -> Part:
     """What becomes of a packet that none of its policies decides. Before routing that is for the next stage to say."""
     if way.hook != "normal":
@@ -341,13 +357,14 @@ def _list(recipe: ListChain, book: Book) -> Built:
     known = _until_missing(profiles, book)
     missing = profiles[len(known) :][:1]
     uses: tuple[Recipe, ...] = (*recipe.tier_chains, *(ProfileChain(name, recipe.way) for name in known))
-    jumps = (Rule(f"jump {each.name}") for each in uses)
+    jumps = (rule for each in uses for rule in (Rule(f"jump {each.name}"), *_behind(recipe.way, book)))
     end = _list_end(recipe.way, missing, book) if normal else Part()
     tiers = ", ".join(tier.name for tier in recipe.tiers)
     parts = [f"tiers {tiers}" if tiers else "", f"profiles {', '.join(profiles)}" if profiles else ""]
     comment = f"{recipe.way.hook} {recipe.way.direction}: {'; '.join(filter(None, parts)) or 'nothing'}"
     reads: frozenset[Input] = frozenset(("presence of profile", name) for name in (*known, *missing))
-    return Built(Chain(recipe.name, (*jumps, *end.rules), comment), uses, (), end.deciders, reads | end.reads)
+    chain = Chain(recipe.name, (*jumps, *end.rules), comment)
+    return Built(chain, uses, (), end.deciders, reads | end.reads | marks(recipe.way))
 
 
 def _list_end(way: Way, missing: tuple[str, ...], book: Book) -> Part:
@@ -384,7 +401,7 @@ def _joined(rules: Sequence[Ruled], way: Way, book: Book) -> Part:
         tuple(line for part in parts for line in part.rules),
         tuple(each for part in parts for each in part.sets),
         tuple(each.decider for each, part in zip(rules, parts, strict=True) if part.rules),
-        frozenset([FLOW_LOGS, *([MARK] if way.hook in ("untracked", "pre-dnat") else ()), *inputs(rules)]),
+        frozenset([FLOW_LOGS, *marks(way), *inputs(rules)]),
         tuple(told for each, part in zip(rules, parts, strict=True) for told in each.problem(part.problem)),
     )
 

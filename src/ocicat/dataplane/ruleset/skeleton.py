@@ -1,17 +1,19 @@
-"""The part of the ruleset that does not depend on policies: every stage of a packet's way is a base chain of its own, so that an
-Allow, which is an accept, ends that stage and no other. A stage without rules is not in the kernel.
+"""The part of the ruleset that does not depend on policies: the stages of a packet's way, each a base chain. One without rules is
+not in the kernel.
 
-    prerouting             raw         host endpoints' untracked policy
-    pre-dnat               mangle      host endpoints' pre-DNAT policy
-    input-workload         filter - 1  from a workload to its host: the workload's egress policy
-    input                  filter      ... then what is set for all workloads; or host endpoints' ingress policy
-    forward-host-in        filter - 2  host endpoints' forward policy, ingress
-    forward-workload-out   filter - 1  from a workload: its egress policy
-    forward-workload-in    filter      to a workload: its ingress policy
-    forward-host-out       filter + 1  host endpoints' forward policy, egress
-    untracked-out          raw         (output) host endpoints' untracked policy
-    output                 filter      host endpoints' egress policy
-    postrouting            filter      the same where the host's own packet was translated: only here its interface is known
+    prerouting         raw         host endpoints' untracked policy
+    pre-dnat           mangle      host endpoints' pre-DNAT policy
+    input              filter      from a workload to its host: its egress policy, then what is set for all workloads;
+                                   from elsewhere: host endpoints' ingress policy
+    forward-host-in    filter - 1  host endpoints' forward policy, ingress
+    forward            filter      from a workload: its egress policy; then, to a workload: that one's ingress policy
+    forward-host-out   filter + 1  host endpoints' forward policy, egress
+    untracked-out      raw         (output) host endpoints' untracked policy
+    output             filter      host endpoints' egress policy
+    postrouting        filter      the same where the host's own packet was translated: only here its interface is known
+
+What ingress policy allows it accepts, and that ends the stage and no other. What egress policy allows comes back, with our bit of
+the packet mark set, from the chain that was jumped to (`lists`), so one stage can ask both: each stage costs every packet.
 
 What translates addresses has base chains of its own (`skeleton_nat`): all stages from `input` on see the packet translated, but for
 the source of one that leaves.
@@ -26,8 +28,8 @@ A workload's packet has a source that the workload may use, or it does not come 
 What comes most comes first: a packet of a flow that policy has allowed is asked for its state once in each stage. Names of
 interfaces are what costs most of the rest: they are asked last.
 
-An Allow before routing stands for the host's ingress policy and the forward ingress policy too. One bit of the packet mark says so
-from there to here; it is taken off everything that comes in, and a host without untracked or pre-DNAT policy does not use it.
+An Allow before routing stands for the host's ingress policy and the forward ingress policy too. The same bit says so from there to
+here; it is then taken off everything that comes in. Egress policy sets it for itself only: it is taken off before, and after.
 
 Invariants: 1. An interface under our prefix that is in no map is closed in both directions. 2. Our accept leaves every other table
 its say, as always in nftables: the host's own firewall stays in force, for workloads too. 3. The host reaches its own workloads
@@ -65,6 +67,9 @@ CUT_FLOWS = {
 }
 """TCP flows that were ended, as their other ends see them. A day: longer than any TCP asks an end that it has not heard of."""
 
+_RETURNING = (Way("egress"), Way("egress", "forward"))
+"""Of host endpoints: from whose policy comes back what it allows."""
+
 DISPATCH = (FROM_WORKLOAD, TO_WORKLOAD)
 
 SETS = (
@@ -95,6 +100,7 @@ _NEIGHBOURS = (
 )
 _CUT = Rule("tcp flags & syn == 0 jump cut-flows", "a connection's middle")
 _NO_ENDPOINT = Rule("drop", "no endpoint")
+_COMES_BACK = "what policy allows comes back"
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
@@ -123,39 +129,30 @@ class _Skeleton:
         return (
             Chain("prerouting", self._prerouting(), hook="prerouting", priority="raw"),
             Chain("pre-dnat", self._pre_dnat(), hook="prerouting", priority="mangle"),
-            _stage("input-workload", hook="input", priority="filter - 1"),
-            Chain("new-input-workload", self._input_workload()),
             Chain("input", self._input(), hook="input", priority="filter"),
-            Chain("workload-to-host", self._workload_to_host(), "that the workload's policy has allowed"),
-            Chain("forward-host-in", self._forward_host_in(), hook="forward", priority="filter - 2"),
-            _stage("forward-workload-out", hook="forward", priority="filter - 1"),
-            Chain("new-forward-workload-out", self._forward_workload_out()),
-            _stage("forward-workload-in", hook="forward", priority="filter"),
-            Chain("new-forward-workload-in", self._forward_workload_in()),
+            Chain("workload-to-host", self._workload_to_host()),
+            Chain("forward-host-in", self._forward_host_in(), hook="forward", priority="filter - 1"),
+            Chain("forward", (Rule(f"{_UNDECIDED} goto new-forward"),), hook="forward", priority="filter"),
+            Chain("new-forward", self._new_forward(), "of no flow that policy has allowed"),
+            Chain(FROM_WORKLOAD, self._from_workload(), _COMES_BACK),
+            Chain(TO_WORKLOAD, (Rule(f"oifname vmap @{TO_WORKLOAD}"), _NO_ENDPOINT)),
             Chain("forward-host-out", self._forward_host_out(), hook="forward", priority="filter + 1"),
             Chain("untracked-out", self._untracked_out(), hook="output", priority="raw"),
             Chain("output", self._output(), hook="output", priority="filter"),
             Chain("postrouting", self._postrouting(), hook="postrouting", priority="filter"),
             Chain("from-host", self._from_host()),
+            *(Chain(HOST_MAPS[way], self._host_egress(way), _COMES_BACK) for way in _RETURNING),
             Chain("cut-flows", _cut_flows(), "ended because policy forbids them: not from their other end either"),
             *self._failsafe(),
         )
 
     # --- workloads -----------------------------------------------------------------------------------------------------
 
-    def _input_workload(self) -> tuple[Rule, ...]:
-        return (
-            Rule(f"iifname != {self._ours} accept"),
-            *_NEIGHBOURS,
-            *self._agent_access(),
-            *self._from_workload(),
-        )
-
     def _workload_to_host(self) -> tuple[Rule, ...]:
         """The host's firewall decides further where this is not a drop."""
         dropped = self._settings.endpoint_to_host == "Drop"
         last = Rule("drop", "from a workload to its own host") if dropped else Rule("accept")
-        return (*_NEIGHBOURS, *self._agent_access(), last)
+        return (*_NEIGHBOURS, *self._agent_access(), *self._allowed_by(FROM_WORKLOAD), last)
 
     def _agent_access(self) -> list[Rule]:
         """Without addresses any of the host's: only what is addressed to the host comes through this hook."""
@@ -164,12 +161,16 @@ class _Skeleton:
         agent = [Rule(f"{host}tcp dport {port} accept", "own Mesos agent") for host, port in product(to, ports)]
         return [*agent, *(rule for server in self._config.name_servers for rule in _names_at(*server))]
 
-    def _forward_workload_out(self) -> tuple[Rule, ...]:
-        return (Rule(f"iifname != {self._ours} accept"), _INVALID, _CUT, *self._from_workload())
-
-    def _forward_workload_in(self) -> tuple[Rule, ...]:
-        dispatch = (Rule(f"oifname vmap @{TO_WORKLOAD}"), _NO_ENDPOINT)
-        return (Rule(f"oifname != {self._ours} accept"), _INVALID, _CUT, *dispatch)
+    def _new_forward(self) -> tuple[Rule, ...]:
+        return (
+            Rule(f"iifname != {self._ours} oifname != {self._ours} accept"),
+            _INVALID,
+            _CUT,
+            Rule(f"iifname != {self._ours} goto {TO_WORKLOAD}"),
+            *self._allowed_by(FROM_WORKLOAD),
+            Rule(f"oifname != {self._ours} accept"),
+            Rule(f"goto {TO_WORKLOAD}"),
+        )
 
     def _from_workload(self) -> tuple[Rule, ...]:
         """A workload that makes tunnel packets could speak for others' workloads on another host."""
@@ -181,6 +182,10 @@ class _Skeleton:
             Rule(f"iifname vmap @{FROM_WORKLOAD}"),
             _NO_ENDPOINT,
         )
+
+    def _allowed_by(self, chain: str) -> tuple[Rule, ...]:
+        """Goes on with what that egress policy allows. A bit that is somebody else's would be an Allow: it is taken off before."""
+        return (self._clear, Rule(f"jump {chain}"), self._clear)
 
     # --- host endpoints ------------------------------------------------------------------------------------------------
 
@@ -216,7 +221,9 @@ class _Skeleton:
         return (_ESTABLISHED, _CUT, *self._allowed(), *self._dispatch(Way("ingress", "forward"), "iifname"))
 
     def _forward_host_out(self) -> tuple[Rule, ...]:
-        return (_ESTABLISHED, *self._dispatch(Way("egress", "forward"), "oifname")) if self._hosts.governed else ()
+        """What no tier decides comes back too, and passes."""
+        by_policy = self._allowed_by(HOST_MAPS[Way("egress", "forward")])
+        return (_ESTABLISHED, *by_policy) if self._hosts.governed else ()
 
     def _untracked_out(self) -> tuple[Rule, ...]:
         if not self._hosts.untracked:
@@ -240,8 +247,11 @@ class _Skeleton:
             _ESTABLISHED,
             *self._allowed(),
             Rule("jump failsafe-out"),
-            *self._dispatch(Way("egress"), "oifname"),
+            *self._allowed_by(HOST_MAPS[Way("egress")]),
         )
+
+    def _host_egress(self, way: Way) -> tuple[Rule, ...]:
+        return self._dispatch(way, "oifname") if self._hosts.governed else ()
 
     def _dispatch(self, way: Way, field: str) -> tuple[Rule, ...]:
         every = self._hosts.every.get(way)
@@ -257,9 +267,12 @@ class _Skeleton:
         return (Rule(f"meta mark & {self._mark} != 0 accept", "allowed before routing"),) if self._marks else ()
 
     def _unmarked(self) -> tuple[Rule, ...]:
+        return (self._clear,) if self._marks else ()
+
+    @property
+    def _clear(self) -> Rule:
         others = f"{0xFFFFFFFF & ~self._bit:#010x}"
-        rule = Rule(f"meta mark & {self._mark} != 0 meta mark set meta mark & {others}", "nobody's but ours")
-        return (rule,) if self._marks else ()
+        return Rule(f"meta mark & {self._mark} != 0 meta mark set meta mark & {others}", "nobody's but ours")
 
     def _failsafe(self) -> tuple[Chain, ...]:
         """Without connection tracking the answers of these ports cannot be known but by their ports."""
@@ -270,11 +283,6 @@ class _Skeleton:
             Chain("failsafe-in-answers", _open(outbound, "sport", "saddr")),
             Chain("failsafe-out-answers", _open(inbound, "sport", "daddr")),
         )
-
-
-def _stage(name: str, *, hook: str, priority: str) -> Chain:
-    """Of workloads: what is not allowed already goes to the chain that decides."""
-    return Chain(name, (Rule(f"{_UNDECIDED} goto new-{name}"),), hook=hook, priority=priority)
 
 
 def _names_at(address: Addr, port: int) -> tuple[Rule, ...]:

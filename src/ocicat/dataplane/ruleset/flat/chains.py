@@ -6,8 +6,9 @@
 
 (`fo-`, `bo-` for egress.) Only the map of single addresses changes in place, one element for a peer that moves. Other maps, and all
 blocks, are named by their content: a change makes new ones, and old ones go when nothing leads to them. A return in a block that
-was looked up comes back. Where it must be one from the tier's chain, because there are Pass rules or the run does not end with a
-drop, the chain of the run looks the peer up itself, and no block comes back.
+was looked up comes back; behind each jump, what egress rules have allowed returns further. Where it must be one from the tier's
+chain, because there are Pass rules or the run does not end with a drop, the chain of the run looks the peer up itself, and no block
+comes back.
 
 Invariants: 1. What a block says does not change. 2. Which rules stand where is for `flat` to say. Pure.
 """
@@ -54,7 +55,7 @@ class Maker:
             key = (direction, family, end.rules, block)
             piece = self._by_content.get(key)
             if piece is None:
-                part = _joined(self._part(step, rules, family, end) for step in block)
+                part = _joined(self._part(step, rules, direction, family, end) for step in block)
                 piece = self._by_content[key] = self._named(part, direction, owner, _leads_to(block))
             return piece
 
@@ -69,7 +70,7 @@ class Maker:
         if not peers.rules or not all(each.returns for each in found.values()):
             return _joined((peers, others)), ()
         looking = self._named(peers, direction, owner)
-        return _joined((Part((Rule(f"jump {looking.name}"),)), others)), (looking,)
+        return _joined((self._jump(looking, direction), others)), (looking,)
 
     def _named(self, part: Part, direction: Direction, owner: str, uses: tuple[Piece, ...] = ()) -> Piece:
         """By its content."""
@@ -81,7 +82,12 @@ class Maker:
             piece = self._by_name[name] = Piece(Built(chain, uses, part.sets), owner)
         return piece
 
-    def _part(self, step: Step[Piece], rules: Mapping[int, Ruled], family: int, end: Part) -> Part:
+    def _jump(self, piece: Piece, direction: Direction) -> Part:
+        return Part((Rule(f"jump {piece.name}"), *self._book.behind(direction, "normal")))
+
+    def _part(
+        self, step: Step[Piece], rules: Mapping[int, Ruled], direction: Direction, family: int, end: Part
+    ) -> Part:
         match step:
             case Line(number, asks):
                 rendered = rules[number].line(self._book, family, asks)
@@ -93,7 +99,7 @@ class Maker:
             case Goto(piece):
                 return Part((Rule(f"goto {piece.name}"),))
             case Jump(piece):
-                return Part((Rule(f"jump {piece.name}"),))
+                return self._jump(piece, direction)
             case Back():
                 return Part()
             case End():
