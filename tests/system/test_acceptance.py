@@ -49,11 +49,19 @@ statics = (f"10.77.200.{number}" for number in itertools.count(1))
 def pinging(can, cannot):
     """A command that ends well when it reaches all of the first, and none of the others. (A host hears of a new address, and a
     group of a new member, a moment after that address's own host.)"""
-    asked = [
-        f"n=0; until {PING} {address}; do n=$((n+1)); test $n -lt 50 || exit 1; sleep 0.1; done" for address in can
-    ]
+    asked = [eventually(f"{PING} {address}") for address in can]
     asked += [f"! {PING} {address} || exit 1" for address in cannot]
     return "; ".join(asked)
+
+
+def connecting(addresses):
+    """A command that ends well when each accepts a connection. (A task runs from when its command was started, and listens a moment
+    later.)"""
+    return "; ".join(eventually(f"busybox nc -w 5 {address} {PORT} </dev/null") for address in addresses)
+
+
+def eventually(command):
+    return f"n=0; until {command}; do n=$((n+1)); test $n -lt 50 || exit 1; sleep 0.1; done"
 
 
 # --- through CNI, on the real Mesos ---------------------------------------------------------------------------------
@@ -105,7 +113,7 @@ async def addresses_of(lab, handle):
 
 def _command(task, addresses):
     if not task.networked:
-        return " && ".join(f"busybox nc -w 5 {addresses[name][0]} {PORT} </dev/null" for name in task.can)
+        return connecting(addresses[name][0] for name in task.can)
     can, cannot = ([address for name in names for address in addresses[name]] for names in (task.can, task.cannot))
     return pinging(can, cannot)
 
