@@ -103,10 +103,20 @@ SHAPES: dict[str, Callable[[int], tuple[str, Side, list[object]]]] = {
 }
 
 
-def cluster(shape: str, policies: int) -> Iterator[Update]:
+def any_protocol(policies: int) -> Iterator[Update]:
+    """`one_policy`, behind others with peers of their own."""
+    yield from one_policy()
+    yield from _others("own peer", policies - 1)
+
+
+def _others(shape: str, count: int) -> Iterator[Update]:
     """A policy's own peer is an endpoint of another host."""
-    yield from measured()
-    for number in range(policies - 1):
+    for number in range(count):
         yield policy(number, [SHAPES[shape](number)])
         yield endpoint(f"peer{number}", "host1", str(Addr(4, _PEERS + number)), {"peer": f"p{number}"})
+
+
+def cluster(shape: str, policies: int) -> Iterator[Update]:
+    yield from measured()
+    yield from _others(shape, policies - 1)
     yield policy(policies, [("Allow", {"selector": "peer == 'me'"}, list(PORTS))])

@@ -1,8 +1,8 @@
-"""What forwarding costs: flows that policy has allowed already. `python bench/forward.py [--rounds N] [--hosts N]`, as root.
+"""What forwarding costs: flows that policy has allowed already. `python bench/forward.py [--sizes 1,10000] [--rounds N]`, as root.
 
-Two containers of one host, wired and policed by the real graph and dataplane, under no policy and under one that lets them talk.
-Beside them the same wiring without our ruleset: routed, with the one rule that makes the kernel track connections, once as Linux
-routes by itself and once with its check of sources by routes; and 1,000 linear iptables rules.
+Two containers of one host, wired and policed by the real graph and dataplane, under no policy and under up to 10,000 of which the
+last one lets them talk. Beside them the same wiring without our ruleset: routed, with the one rule that makes the kernel track
+connections, once as Linux routes by itself and once with its check of sources by routes; and 1,000 linear iptables rules.
 
     bulk       TCP in segments of up to 64 KiB: what two containers of one host do, and iperf3 between them
     segments   TCP in packets of the MTU, as a sender makes them that does not leave cutting to the kernel's last moment
@@ -27,12 +27,25 @@ from pathlib import Path
 from statistics import fmean, median
 
 from _command import Option, main
-from _shapes import no_policy, one_policy
+from _shapes import any_protocol, no_policy
 from _traffic import compiled
 from ocicat.errors import Unavailable
-from policy import IPTABLES, NONE, ROUTED, TRACKED, Variant, bare, linear_rules, make, quiet, spread, verdict
+from policy import (
+    INTERFACES,
+    IPTABLES,
+    NONE,
+    ROUTED,
+    TRACKED,
+    Variant,
+    bare,
+    linear_rules,
+    make,
+    quiet,
+    spread,
+    verdict,
+)
 
-CHECKED, ONE = "routed, sources checked", "one policy"
+CHECKED = "routed, sources checked"
 KINDS = ("bulk", "segments", "datagrams")
 PORT, SLOT_MS, PATIENCE_S = 5001, 3, 600
 AIM = 0.97
@@ -51,23 +64,27 @@ class Contender:
 
 def routed(stack: ExitStack, name: str, *, checked: bool) -> Variant:
     made = bare(stack, name, "nft", "-f", "-", text=TRACKED)
-    made.inside("sysctl", "-q", *(_SOURCES.format(each, int(checked)) for each in ("ociclient", "ociserver")))
+    made.inside("sysctl", "-q", *(_SOURCES.format(each, int(checked)) for each in INTERFACES))
     return made
 
 
-def contenders(stack: ExitStack, hosts: int) -> list[Contender]:
+def contenders(stack: ExitStack, sizes: list[int], hosts: int) -> list[Contender]:
     makers: dict[str, Callable[[], Variant]] = {
         ROUTED: lambda: routed(stack, ROUTED, checked=False),
         CHECKED: lambda: routed(stack, CHECKED, checked=True),
         IPTABLES: lambda: bare(stack, IPTABLES, "iptables-legacy-restore", text=linear_rules(1000)),
         NONE: lambda: make(stack, NONE, no_policy()),
-        ONE: lambda: make(stack, ONE, one_policy()),
+        **{_policies(size): lambda size=size: make(stack, _policies(size), any_protocol(size)) for size in sizes},
     }
     found = {name: Contender(name, []) for name in makers}
     for _ in range(hosts):
         for name, maker in makers.items():
             found[name].hosts.append(maker())
     return list(found.values())
+
+
+def _policies(count: int) -> str:
+    return f"{count:,} {'policy' if count == 1 else 'policies'}"
 
 
 def measure(program: Path, kind: str, made: list[Contender], rounds: int) -> None:
@@ -90,14 +107,14 @@ def report(kind: str, made: list[Contender]) -> None:
     for each in made:
         ratios = [one / other for one, other in zip(base.ns, each.ns, strict=True)]
         more = median(other - one for one, other in zip(base.ns, each.ns, strict=True)) / base.packets
-        aim = verdict(median(ratios), AIM) if each.name in (NONE, ONE) else ""
+        aim = "" if each.name in (ROUTED, CHECKED, IPTABLES) else verdict(median(ratios), AIM)
         print(f"{each.name:24} {more:+6.0f} ns a packet, to routed {spread(ratios)}  {aim}", flush=True)
 
 
 def bench(arguments: argparse.Namespace) -> None:
     with ExitStack() as stack:
         program = compiled("_forward.c")
-        made = contenders(stack, arguments.hosts)
+        made = contenders(stack, [int(size) for size in arguments.sizes.split(",")], arguments.hosts)
         quiet()
         print(f"{arguments.rounds} rounds of {SLOT_MS} ms, {arguments.hosts} hosts of each")
         for kind in KINDS:
@@ -106,7 +123,11 @@ def bench(arguments: argparse.Namespace) -> None:
         quiet()
 
 
-OPTIONS = {"rounds": Option(400), "hosts": Option(6, "of each variant")}
+OPTIONS = {
+    "sizes": Option("1,10,100,1000,10000", "how many policies"),
+    "rounds": Option(250),
+    "hosts": Option(4, "of each variant"),
+}
 
 if __name__ == "__main__":
     sys.exit(main(__doc__, bench, OPTIONS))

@@ -8,7 +8,8 @@ Every variant has a host of its own, ready before the first slot. A round is one
 what drifts hits all alike. Ratios are made within a round; the median of the rounds is what counts, beside the range from the 10th
 to the 90th percentile. The most policies are compared with one in pairs of slots that are neighbours. New connections come from one
 thread that plays both ends, requests from two (`_traffic.c`). Compare figures of one run only, and levels only on a machine that
-does nothing else. No namespace and no process outlives this one.
+does nothing else. Whether throughput keeps to its aim is for `forward.py` to say: the streams here, real iperf3 by the wall, vary
+by a third on a shared machine. No namespace and no process outlives this one.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ from _wiring import Host, Update, wanted
 from ocicat.netlink import namespace
 
 ROUTED, IPTABLES, NONE = "routed, conntrack", "1,000 iptables rules", "no policy"
+INTERFACES = ("ociclient", "ociserver")
 CONNECT_MS, REQUEST_MS, STREAM_S = 100, 80, 1
-CONNECT_AIM, STREAM_AIM = 0.95, 0.97
+CONNECT_AIM = 0.95
 QUIET_LOAD = 0.5
 TRACKED = (
     "table inet bench { chain forward { type filter hook forward priority 0; ct state established,related accept; }; }"
@@ -64,8 +66,10 @@ def make(stack: ExitStack, name: str, updates: Iterable[Update]) -> Variant:
     host = Host()
     stack.callback(host.close)
     load_s = host.enforce(batch, 1)
-    client = host.attach(endpoint_key("client"), "ociclient", CLIENT)
-    server = host.attach(endpoint_key("server"), "ociserver", SERVER)
+    client, server = (
+        host.attach(endpoint_key(of), interface, address)
+        for of, interface, address in zip(("client", "server"), INTERFACES, (CLIENT, SERVER), strict=True)
+    )
     host.plane.in_force(map(endpoint_key, ("client", "server")))
     host.stop()
     made = Variant(name, host, Pair(client, server, SERVER), load_s)
@@ -74,8 +78,9 @@ def make(stack: ExitStack, name: str, updates: Iterable[Update]) -> Variant:
 
 
 def bare(stack: ExitStack, name: str, *command: str, text: str) -> Variant:
-    """The wiring stays; our ruleset makes place for another."""
+    """The wiring stays; our ruleset makes place for another, and sources are checked as Linux does by itself."""
     made = make(stack, name, no_policy())
+    made.inside("sysctl", "-q", *(f"net.ipv4.conf.{each}.accept_local=0" for each in INTERFACES))
     made.inside("nft", "-f", "-", text="delete table inet ocicat\ndelete table netdev ocicat\n")
     made.inside(*command, text=text)
     return made
@@ -196,8 +201,7 @@ def report_streams(made: list[Variant]) -> None:
     routed = next(variant for variant in made if variant.name == ROUTED)
     for variant in made:
         found = ratios(variant.streams, routed.streams)
-        aim = "" if variant.name in (ROUTED, IPTABLES) else verdict(median(found), STREAM_AIM)
-        print(f"{variant.name:22} {median(variant.streams):6.1f} Gbit/s  to routed {spread(found)}  {aim}")
+        print(f"{variant.name:22} {median(variant.streams):6.1f} Gbit/s  to routed {spread(found)}")
 
 
 def quiet() -> None:

@@ -59,7 +59,7 @@ def drift(bed):
 
 def state(bed):
     sysctls = (
-        "ipv4/{ip_forward,conf/ocia/{forwarding,rp_filter,proxy_arp,route_localnet},neigh/ocia/proxy_delay} "
+        "ipv4/{ip_forward,conf/ocia/{forwarding,rp_filter,accept_local,proxy_arp,route_localnet},neigh/ocia/proxy_delay} "
         "ipv6/conf/{all/forwarding,ocia/{forwarding,accept_ra,disable_ipv6}}"
     )
     links = [each for each in json.loads(bed.ip("-j", "link", "show")) if each["ifname"].startswith("oci")]
@@ -113,6 +113,7 @@ DAMAGES = [
     ("sysctl -qw net.ipv4.conf.ocia.rp_filter=1", "net.ipv4.conf.ocia.rp_filter is not 0", "rp_filter"),
     ("sysctl -qw net.ipv4.conf.ocia.proxy_arp=0", "net.ipv4.conf.ocia.proxy_arp is not 1", "proxy_arp"),
     ("sysctl -qw net.ipv4.conf.ocia.route_localnet=1", "ocia.route_localnet is not 0", "route_localnet"),
+    ("sysctl -qw net.ipv4.conf.ocia.accept_local=0", "ocia.accept_local is not 1", "accept_local"),
     ("sysctl -qw net.ipv4.neigh.ocia.proxy_delay=80", "ocia.proxy_delay is not 0", "proxy_delay"),
     ("sysctl -qw net.ipv6.conf.all.forwarding=0", "forwarding", "net.ipv6.conf.all.forwarding"),
     ("sysctl -qw net.ipv6.conf.ocia.forwarding=0", "ipv6.conf.ocia.forwarding is not 1", "conf.ocia.forwarding"),

@@ -8,6 +8,7 @@ import threading
 import pytest
 from dataplane_bed import (
     ALLOW,
+    HOST,
     OUTSIDE,
     WAIT_S,
     Bed,
@@ -284,6 +285,34 @@ def test_arp_is_answered_under_an_own_or_an_allowed_name_only(bed, plane):
             if struct.unpack_from("!H", answer, 6)[0] == 2:
                 answers[inet.text(answer[24:28])] = inet.text(answer[14:18])
     assert answers == {"10.9.1.1": OUTSIDE, A: OUTSIDE}
+
+
+def checks(bed):
+    """Of sources, by the kernel: by its routes, and by the host's own addresses."""
+    asked = ("net.ipv4.conf.ocia.rp_filter", "net.ipv4.conf.ocia.accept_local")
+    return bed.run(bed.host, "sysctl", "-n", *asked).split()
+
+
+def test_sources_are_checked_once_but_the_hosts_own_address_is_refused_where_further_ones_are_allowed(bed, plane):
+    def passed():
+        """Past the guard; and of that, forwarded."""
+        counting(bed, "a", f"ip saddr {HOST}", f"ip saddr {A}")
+        bed.nft("-f", "-", text=FORWARDED)
+        frames(bed, "a", IP, [datagram(HOST, OUTSIDE, 9), datagram(A, OUTSIDE, 9)])
+        wait_until(lambda: counts(bed)[1] > 0)
+        found = counts(bed)[0], "packets 0 bytes 0" not in bed.nft("list", "table", "ip", "forwarded")
+        bed.nft("-f", "-", text="delete table netdev seen\ndelete table ip forwarded\n")
+        return found
+
+    assert (checks(bed), passed()) == (["0", "1"], (0, False))
+    more = replace(endpoint("a", A), sources=(Cidr.parse(f"{HOST}/32"),))
+    for number, sources in enumerate([more.sources, (), more.sources], 2):
+        plane.submit((replace(more, sources=sources), Revision(number)))
+        bed.wait_in_force(number, "a")
+        assert (checks(bed), passed()) == ((["0", "0"], (1, False)) if sources else (["0", "1"], (0, False)))
+
+
+FORWARDED = f"table ip forwarded {{ chain c {{ type filter hook forward priority -300; ip saddr {HOST} counter; }}; }}"
 
 
 def test_nobody_enters_a_flow_of_another_workload(bed, plane):

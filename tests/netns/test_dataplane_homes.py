@@ -23,6 +23,7 @@ from ocicat.dataplane.drift.interfaces import Interfaces
 from ocicat.dataplane.drift.watchman import Hints
 from ocicat.dataplane.drivers import neighbours
 from ocicat.dataplane.drivers.kernel import Kernel
+from ocicat.dataplane.drivers.sysctl import Trust
 from ocicat.dataplane.managers.router import Managers
 from ocicat.dataplane.reconcile.ledger import Ledger
 from ocicat.errors import Unavailable
@@ -195,7 +196,7 @@ def add(kernel, managers, made, number):
     index = kernel.route.get(link.get(name)).index
     managers.apply(Endpoint(key, name, (address,), ("p",), mac=MACS["a"]))
     managers.endpoints.link_there(name, index, key)
-    interfaces.sysctl.mend_workload_interface(name, ipv6=False, guarded=False)
+    interfaces.sysctl.mend_workload_interface(name, ipv6=False, guard=Trust.NONE)
     made.homes.tell([key])
 
 

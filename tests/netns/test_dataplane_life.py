@@ -185,9 +185,7 @@ def test_a_rule_that_nft_refuses_closes_its_profile_and_no_other(bed):
     assert reaches(bed.outside, "10.65.0.4")
 
 
-@pytest.mark.parametrize(
-    "damage", ["flush ruleset", "flush chain inet ocicat forward", "delete table inet ocicat"]
-)
+@pytest.mark.parametrize("damage", ["flush ruleset", "flush chain inet ocicat forward", "delete table inet ocicat"])
 def test_a_resync_mends_what_another_hand_broke(bed, damage):
     plane = running(bed, "a", "b")
     before = bed.nft("-s", "list", "ruleset")
@@ -240,8 +238,8 @@ def test_attach_makes_what_was_asked_for(bed):
     assert (near.index, near.mtu, near.alias, near.up) == (made.index, 1450, "/a", True)
     assert (far.mac, far.mtu, far.up, made.mac) == (mac, 1450, True, mac)
     assert plane.verify("/a", bed.request("a", A, mac=mac)).result(10) == []
-    sysctl = "/proc/sys/net/ipv4/conf/ocia/{proxy_arp,forwarding,rp_filter,route_localnet}"
-    assert bed.run(bed.host, "bash", "-c", f"cat {sysctl}").split() == ["1", "1", "0", "0"]
+    sysctl = "/proc/sys/net/ipv4/conf/ocia/{proxy_arp,forwarding,rp_filter,accept_local,route_localnet}"
+    assert bed.run(bed.host, "bash", "-c", f"cat {sysctl}").split() == ["1", "1", "0", "1", "0"]
 
 
 def test_attaching_again_changes_nothing_and_is_reported_again(bed):

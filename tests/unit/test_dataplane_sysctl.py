@@ -3,9 +3,10 @@
 import pytest
 
 from ocicat.dataplane.drivers import sysctl
+from ocicat.dataplane.drivers.sysctl import Trust
 from ocicat.errors import Refused
 
-WRONG = {"proxy_arp": "0", "forwarding": "0", "route_localnet": "1", "rp_filter": "1"}
+WRONG = {"proxy_arp": "0", "forwarding": "0", "route_localnet": "1", "rp_filter": "1", "accept_local": "0"}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def write(path, value):
 
 
 def mend():
-    return sysctl.mend_workload_interface("ocia", ipv6=False, guarded=True)
+    return sysctl.mend_workload_interface("ocia", ipv6=False, guard=Trust.ALONE)
 
 
 def gone_once_read(monkeypatch, net, setting):
@@ -47,8 +48,9 @@ def test_only_what_differs_is_written(net):
         "net.ipv4.conf.ocia.forwarding",
         "net.ipv4.conf.ocia.route_localnet",
         "net.ipv4.conf.ocia.rp_filter",
+        "net.ipv4.conf.ocia.accept_local",
     ]
-    assert sysctl.faults("ocia", ipv6=False, guarded=True) == []
+    assert sysctl.faults("ocia", ipv6=False, guard=Trust.ALONE) == []
 
 
 def test_one_that_goes_while_it_is_mended_needs_nothing(net, monkeypatch):
@@ -59,8 +61,20 @@ def test_one_that_goes_while_it_is_mended_needs_nothing(net, monkeypatch):
 
 def test_one_that_goes_while_its_guard_is_trusted_needs_nothing(net, monkeypatch):
     gone_once_read(monkeypatch, net, "ipv4/conf/ocia/rp_filter")
-    sysctl.trust_guard("ocia")
-    sysctl.trust_guard("ocib")
+    sysctl.trust_guard("ocia", Trust.ALONE)
+    sysctl.trust_guard("ocib", Trust.ALONE)
+
+
+@pytest.mark.parametrize(
+    ("guard", "checks"), [(Trust.NONE, ["1", "1"]), (Trust.ALONE, ["0", "1"]), (Trust.BESIDE, ["0", "0"])]
+)
+def test_what_the_kernel_checks_beside_a_guard(net, guard, checks):
+    settings = [net / "ipv4/conf/ocia" / name for name in ("rp_filter", "accept_local")]
+    for each in settings:
+        each.write_text("1")
+    sysctl.trust_guard("ocia", guard)
+    assert [each.read_text() for each in settings] == checks
+    assert not [fault for fault in sysctl.faults("ocia", ipv6=False, guard=guard) if "rp_filter" in fault]
 
 
 def test_one_that_is_made_must_have_its_settings(net):

@@ -296,7 +296,7 @@ class Engine:
             self._drift.append(Drift((self._program.made_anew,), (f"table {INET_TABLE}",)))
             self._program.made_anew = ""
         while self._program.guarded:
-            sysctl.trust_guard(self._program.guarded.pop())
+            self._interfaces.trust_guard(self._program.guarded.pop())
         while self._program.unguarded:
             self._doubts.append(f"interface {self._program.unguarded.pop()} went")
         self._managers.endpoints.hold(self._program.lost)

@@ -16,9 +16,11 @@ from collections.abc import Collection, Iterable
 from ocicat.dataplane.drift.homes import Homes
 from ocicat.dataplane.drivers import links, sysctl
 from ocicat.dataplane.drivers.kernel import Kernel
+from ocicat.dataplane.drivers.sysctl import Trust
 from ocicat.dataplane.managers.endpoints import Bearer
 from ocicat.dataplane.managers.router import Managers
 from ocicat.dataplane.reconcile.ledger import Ledger
+from ocicat.dataplane.ruleset.guards import Guard
 from ocicat.netlink.link import Link
 
 _LOOK_EVERY_S = 0.5
@@ -77,13 +79,17 @@ class Interfaces:
         elif not found.up:
             links.set_up(self._kernel.route, found.index)
             mended = [f"interface {found.name} was down"]
-        guarded = self._ledger.guards.there(found.name) is not None
-        return mended + sysctl.mend_workload_interface(found.name, ipv6=self._has_ipv6(found.name), guarded=guarded)
+        ipv6, guard = self._has_ipv6(found.name), _trust(self._ledger.guards.there(found.name))
+        return mended + sysctl.mend_workload_interface(found.name, ipv6=ipv6, guard=guard)
 
     def setting_faults(self, name: str, *, silent: bool = False) -> list[str]:
         """`silent`: only of those whose change nobody is told. Refused if one cannot be read."""
-        guarded = self._ledger.guards.there(name) is not None
-        return sysctl.faults(name, ipv6=self._has_ipv6(name), guarded=guarded, silent=silent)
+        guard = _trust(self._ledger.guards.there(name))
+        return sysctl.faults(name, ipv6=self._has_ipv6(name), guard=guard, silent=silent)
+
+    def trust_guard(self, name: str) -> None:
+        """Its guard is new, or lets in others."""
+        sysctl.trust_guard(name, _trust(self._ledger.guards.there(name)))
 
     @property
     def look_wait_s(self) -> float | None:
@@ -110,3 +116,10 @@ class Interfaces:
     def _has_ipv6(self, name: str) -> bool:
         keys: Collection[str] = self._managers.endpoints.on_interface(name)
         return any(each.family == 6 for key in keys for each in self._managers.endpoints.endpoints[key].addresses)
+
+
+def _trust(guard: Guard | None) -> Trust:
+    """In the guard that is there."""
+    if guard is None:
+        return Trust.NONE
+    return Trust.BESIDE if guard.more else Trust.ALONE

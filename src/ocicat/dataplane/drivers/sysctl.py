@@ -6,11 +6,22 @@ Invariant: host-wide settings are read first and written only when they differ: 
 from __future__ import annotations
 
 import os
+from enum import Enum, auto
 
 from ocicat.errors import Refused
 
 _NET = "/proc/sys/net"
 _FORWARD = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
+
+
+class Trust(Enum):
+    """How far a guard is relied on. None is there: the kernel's own checks of sources stay as they are. It lets in the workload's
+    own addresses: it alone decides. It lets in further ones: the kernel still refuses the host's own addresses, which may be among
+    them."""
+
+    NONE = auto()
+    ALONE = auto()
+    BESIDE = auto()
 
 
 def forward(family: int) -> list[str]:
@@ -27,56 +38,58 @@ def workload_interface(name: str, *, ipv6: bool) -> None:
     """What the host side of a workload needs.
 
     The host answers ARP for every address (the container sees none but its gateway), at once, and routes; what may come in is its
-    guard's to say, and not asked of the routes too; loopback addresses stay inside; router advertisements are not listened to.
+    guard's to say, which is closed at first, and not asked of routes and addresses too; loopback addresses stay inside; router
+    advertisements are not listened to.
     """
-    for setting, value in _needs(name, ipv6=ipv6, guarded=True):
+    for setting, value in _needs(name, ipv6=ipv6, guard=Trust.ALONE):
         _set(setting, value)
 
 
-def mend_workload_interface(name: str, *, ipv6: bool, guarded: bool) -> list[str]:
-    """The same, writing only what differs: the names of the settings. Of an interface that is gone meanwhile, nothing.
-
-    `guarded`: does it have its guard? Without, the kernel's own check of sources stays as it is.
-    """
-    needs = _needs(name, ipv6=ipv6, guarded=guarded)
+def mend_workload_interface(name: str, *, ipv6: bool, guard: Trust) -> list[str]:
+    """The same, writing only what differs: the names of the settings. Of an interface that is gone meanwhile, nothing."""
+    needs = _needs(name, ipv6=ipv6, guard=guard)
     wrong = [(setting, value) for setting, value in needs if _found(setting) not in (value, None)]
     return [_name(setting) for setting, value in wrong if _write(setting, value)]
 
 
-def trust_guard(name: str) -> None:
-    """It has its guard now: the kernel need not ask the routes too. One that is gone meanwhile needs nothing."""
-    if _found(_reverse_path(name)) not in ("0", None):
-        _write(_reverse_path(name), "0")
+def trust_guard(name: str, guard: Trust) -> None:
+    """It has that guard now. One that is gone meanwhile needs nothing."""
+    for setting, value in _checks(name, guard):
+        if _found(setting) not in (value, None):
+            _write(setting, value)
 
 
-def faults(name: str, *, ipv6: bool, guarded: bool, silent: bool = False) -> list[str]:
+def faults(name: str, *, ipv6: bool, guard: Trust, silent: bool = False) -> list[str]:
     """What is not as a workload's interface needs it, one line each. `silent`: only of settings whose change nobody is told.
 
     Refused if one cannot be read; of an interface that is gone, nothing.
     """
-    wanted = {path: value for path, value in _needs(name, ipv6=ipv6, guarded=guarded) if not silent or _is_silent(path)}
+    wanted = {path: value for path, value in _needs(name, ipv6=ipv6, guard=guard) if not silent or _is_silent(path)}
     return [f"{_name(path)} is not {value}" for path, value in wanted.items() if _found(path) not in (value, None)]
 
 
 def _is_silent(setting: str) -> bool:
     """The kernel tells of forwarding, rp_filter and proxy_arp (RTM_NEWNETCONF); without IPv6 the routes go, and that is told."""
-    return setting.endswith(("/route_localnet", "/accept_ra", "/proxy_delay"))
+    return setting.endswith(("/route_localnet", "/accept_ra", "/proxy_delay", "/accept_local"))
 
 
-def _reverse_path(name: str) -> str:
-    return f"ipv4/conf/{name}/rp_filter"
+def _checks(name: str, guard: Trust) -> list[tuple[str, str]]:
+    """Of sources, by the kernel's routes and by the host's own addresses: 60 to 200 ns a packet."""
+    if guard is Trust.NONE:
+        return []
+    conf = f"ipv4/conf/{name}"
+    return [(f"{conf}/rp_filter", "0"), (f"{conf}/accept_local", "1" if guard is Trust.ALONE else "0")]
 
 
-def _needs(name: str, *, ipv6: bool, guarded: bool) -> list[tuple[str, str]]:
+def _needs(name: str, *, ipv6: bool, guard: Trust) -> list[tuple[str, str]]:
     conf = f"ipv4/conf/{name}"
     needs = [
         (f"{conf}/proxy_arp", "1"),
         (f"ipv4/neigh/{name}/proxy_delay", "0"),
         (f"{conf}/forwarding", "1"),
         (f"{conf}/route_localnet", "0"),
+        *_checks(name, guard),
     ]
-    if guarded:
-        needs.append((_reverse_path(name), "0"))
     if ipv6 or _exists(f"ipv6/conf/{name}"):
         needs.append((f"ipv6/conf/{name}/accept_ra", "0"))
     if ipv6:

@@ -53,9 +53,10 @@ _MOST_AT_ONCE = 20_000  # elements
 
 class Program:
     """The hands of the dataplane. `refused`: why, by chain; `failed`: why, by destination; `lost`: the addresses (packed) that
-    interfaces have lost, `mapped`: the ports of UDP that lead to workloads since, and `guarded`: interfaces that had no guard and
-    have one now, until the caller takes them out. `unguarded`: those that went before they had theirs. `distrust`: of which
-    chains the caller has heard. `made_anew`: why all of the table had to be, until the caller takes it."""
+    interfaces have lost, `mapped`: the ports of UDP that lead to workloads since, and `guarded`: interfaces that have got a guard,
+    or one that lets in further addresses, or no more, until the caller takes them out. `unguarded`: those that went before they had
+    theirs. `distrust`: of which chains the caller has heard. `made_anew`: why all of the table had to be, until the caller takes
+    it."""
 
     def __init__(self, ledger: Ledger, kernel: Kernel) -> None:
         self._ledger = ledger
@@ -306,7 +307,7 @@ class Program:
             return
         self._ledger.guards.now_there(interface, guard)
         self.distrust.loaded(NETDEV_TABLE, interface)
-        if before is None:
+        if before is None or bool(before.more) != bool(guard.more):
             self.guarded.add(interface)
 
     def _settle_elements(self, *, sweep: bool) -> None:
