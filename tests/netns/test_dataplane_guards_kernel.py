@@ -26,6 +26,7 @@ from ocicat.dataplane.api import Drift
 from ocicat.dataplane.drivers import guards
 from ocicat.dataplane.engine import Engine
 from ocicat.dataplane.ownership import ifb_name
+from ocicat.dataplane.reconcile.program import Program
 from ocicat.dataplane.ruleset.guards import CLOSED, Guard
 from ocicat.errors import Unavailable
 from ocicat.model.base import replace
@@ -310,6 +311,25 @@ def test_sources_are_checked_once_but_the_hosts_own_address_is_refused_where_fur
         plane.submit((replace(more, sources=sources), Revision(number)))
         bed.wait_in_force(number, "a")
         assert (checks(bed), passed()) == ((["0", "0"], (1, False)) if sources else (["0", "1"], (0, False)))
+    bed.reports.clear()
+    bed.attach(plane, "a", A)
+    assert (checks(bed), passed()) == (["0", "0"], (1, False))
+    plane.resync().result(10)
+    assert not [each for each in bed.reports if isinstance(each, Drift)]
+
+
+def test_the_kernel_refuses_the_hosts_address_before_a_guard_lets_it_in(bed, plane, monkeypatch):
+    seen = []
+    run = Program.run
+
+    def looking(program, **how):
+        seen.append(checks(bed))
+        run(program, **how)
+
+    monkeypatch.setattr(Program, "run", looking)
+    plane.submit((replace(endpoint("a", A), sources=(Cidr.parse(f"{HOST}/32"),)), Revision(2)))
+    bed.wait_in_force(2, "a")
+    assert seen[0] == ["0", "0"]
 
 
 FORWARDED = f"table ip forwarded {{ chain c {{ type filter hook forward priority -300; ip saddr {HOST} counter; }}; }}"

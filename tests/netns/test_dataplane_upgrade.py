@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from dataplane_bed import Bed, batch, endpoint, flood, members, profile, reaches, wait_until
+from dataplane_bed import HOST, Bed, batch, endpoint, flood, members, profile, reaches, wait_until
 
 from ocicat.dataplane.api import Applied, DataplaneConfig, Drift, Problem
 from ocicat.dataplane.ruleset.skeleton import chains
@@ -45,10 +45,10 @@ def bed():
     made.close()
 
 
-def left(bed, table):
-    """Both workloads are there, and that table in place of ours."""
+def left(bed, table, *more):
+    """Both workloads are there, and that table in place of ours. `more`: of the state before."""
     plane = bed.plane()
-    plane.submit(batch(1, *STATE))
+    plane.submit(batch(1, *STATE, *more))
     bed.attach(plane, "a", A)
     bed.attach(plane, "b", B)
     bed.wait_in_force(1, "a", "b")
@@ -209,6 +209,44 @@ def moved(table):
     return table.replace("input priority filter;", "input priority filter + 5;").replace(
         "forward priority filter;", "forward priority filter - 3;"
     )
+
+
+STAGES = """
+    }
+    chain input-workload { type filter hook input priority filter - 1; iifname "oci*" ct state new goto from-workload; }
+    chain forward-workload-out { type filter hook forward priority filter - 1; iifname "oci*" ct state new goto from-workload; }
+}
+"""
+ARRIVING = f"""
+table ip arriving {{
+    chain came {{ type filter hook prerouting priority 450; ip daddr {HOST} udp dport 9 counter; }}
+    chain passed {{ type filter hook input priority 450; ip daddr {HOST} udp dport 9 counter; }}
+}}
+"""
+
+
+def test_a_policy_that_nft_refuses_opens_nothing_while_an_older_version_is_replaced(bed):
+    """There Allow of egress was `accept` at a stage of its own; here it would be past the drop of what goes to the host."""
+
+    def older(table):
+        allow = r'meta mark set meta mark \| 0x10000000 return comment "[0-9a-f]{10}'
+        accepts, count = re.subn(allow, 'accept comment "0123456789', table)
+        assert count
+        accepts = accepts.replace("chain forward {", "chain forward-workload-in {")
+        return re.sub(".* jump from-workload .*\n|.*\tjump from-workload .*\n", "", accepts).rstrip("}\n") + STAGES
+
+    third = endpoint("c", "10.65.0.4", profiles=["broken"])
+    left(bed, older, profile("broken", [WantedRule("Allow")]), third)
+    broken = profile("broken", [WantedRule("Allow", source=Match(sets=("s:nowhere",)))])
+    with new_flows(bed, "a", HOST):
+        bed.nft("-f", "-", text=ARRIVING)
+        plane = bed.plane()
+        plane.submit(batch(2, *STATE, broken, third))
+        assert "nft" in bed.problem("profile broken")
+        plane.resync().result(10)
+    came, passed = (int(each) for each in re.findall(r"packets (\d+)", bed.nft("list", "table", "ip", "arriving")))
+    assert came > 100
+    assert passed == 0
 
 
 def handles(bed, kinds):

@@ -25,16 +25,18 @@ class Packet:
 
 @dataclass
 class Walk:
-    """`verdict`: "" if no rule said one. `counted`, `logged`: by which counters, and by how many rules that log."""
+    """`verdict`: "" if no rule said one, and "accept" also of a packet that comes back marked. `counted`, `logged`: by which
+    counters, and by how many rules that log."""
 
     verdict: str = ""
+    mark: int = 0
     counted: list[str] = field(default_factory=list)
     logged: int = 0
 
 
 def walk(ledger, chain, packet):
     found = Walk()
-    found.verdict = _chain(ledger, chain, packet, found) or ""
+    found.verdict = _chain(ledger, chain, packet, found) or ("accept" if found.mark else "")
     return found
 
 
@@ -61,6 +63,11 @@ def _chain(ledger, name, packet, found):
 def _rule(ledger, words, packet, found):
     while words:
         match words:
+            case ["meta", "mark", "set", "meta", "mark", "|", bit, *words]:
+                found.mark |= int(bit, 16)
+            case ["meta", "mark", "&", bit, "!=", "0", *words]:
+                if not found.mark & int(bit, 16):
+                    return None
             case [("ip" | "ip6" | "tcp" | "udp" | "sctp" | "meta") as kind, name, "vmap", target, *_]:
                 value = _value(kind, name, packet)
                 element = value is not None and _found(ledger, target, value)

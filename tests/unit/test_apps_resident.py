@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import wraps
 from itertools import count
 
@@ -388,10 +388,12 @@ async def test_readiness_is_remembered_by_the_next_leader_though_the_instance_is
     asked, good = [], {"/ready": True, "/health": True}
 
     async def serve(reader, writer):
-        path = (await reader.readline()).split()[1].decode()
-        asked.append(path)
-        writer.write(b"HTTP/1.1 %d x\r\n\r\n" % (200 if good[path] else 503))
-        writer.close()
+        with closing(writer):
+            if not (line := await reader.readline()):
+                return  # whoever asked has stopped meanwhile
+            path = line.split()[1].decode()
+            asked.append(path)
+            writer.write(b"HTTP/1.1 %d x\r\n\r\n" % (200 if good[path] else 503))
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listening, bed() as here:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -329,19 +330,43 @@ def marks(ledger):
     return {number for text in texts for number in re.findall(r"mark [&|] (0x[0-9a-f]+)", text)}
 
 
-@pytest.mark.parametrize("count", [1, 40], ids=["asked", "looked up"])
-def test_behind_each_jump_to_what_may_allow_the_allowed_return_further(managers, ledger, count):
-    rules_out = [WantedRule("Allow", protocol=6, destination=Match(ports=((port, port),))) for port in range(count)]
-    apply(managers, policy("a", egress=rules_out), policy("b", egress=[*rules_out, LOG]), policy("c", egress=[ALLOW]))
-    apply(managers, ProfileRules("p", (), (ALLOW,)), endpoint("a", egress=[tier("t", "a", "b", "c"), tier("u", "c")]))
+def to_ports(count):
+    return [WantedRule("Allow", protocol=6, destination=Match(ports=((port, port),))) for port in range(count)]
+
+
+def with_a_peer(rules):
+    """Asked about in their midst: where they are many and looked up, its block comes back, and shares a stretch of them."""
+    return [*rules[:20], WantedRule("Deny", destination=Match(sets=("s:x",))), *rules[20:]]
+
+
+def behind_jumps(ledger):
+    """Of egress lists: by the kinds of chains from which a jump goes and to which, the rules that stand behind such ones."""
+    found = {}
     for name in ledger.chains.updates():
         if name.startswith(("out-", "to-", "fo-", "bo-")):
-            texts = rules(ledger, name)
-            jumps = [place for place, text in enumerate(texts) if text.startswith("jump ")]
-            assert [texts[place + 1] for place in jumps] == [BEHIND] * len(jumps)
+            for text, following in pairwise([*rules(ledger, name), ""]):
+                if text.startswith("jump "):
+                    kinds = tuple(each.partition("-")[0] for each in (name, text.removeprefix("jump ")))
+                    found.setdefault(kinds, set()).add(following)
+    return found
+
+
+ASKED = {("out", "to"), ("out", "pro"), ("to", "po")}
+LOOKED_UP = {("to", "fo"), ("fo", "bo"), ("bo", "bo")}
+
+
+@pytest.mark.parametrize(("count", "kinds"), [(1, ASKED), (40, ASKED | LOOKED_UP)], ids=["asked", "looked up"])
+def test_behind_each_jump_to_what_may_allow_the_allowed_return_further(managers, ledger, count, kinds):
+    rules_out = to_ports(count)
+    apply(managers, AddressSet("s:x", frozenset([A])), policy("d", egress=with_a_peer(rules_out)))
+    apply(managers, policy("a", egress=rules_out), policy("b", egress=[*rules_out, LOG]), policy("c", egress=[ALLOW]))
+    tiers = [tier("t", "a", "b", "c"), tier("u", "c"), tier("v", "d")]
+    apply(managers, ProfileRules("p", (), (ALLOW,)), endpoint("a", egress=tiers))
+    assert behind_jumps(ledger) == {each: {BEHIND} for each in kinds}
     texts = [text for name in ledger.chains.updates() for text in rules(ledger, name) if ALLOWED in text]
     assert len(texts) > 2
-    assert not any("accept" in text for name in names(ledger, "po-") for text in rules(ledger, name))
+    deciding = [*names(ledger, "po-"), *names(ledger, "bo-")]
+    assert not any("accept" in text for name in deciding for text in rules(ledger, name))
 
 
 def test_a_bit_that_is_somebody_elses_is_no_allow_and_ours_is_left_to_nobody(managers, ledger):
@@ -358,10 +383,15 @@ def test_a_bit_that_is_somebody_elses_is_no_allow_and_ours_is_left_to_nobody(man
 
 def test_the_mark_is_the_operators_where_there_is_one(managers, ledger):
     apply(managers, policy("a", ALLOW), HostEndpoint("/h", "up0", pre_dnat=(tier("t", "a", ends="Pass"),)))
+    apply(managers, AddressSet("s:x", frozenset([A])), policy("b", egress=with_a_peer(to_ports(40))))
+    apply(managers, endpoint("a", egress=[tier("t", "b")]))
+    assert behind_jumps(ledger).keys() >= LOOKED_UP - {("to", "fo")}
     assert marks(ledger) == {"0x10000000", "0xefffffff"}
     apply(managers, HostSettings(mark=0x10000))
+    managers.settle()
     assert marks(ledger) == {"0x00010000", "0xfffeffff"}
     apply(managers, HostSettings())
+    managers.settle()
     assert marks(ledger) == {"0x10000000", "0xefffffff"}
 
 

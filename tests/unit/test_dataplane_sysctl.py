@@ -74,7 +74,22 @@ def test_what_the_kernel_checks_beside_a_guard(net, guard, checks):
         each.write_text("1")
     sysctl.trust_guard("ocia", guard)
     assert [each.read_text() for each in settings] == checks
-    assert not [fault for fault in sysctl.faults("ocia", ipv6=False, guard=guard) if "rp_filter" in fault]
+    asked = {"net.ipv4.conf.ocia.rp_filter", "net.ipv4.conf.ocia.accept_local"}
+
+    def wrong(trust):
+        return asked & {each.split()[0] for each in sysctl.faults("ocia", ipv6=False, guard=trust)}
+
+    assert wrong(guard) == set()
+    for each in settings:
+        each.write_text("2")
+    assert wrong(guard) == (set() if guard is Trust.NONE else asked)
+
+
+def test_the_hosts_addresses_are_refused_again_and_nothing_else_is_touched(net):
+    (net / "ipv4/conf/ocia/accept_local").write_text("1")
+    sysctl.refuse_host_addresses("ocia")
+    sysctl.refuse_host_addresses("ocib")
+    assert [(net / "ipv4/conf/ocia" / each).read_text() for each in ("accept_local", "rp_filter")] == ["0", "1"]
 
 
 def test_one_that_is_made_must_have_its_settings(net):

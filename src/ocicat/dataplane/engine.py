@@ -170,6 +170,7 @@ class Engine:
         except Conflict:
             self._remove_past(request.interface)
             made = plug(self._kernel.route, request, self._guard)
+        self._interfaces.trust_guard(request.interface)
         self._unclaimed.discard(request.interface)
         found = links.find(self._kernel.route, made.index)  # one that was there already may have another MTU
         mtu = found.mtu if found else request.mtu
@@ -288,6 +289,7 @@ class Engine:
 
     def run_pass(self, *, tidy: bool = False) -> list[Report]:
         """The kernel as it is wanted; what there is to say about it. `tidy`: unused chains and sets go too. Unavailable."""
+        self._interfaces.trust_less()
         self._program.run(sweep=self._managers.in_sync, tidy=tidy or self._tidy_next)
         self._interfaces.homes.tell(self._waiting)
         self._ready = True
@@ -295,8 +297,9 @@ class Engine:
         if self._program.made_anew:
             self._drift.append(Drift((self._program.made_anew,), (f"table {INET_TABLE}",)))
             self._program.made_anew = ""
-        while self._program.guarded:
-            self._interfaces.trust_guard(self._program.guarded.pop())
+        for name in [*self._program.guarded]:
+            self._interfaces.trust_guard(name)
+            self._program.guarded.discard(name)
         while self._program.unguarded:
             self._doubts.append(f"interface {self._program.unguarded.pop()} went")
         self._managers.endpoints.hold(self._program.lost)

@@ -88,8 +88,14 @@ class Interfaces:
         return sysctl.faults(name, ipv6=self._has_ipv6(name), guard=guard, silent=silent)
 
     def trust_guard(self, name: str) -> None:
-        """Its guard is new, or lets in others."""
+        """The guard that is there now. Refused."""
         sysctl.trust_guard(name, _trust(self._ledger.guards.there(name)))
+
+    def trust_less(self) -> None:
+        """Before guards let in further addresses, the kernel refuses again the host's own. Refused."""
+        for name, guard in self._ledger.guards.updates().items():
+            if guard.more:
+                sysctl.refuse_host_addresses(name)
 
     @property
     def look_wait_s(self) -> float | None:

@@ -193,19 +193,25 @@ class Program:
         moved: Sequence[str],
         rebuild: bool,
     ) -> None:
-        """Our own words first, with nothing but the names of the chains at fault; then those, by bisection."""
+        """Our own words first, with nothing but the names of the chains at fault; then those, by bisection. What is of another
+        version is closed meanwhile: at our stages its Allow may be another."""
         sturdy = [chain for chain in chains if not chain.authored]
         authored = [chain for chain in chains if chain.authored]
+        shut = [_closed(chain, "not loaded yet") for chain in authored] if self._is_of_another_version() else []
+        text = nftext.transaction(
+            sets, [*sturdy, *shut], changes, counters=counters, declared=authored, moved=moved, rebuild=rebuild
+        )
         try:
-            self._kernel.nft.run(
-                nftext.transaction(
-                    sets, sturdy, changes, counters=counters, declared=authored, moved=moved, rebuild=rebuild
-                )
-            )
+            self._kernel.nft.run(text)
         except NftRefused as error:
             raise Unavailable(f"the ruleset cannot be loaded: {error.message}") from error
         self._took(sets, sturdy, changes, counters)
         self._bisect(authored)
+
+    def _is_of_another_version(self) -> bool:
+        """Has the table stages that are not ours?"""
+        others = map(self._ledger.chains.there, self._ledger.chains.deletes(sweep=True))
+        return any(each.hook for each in others if each)
 
     def _took(
         self,
