@@ -180,6 +180,7 @@ BAD = {  # what makes it bad, and good again; the finding; a piece of its text
     "no nft": (("mv /usr/sbin/nft /srv/nft", "mv /srv/nft /usr/sbin/nft"), "nft", "no program nft"),
     "no forwarding": (setting("net.ipv4.ip_forward", 0, 1), "sysctl", "net.ipv4.ip_forward is 0"),
     "strict": (setting("net.ipv4.conf.all.rp_filter", 1, 0), "sysctl", "rp_filter is 1"),
+    "own addresses": (setting("net.ipv4.conf.all.accept_local", 1, 0), "sysctl", "accept_local is 1"),
     "loopback": (setting("net.ipv4.conf.all.route_localnet", 1, 0), "sysctl", "route_localnet is 1"),
     "after a boot": (file("/etc/sysctl.d/99-hard.conf", "net.ipv4.ip_forward = 0"), "sysctl-file", "99-hard.conf"),
     "no way": (("ip route del default", "ip route add default via 172.31.9.1"), "gateway-route", "169.254.1.1"),

@@ -15,8 +15,8 @@ class DataplaneConfig(Struct, frozen=True):
     `agent_ports`: TCP ports of that agent. `name_servers`: where this host serves names, by UDP and TCP; its workloads may ask.
     `mtu` in bytes, for an Attach that gives none.
     `interface_prefix`: every interface whose name starts so is ours. `mark`: the bit of the packet mark that is ours: new packets
-    that egress policy is asked about lose it. `flat_from`: so many rules of one tier are looked up where that is worth it
-    (`lists.is_worth_it`), fewer are asked one after the other.
+    that egress policy is asked about lose it, and all packets on a host with untracked or pre-DNAT policy. `flat_from`: so many
+    rules of one tier are looked up where that is worth it (`lists.is_worth_it`), fewer are asked one after the other.
     """
 
     host_addresses: tuple[Addr, ...] = ()

@@ -73,6 +73,11 @@ def _ipv4(asked: Asked) -> tuple[Want, ...]:
             "it goes before the 0 that the agent sets for a container's interface: 1 drops what a workload sends from"
             " further addresses that it was allowed, 2 asks the routes for each packet, whose source is checked already",
         ),
+        Want(
+            "net.ipv4.conf.all.accept_local",
+            "0",
+            "a workload that was allowed further addresses, this host's among them, can send as this host",
+        ),
         Want("net.ipv4.conf.all.route_localnet", "0", "containers can send to what listens on this host's 127.0.0.1"),
         _neighbours(asked, "ipv4"),
     )

@@ -3,7 +3,7 @@
 Invariants: 1. Every rule counts under its own name, and first: a limit on what a Log rule writes limits nothing else.
 2. A rule of a staged policy leaves the packet where it was: its chain ends, and the next policy is asked. 3. Without flow logs
 nothing is told. 4. What egress policy allows leaves all its chains by returns, with a bit of the packet mark set, for the packet
-has not come to its end: who it goes to is asked next. All other Allows accept. Pure.
+has not come to its end: who it goes to is asked next. On ingress, and without connection tracking, Allow accepts. Pure.
 """
 
 from __future__ import annotations

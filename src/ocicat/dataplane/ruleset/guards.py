@@ -9,7 +9,7 @@ Where a bandwidth limits what the workload sends, `fwd to "bwociN"` takes the pl
 the packet comes in again, past the guard. A filter of `tc` would see packets before the guard does, and bring them past it.
 
 These chains are in a table of their own, `netdev ocicat`, each under its interface's name. Two comparisons are less work than
-looking up interface and source in a set, and the kernel's own check by routes (`rp_filter`) is not needed beside them.
+looking up interface and source in a set, and the kernel's own checks of sources are mostly needless beside them (`drivers.sysctl`).
 
 Invariants: 1. A chain of ours ends with a drop; one without sources is closed. 2. Rules are known by their comments, each of which
 begins with a digest of the rule: what another hand has changed is not `intact`. Pure.

@@ -29,7 +29,8 @@ What comes most comes first: a packet of a flow that policy has allowed is asked
 interfaces are what costs most of the rest: they are asked last.
 
 An Allow before routing stands for the host's ingress policy and the forward ingress policy too. The same bit says so from there to
-here; it is then taken off everything that comes in. Egress policy sets it for itself only: it is taken off before, and after.
+here; on a host with such policy it is taken off everything that comes in. Egress policy of other hooks sets it for itself only: it
+is taken off before, and after.
 
 Invariants: 1. An interface under our prefix that is in no map is closed in both directions. 2. Our accept leaves every other table
 its say, as always in nftables: the host's own firewall stays in force, for workloads too. 3. The host reaches its own workloads
